@@ -1,0 +1,1 @@
+"""The admin site: triage as Django users expect it."""

@@ -1,0 +1,27 @@
+"""What a detector is: its words for people, its parameters, and one pure function."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from anomalies.detection.finding import Finding
+from anomalies.detection.history import History
+from anomalies.detection.parameter import Parameter, parameters_of
+
+
+@dataclass(frozen=True, slots=True)
+class Detector:
+    """Everything that pages, APIs, admin and reference say about an anomaly type."""
+
+    type: str
+    label: str
+    meaning: str
+    may_indicate: tuple[str, ...]
+    recommended_actions: tuple[str, ...]
+    version: int
+    config: Callable[..., Any]
+    detect: Callable[[History, Any], list[Finding]]
+
+    @property
+    def parameters(self) -> tuple[Parameter, ...]:
+        return parameters_of(self.config)

@@ -1,0 +1,153 @@
+"""Who acts, for whom, and with which standing permission."""
+
+from typing import Self
+
+from django.db import models
+from django.db.models.functions import Now
+
+from anomalies.models.public_id import new_agent_id, new_grant_id
+
+
+class Agent(models.Model):
+    """An AI agent, service or app that acts. Events name it by `public_id`, whoever chose that name."""
+
+    class Status(models.TextChoices):
+        ACTIVE = "active"
+        SUSPENDED = "suspended"
+        REVOKED = "revoked"
+
+    public_id = models.CharField("agent", max_length=200, unique=True, default=new_agent_id)
+    name = models.CharField(max_length=200, blank=True)
+    description = models.TextField(blank=True)
+    scopes = models.JSONField(default=list, blank=True)
+    status = models.CharField(max_length=20, choices=Status, default=Status.ACTIVE)
+    time_zone = models.CharField(max_length=64, default="UTC", help_text="IANA name; working hours are in this zone")
+    working_hours = models.JSONField(
+        null=True,
+        blank=True,
+        help_text='Hours by weekday, {"0": [9, 17], ...}, 0 is Monday, 17 is the first hour off. Empty: learned.',
+    )
+    holidays = models.JSONField(default=list, blank=True, help_text='Dates without work, ["2026-12-25", ...]')
+    registered_at = models.DateTimeField(null=True, blank=True, help_text="Empty: known from its events only")
+    deleted_at = models.DateTimeField(null=True, blank=True)
+    first_seen = models.DateTimeField(null=True, blank=True)
+    last_seen = models.DateTimeField(null=True, blank=True)
+    created_at = models.DateTimeField(db_default=Now())
+    updated_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                condition=models.Q(status__in=["active", "suspended", "revoked"]), name="agent_status_known"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.public_id
+
+    @property
+    def did(self) -> str:
+        """The agent's decentralized identifier, as Grantex clients expect one."""
+        return f"did:grantex:{self.public_id}"
+
+
+class Principal(models.Model):
+    """A user for whom agents act."""
+
+    public_id = models.CharField("principal", max_length=200, unique=True)
+    name = models.CharField(max_length=200, blank=True)
+    email = models.CharField(max_length=254, blank=True)
+    first_seen = models.DateTimeField(null=True, blank=True)
+    last_seen = models.DateTimeField(null=True, blank=True)
+    created_at = models.DateTimeField(db_default=Now())
+
+    def __str__(self) -> str:
+        return self.public_id
+
+
+class AgentPrincipal(models.Model):
+    """That an agent has acted for a principal, since when and until when."""
+
+    agent = models.ForeignKey(
+        Agent, models.CASCADE, to_field="public_id", db_constraint=False, db_index=False, related_name="+"
+    )
+    principal = models.ForeignKey(
+        Principal, models.CASCADE, to_field="public_id", db_constraint=False, related_name="+"
+    )
+    first_seen = models.DateTimeField()
+    last_seen = models.DateTimeField()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["agent", "principal"], name="agentprincipal_unique")]
+        indexes = [models.Index(fields=["agent", "first_seen"], name="agentprincipal_first_seen")]
+
+    def __str__(self) -> str:
+        return f"{self.agent_id} for {self.principal_id}"
+
+
+class GrantQuerySet(models.QuerySet["Grant"]):
+    def active(self) -> Self:
+        return self.filter(status=Grant.Status.ACTIVE)
+
+
+class Grant(models.Model):
+    """A standing permission of an agent for a principal."""
+
+    class Status(models.TextChoices):
+        ACTIVE = "active"
+        REVOKED = "revoked"
+        EXPIRED = "expired"
+
+    public_id = models.CharField("grant", max_length=200, unique=True, default=new_grant_id)
+    agent = models.ForeignKey(Agent, models.PROTECT, to_field="public_id", related_name="grants")
+    principal = models.ForeignKey(
+        Principal, models.PROTECT, to_field="public_id", related_name="grants", null=True, blank=True
+    )
+    scopes = models.JSONField(default=list, blank=True)
+    status = models.CharField(max_length=20, choices=Status, default=Status.ACTIVE)
+    issued_at = models.DateTimeField(db_default=Now())
+    expires_at = models.DateTimeField(null=True, blank=True)
+    revoked_at = models.DateTimeField(null=True, blank=True)
+    revoked_by = models.CharField(max_length=200, blank=True)
+
+    objects = GrantQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                condition=models.Q(status__in=["active", "revoked", "expired"]), name="grant_status_known"
+            ),
+            models.CheckConstraint(
+                condition=models.Q(status="revoked", revoked_at__isnull=False)
+                | (~models.Q(status="revoked") & models.Q(revoked_at__isnull=True)),
+                name="grant_revoked_has_time",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.public_id
+
+
+class ResponsePolicy(models.Model):
+    """What detection does, unasked, to an agent with a new rate spike. One row."""
+
+    class Mode(models.TextChoices):
+        ALERT_ONLY = "alert_only"
+        REVOKE_AGENT_GRANTS = "revoke_agent_grants"
+
+    id = models.PositiveSmallIntegerField(primary_key=True, default=1)
+    mode = models.CharField(max_length=30, choices=Mode, default=Mode.ALERT_ONLY)
+    updated_at = models.DateTimeField(db_default=Now())
+    updated_by = models.CharField(max_length=200, blank=True)
+
+    class Meta:
+        verbose_name_plural = "response policy"
+        constraints = [
+            models.CheckConstraint(condition=models.Q(id=1), name="responsepolicy_one_row"),
+            models.CheckConstraint(
+                condition=models.Q(mode__in=["alert_only", "revoke_agent_grants"]), name="responsepolicy_mode_known"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.get_mode_display()

@@ -1,0 +1,152 @@
+"""A finding kept for review."""
+
+from typing import Self
+
+from django.conf import settings
+from django.db import models
+from django.db.models.functions import Now
+
+from anomalies.models.access import Agent, Principal
+from anomalies.models.public_id import new_anomaly_id
+from anomalies.models.scan import Scan
+
+
+class Severity(models.IntegerChoices):
+    LOW = 1, "low"
+    MEDIUM = 2, "medium"
+    HIGH = 3, "high"
+
+
+class AnomalyQuerySet(models.QuerySet["Anomaly"]):
+    def unacknowledged(self) -> Self:
+        return self.filter(acknowledged_at__isnull=True)
+
+    def needs_review(self) -> Self:
+        return self.filter(status=Anomaly.Status.OPEN)
+
+    def newest_first(self) -> Self:
+        return self.order_by("-detected_at", "-id")
+
+
+class Anomaly(models.Model):
+    """What detection found and people decide.
+
+    `state` is the deviation's and written by detection alone; `status` and all below it are the reviewers'.
+    """
+
+    class State(models.TextChoices):
+        OPEN = "open"
+        CLOSED = "closed"
+
+    class Status(models.TextChoices):
+        OPEN = "open"
+        ACKNOWLEDGED = "acknowledged"
+        RESOLVED = "resolved"
+
+    class Verdict(models.TextChoices):
+        TRUE_POSITIVE = "true_positive", "true positive"
+        BENIGN = "benign", "benign (expected)"
+        FALSE_POSITIVE = "false_positive", "false positive"
+        DUPLICATE = "duplicate", "duplicate"
+        TEST = "test", "test"
+
+    public_id = models.CharField("id", max_length=40, unique=True, default=new_anomaly_id, editable=False)
+    fingerprint = models.CharField(max_length=64, unique=True, editable=False)
+    type = models.CharField(max_length=50)
+    severity = models.PositiveSmallIntegerField(choices=Severity)
+    score = models.FloatField()
+    description = models.TextField()
+
+    kind = models.CharField(max_length=20, help_text="What the entity is: agent, principal or address")
+    entity = models.CharField(max_length=200)
+    agent = models.ForeignKey(
+        Agent, models.PROTECT, to_field="public_id", null=True, blank=True, related_name="anomalies"
+    )
+    principal = models.ForeignKey(
+        Principal, models.PROTECT, to_field="public_id", null=True, blank=True, related_name="anomalies"
+    )
+    ip = models.GenericIPAddressField("address", null=True, blank=True)
+    integration = models.CharField(max_length=200, blank=True, default="")
+    resource = models.CharField(max_length=1000, blank=True, default="")
+    resource_type = models.CharField(max_length=200, blank=True, default="")
+
+    state = models.CharField(max_length=10, choices=State, default=State.OPEN)
+    started_at = models.DateTimeField()
+    ended_at = models.DateTimeField(null=True, blank=True)
+    detected_at = models.DateTimeField()
+    updated_at = models.DateTimeField()
+    evidence = models.JSONField()
+    scan = models.ForeignKey(Scan, models.PROTECT, related_name="anomalies", help_text="The scan that raised it")
+
+    status = models.CharField(max_length=20, choices=Status, default=Status.OPEN)
+    verdict = models.CharField(max_length=20, choices=Verdict, blank=True, default="")
+    acknowledged_at = models.DateTimeField(null=True, blank=True)
+    acknowledged_by = models.CharField(max_length=200, blank=True, default="")
+    resolved_at = models.DateTimeField(null=True, blank=True)
+    assignee = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="assigned_anomalies"
+    )
+    created_at = models.DateTimeField(db_default=Now())
+
+    objects = AnomalyQuerySet.as_manager()
+
+    class Meta:
+        verbose_name_plural = "anomalies"
+        permissions = [("review_anomaly", "Can acknowledge, resolve and comment on anomalies")]
+        constraints = [
+            models.CheckConstraint(condition=models.Q(severity__in=[1, 2, 3]), name="anomaly_severity_known"),
+            models.CheckConstraint(condition=models.Q(score__gte=0, score__lte=1), name="anomaly_score_in_unit"),
+            models.CheckConstraint(
+                condition=models.Q(state="open", ended_at__isnull=True)
+                | models.Q(state="closed", ended_at__isnull=False),
+                name="anomaly_closed_has_end",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(status="open", acknowledged_at__isnull=True, resolved_at__isnull=True)
+                | models.Q(status="acknowledged", acknowledged_at__isnull=False, resolved_at__isnull=True)
+                | models.Q(status="resolved", resolved_at__isnull=False),
+                name="anomaly_status_has_times",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(status="resolved") | models.Q(verdict=""), name="anomaly_verdict_when_resolved"
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["-detected_at", "-id"], name="anomaly_newest"),
+            models.Index(fields=["status", "-detected_at", "-id"], name="anomaly_status_newest"),
+            models.Index(fields=["type", "-detected_at", "-id"], name="anomaly_type_newest"),
+            models.Index(fields=["severity", "-detected_at", "-id"], name="anomaly_severity_newest"),
+            models.Index(fields=["agent", "-detected_at", "-id"], name="anomaly_agent_newest"),
+            models.Index(fields=["type", "kind", "entity", "started_at"], name="anomaly_entity"),
+            models.Index(fields=["id"], condition=models.Q(state="open"), name="anomaly_state_open"),
+        ]
+
+    def __str__(self) -> str:
+        return self.public_id
+
+
+class Interval(models.Model):
+    """One unbroken run of anomalous buckets of an anomaly."""
+
+    anomaly = models.ForeignKey(Anomaly, models.CASCADE, related_name="intervals")
+    resolution_seconds = models.PositiveIntegerField()
+    started_at = models.DateTimeField()
+    ended_at = models.DateTimeField(help_text="End of its last anomalous bucket so far")
+    state = models.CharField(max_length=10, choices=Anomaly.State, default=Anomaly.State.OPEN)
+    peak = models.FloatField(help_text="Largest observed value of a bucket")
+    expected = models.FloatField(help_text="Expected value at the peak")
+    upper = models.FloatField(help_text="Upper edge of the expected band at the peak")
+    score = models.FloatField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["anomaly", "resolution_seconds", "started_at"], name="interval_start_unique"
+            ),
+            models.CheckConstraint(
+                condition=models.Q(ended_at__gt=models.F("started_at")), name="interval_ends_after_start"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.started_at:%Y-%m-%d %H:%M} {self.resolution_seconds}s"

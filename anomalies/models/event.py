@@ -1,0 +1,102 @@
+"""What was sent in: sources, batches and the events themselves."""
+
+from django.db import models
+from django.db.models.functions import Now
+
+from anomalies.models.access import Agent, Principal
+
+
+class Source(models.Model):
+    """Where events come from, and how far they are complete."""
+
+    name = models.CharField(max_length=100, unique=True)
+    format = models.CharField(max_length=30)
+    watermark = models.DateTimeField(null=True, blank=True, help_text="Time of the newest event received")
+    received_at = models.DateTimeField(null=True, blank=True, help_text="When its last batch arrived")
+    created_at = models.DateTimeField(db_default=Now())
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Batch(models.Model):
+    """Events stored together: all or none of them. The unit that detection counts exactly once."""
+
+    source = models.ForeignKey(Source, models.PROTECT, related_name="batches")
+    received_at = models.DateTimeField(db_default=Now())
+    idempotency_key = models.CharField(max_length=255, null=True, blank=True)  # noqa: DJ001  null: not unique
+    body_sha256 = models.CharField(max_length=64, blank=True)
+    accepted = models.PositiveIntegerField(default=0)
+    duplicate = models.PositiveIntegerField(default=0)
+    rejected = models.PositiveIntegerField(default=0)
+    answer = models.JSONField(null=True, blank=True, help_text="What the sender was told, for a repeated call")
+    counted_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        verbose_name_plural = "batches"
+        constraints = [
+            models.UniqueConstraint(fields=["source", "idempotency_key"], name="batch_idempotency_key_unique"),
+        ]
+        indexes = [
+            models.Index(fields=["id"], condition=models.Q(counted_at__isnull=True), name="batch_uncounted"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.source_id}/{self.pk}"
+
+
+class Event(models.Model):
+    """One authorization action of an agent for a principal. Written by COPY, never changed."""
+
+    class Status(models.TextChoices):
+        SUCCESS = "success"
+        FAILURE = "failure"
+        BLOCKED = "blocked"
+
+    source = models.ForeignKey(Source, models.PROTECT, db_index=False, related_name="+")
+    batch = models.ForeignKey(Batch, models.PROTECT, related_name="events")
+    external_id = models.CharField(max_length=200)
+    time = models.DateTimeField()
+    agent = models.ForeignKey(
+        Agent, models.PROTECT, to_field="public_id", db_constraint=False, db_index=False, related_name="events"
+    )
+    principal = models.ForeignKey(
+        Principal,
+        models.PROTECT,
+        to_field="public_id",
+        db_constraint=False,
+        db_index=False,
+        related_name="events",
+        null=True,
+    )
+    action = models.CharField(max_length=200)
+    status = models.CharField(max_length=10, choices=Status)
+    grant_id = models.CharField(max_length=200, blank=True, default="")
+    request_id = models.CharField(max_length=200, blank=True, default="")
+    resource = models.CharField(max_length=1000, blank=True, default="")
+    resource_type = models.CharField(max_length=200, blank=True, default="")
+    integration = models.CharField(max_length=200, blank=True, default="")
+    permission = models.CharField(max_length=200, blank=True, default="")
+    ip = models.GenericIPAddressField("address", null=True)
+    country = models.CharField(max_length=2, blank=True, default="")
+    city = models.CharField(max_length=200, blank=True, default="")
+    latitude = models.FloatField(null=True)
+    longitude = models.FloatField(null=True)
+    user_agent = models.CharField(max_length=2000, blank=True, default="")
+    metadata = models.JSONField(default=dict)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["source", "external_id"], name="event_external_id_unique"),
+            models.CheckConstraint(
+                condition=models.Q(status__in=["success", "failure", "blocked"]), name="event_status_known"
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["agent", "time"], name="event_agent_time"),
+            models.Index(fields=["principal", "time"], name="event_principal_time"),
+            models.Index(fields=["ip", "time"], name="event_ip_time"),
+        ]
+
+    def __str__(self) -> str:
+        return self.external_id

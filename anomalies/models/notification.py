@@ -1,0 +1,45 @@
+"""What is to be told to others, written in the transaction that made it true."""
+
+from typing import Self
+
+from django.db import models
+from django.db.models.functions import Now
+
+from anomalies.models.anomaly import Anomaly
+
+
+class CurrentTransaction(models.Func):
+    """The transaction that writes the row, as a number."""
+
+    template = "(pg_current_xact_id()::text::bigint)"
+    output_field = models.BigIntegerField()
+
+
+class OldestRunningTransaction(models.Func):
+    template = "(pg_snapshot_xmin(pg_current_snapshot())::text::bigint)"
+    output_field = models.BigIntegerField()
+
+
+class OutboxQuerySet(models.QuerySet["OutboxMessage"]):
+    def settled(self) -> Self:
+        """Rows before which no other can still appear: those of transactions older than any still running.
+
+        Ids alone would not do: a transaction that took a lower id may commit later.
+        """
+        return self.filter(transaction__lt=OldestRunningTransaction()).order_by("transaction", "id")
+
+
+class OutboxMessage(models.Model):
+    type = models.CharField(max_length=50)
+    anomaly = models.ForeignKey(Anomaly, models.CASCADE, related_name="outbox_messages")
+    payload = models.JSONField()
+    transaction = models.BigIntegerField(db_default=CurrentTransaction())
+    created_at = models.DateTimeField(db_default=Now())
+
+    objects = OutboxQuerySet.as_manager()
+
+    class Meta:
+        indexes = [models.Index(fields=["transaction", "id"], name="outboxmessage_order")]
+
+    def __str__(self) -> str:
+        return f"{self.type} {self.anomaly_id}"

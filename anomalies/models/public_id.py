@@ -1,0 +1,17 @@
+"""Ids that leave the house: a prefix that says what it is, and a ULID that sorts by time."""
+
+from functools import partial
+
+from ulid import ULID
+
+
+def new_public_id(prefix: str) -> str:
+    """Return a fresh id such as `anom_01J9ZC3V9X8E6M2K4T5R7W1Y0B`."""
+    return f"{prefix}_{ULID()}"
+
+
+new_agent_id = partial(new_public_id, "ag")
+new_anomaly_id = partial(new_public_id, "anom")
+new_audit_entry_id = partial(new_public_id, "alog")
+new_event_id = partial(new_public_id, "evt")
+new_grant_id = partial(new_public_id, "grnt")

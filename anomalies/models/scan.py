@@ -1,0 +1,30 @@
+"""One run of detection."""
+
+from django.db import models
+
+
+class Scan(models.Model):
+    class Trigger(models.TextChoices):
+        SCHEDULE = "schedule"
+        API = "api"
+        COMMAND = "command"
+        REPLAY = "replay"
+
+    trigger = models.CharField(max_length=20, choices=Trigger)
+    now = models.DateTimeField(help_text="The time as which it ran: the wall clock, or a tick of the history")
+    started_at = models.DateTimeField()
+    finished_at = models.DateTimeField(null=True, blank=True)
+    batches_counted = models.PositiveIntegerField(default=0)
+    events_counted = models.PositiveBigIntegerField(default=0)
+    series_judged = models.PositiveIntegerField(default=0)
+    series_failed = models.PositiveIntegerField(default=0, help_text="Left unjudged by an error that was logged")
+    findings = models.PositiveIntegerField(default=0)
+    anomalies_raised = models.PositiveIntegerField(default=0)
+    anomalies_extended = models.PositiveIntegerField(default=0)
+    anomalies_closed = models.PositiveIntegerField(default=0)
+
+    class Meta:
+        indexes = [models.Index(fields=["-started_at"], name="scan_started_at")]
+
+    def __str__(self) -> str:
+        return f"{self.trigger} {self.now:%Y-%m-%d %H:%M:%S}"

@@ -1,0 +1,66 @@
+"""Counts of events by entity and time: what detection reads instead of the events."""
+
+from django.contrib.postgres.fields import ArrayField
+from django.db import models
+
+
+class Series(models.Model):
+    """Counts of one metric for one entity, named as in `what=requests.agent=ag_1`."""
+
+    class Metric(models.TextChoices):
+        REQUESTS = "requests"
+        FAILURES = "failures"
+
+    class Kind(models.TextChoices):
+        AGENT = "agent"
+        PRINCIPAL = "principal"
+        ADDRESS = "address"
+        ACTION = "action"  # one action of one agent
+
+    metric = models.CharField(max_length=20, choices=Metric)
+    kind = models.CharField(max_length=20, choices=Kind)
+    entity = models.CharField(max_length=200)
+    action = models.CharField(
+        max_length=200, blank=True, default="", help_text="With kind action: which of the agent's"
+    )
+    first_time = models.DateTimeField(help_text="Time of its earliest event")
+    last_time = models.DateTimeField(help_text="Time of its latest event")
+    judged_until = models.DateTimeField(null=True, blank=True, help_text="Detection has looked at all before")
+    dirty_from = models.DateTimeField(
+        null=True, blank=True, help_text="Earliest time counted since detection last looked"
+    )
+
+    class Meta:
+        verbose_name_plural = "series"
+        constraints = [
+            models.UniqueConstraint(fields=["kind", "entity", "action", "metric"], name="series_unique"),
+            models.CheckConstraint(condition=models.Q(metric__in=["requests", "failures"]), name="series_metric_known"),
+            models.CheckConstraint(
+                condition=models.Q(kind__in=["agent", "principal", "address", "action"]), name="series_kind_known"
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["id"], condition=models.Q(dirty_from__isnull=False), name="series_dirty"),
+        ]
+
+    def __str__(self) -> str:
+        if self.kind == self.Kind.ACTION:
+            return f"what={self.metric}.agent={self.entity}.action={self.action}"
+        return f"what={self.metric}.{self.kind}={self.entity}"
+
+
+class BucketBlock(models.Model):
+    """All buckets of one series, one resolution and one UTC day, oldest first.
+
+    One row a day, not one a bucket: every row of a resolution has the same length, so that history reaches numpy as
+    one binary COPY, and a day's new events cost one update.
+    """
+
+    pk = models.CompositePrimaryKey("series", "resolution_seconds", "day")
+    series = models.ForeignKey(Series, models.CASCADE, db_index=False, related_name="blocks")
+    resolution_seconds = models.PositiveIntegerField()
+    day = models.DateField()
+    counts = ArrayField(models.PositiveIntegerField())
+
+    def __str__(self) -> str:
+        return f"{self.series_id} {self.resolution_seconds}s {self.day}"

@@ -1,0 +1,13 @@
+"""What the clock starts."""
+
+from celery import shared_task
+from django.utils import timezone
+
+from anomalies.models import Scan
+from anomalies.services import scans
+
+
+@shared_task
+def scan() -> None:
+    """Count what arrived and look for anomalies; another scan under way makes it a no-op."""
+    scans.run_if_idle(now=timezone.now(), trigger=Scan.Trigger.SCHEDULE)

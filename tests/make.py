@@ -1,0 +1,85 @@
+"""Plain builders: each makes one valid row, of which a test names only what it is about."""
+
+import itertools
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from anomalies.models import Agent, Anomaly, Batch, Event, Principal, Scan, Severity, Source
+
+NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
+_numbers = itertools.count(1)
+
+
+def agent(public_id: str = "ag_billing", **fields: Any) -> Agent:
+    return Agent.objects.get_or_create(public_id=public_id, defaults=fields)[0]
+
+
+def principal(public_id: str = "user_1", **fields: Any) -> Principal:
+    return Principal.objects.get_or_create(public_id=public_id, defaults=fields)[0]
+
+
+def source(name: str = "test", **fields: Any) -> Source:
+    return Source.objects.get_or_create(name=name, defaults={"format": "native", **fields})[0]
+
+
+def event(**fields: Any) -> Event:
+    """An event in a batch of its own, as if it had just been ingested."""
+    number = next(_numbers)
+    fields.setdefault("source", None)
+    fields["source"] = fields["source"] or source()
+    agent(fields.setdefault("agent_id", "ag_billing"))
+    if fields.get("principal_id"):
+        principal(fields["principal_id"])
+    fields.setdefault("batch", None)
+    fields["batch"] = fields["batch"] or Batch.objects.create(source=fields["source"], accepted=1)
+    return Event.objects.create(
+        **{"external_id": f"e{number}", "time": NOW, "action": "token.issue", "status": "success", **fields}
+    )
+
+
+def scan(**fields: Any) -> Scan:
+    return Scan.objects.create(
+        **{"trigger": Scan.Trigger.COMMAND, "now": NOW, "started_at": NOW, "finished_at": NOW, **fields}
+    )
+
+
+EVIDENCE: dict[str, Any] = {
+    "observed": 412,
+    "expected": 38.0,
+    "lower": 21.0,
+    "upper": 61.0,
+    "p": 1e-13,
+    "unit": "requests",
+    "resolution_seconds": 300,
+    "start": (NOW - timedelta(minutes=5)).timestamp(),
+    "end": NOW.timestamp(),
+    "event_count": 412,
+    "history_days": 28,
+    "parameters": {"alpha": 1e-4, "min_excess": 3.0},
+    "detector_version": 1,
+    "why": "At this hour on a Friday ag_billing makes 38 requests in 5 minutes and stays under 61 in 9,999 of 10,000. "
+    "It made 412, 10.8 times as many; the chance is below 1 in 10^12.",
+}
+
+
+def anomaly(**fields: Any) -> Anomaly:
+    number = next(_numbers)
+    fields.setdefault("agent", None)
+    fields["agent"] = fields["agent"] or agent()
+    return Anomaly.objects.create(
+        **{
+            "fingerprint": f"fingerprint-{number}",
+            "type": "rate_spike",
+            "severity": Severity.HIGH,
+            "score": 0.94,
+            "description": "412 requests in 5 minutes, 38 expected",
+            "kind": "agent",
+            "entity": fields["agent"].public_id,
+            "started_at": NOW - timedelta(minutes=5),
+            "detected_at": NOW,
+            "updated_at": NOW,
+            "evidence": EVIDENCE,
+            "scan": Scan.objects.first() or scan(),
+            **fields,
+        }
+    )
