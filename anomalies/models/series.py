@@ -15,14 +15,11 @@ class Series(models.Model):
         AGENT = "agent"
         PRINCIPAL = "principal"
         ADDRESS = "address"
-        ACTION = "action"  # one action of one agent
+        TENANT = "tenant"  # everything, under the entity "all"
 
     metric = models.CharField(max_length=20, choices=Metric)
     kind = models.CharField(max_length=20, choices=Kind)
     entity = models.CharField(max_length=200)
-    action = models.CharField(
-        max_length=200, blank=True, default="", help_text="With kind action: which of the agent's"
-    )
     first_time = models.DateTimeField(help_text="Time of its earliest event")
     last_time = models.DateTimeField(help_text="Time of its latest event")
     judged_until = models.DateTimeField(null=True, blank=True, help_text="Detection has looked at all before")
@@ -33,10 +30,10 @@ class Series(models.Model):
     class Meta:
         verbose_name_plural = "series"
         constraints = [
-            models.UniqueConstraint(fields=["kind", "entity", "action", "metric"], name="series_unique"),
+            models.UniqueConstraint(fields=["kind", "entity", "metric"], name="series_unique"),
             models.CheckConstraint(condition=models.Q(metric__in=["requests", "failures"]), name="series_metric_known"),
             models.CheckConstraint(
-                condition=models.Q(kind__in=["agent", "principal", "address", "action"]), name="series_kind_known"
+                condition=models.Q(kind__in=["agent", "principal", "address", "tenant"]), name="series_kind_known"
             ),
         ]
         indexes = [
@@ -44,8 +41,6 @@ class Series(models.Model):
         ]
 
     def __str__(self) -> str:
-        if self.kind == self.Kind.ACTION:
-            return f"what={self.metric}.agent={self.entity}.action={self.action}"
         return f"what={self.metric}.{self.kind}={self.entity}"
 
 
