@@ -10,6 +10,7 @@ from anomalies.models.notification import OutboxMessage
 from anomalies.models.review import ReviewEntry
 from anomalies.models.scan import Scan
 from anomalies.models.series import BucketBlock, Series
+from anomalies.models.stream import StreamLease
 
 __all__ = [
     "Agent",
@@ -31,4 +32,5 @@ __all__ = [
     "Series",
     "Severity",
     "Source",
+    "StreamLease",
 ]

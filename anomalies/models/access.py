@@ -29,11 +29,13 @@ class Agent(models.Model):
     )
     holidays = models.JSONField(default=list, blank=True, help_text='Dates without work, ["2026-12-25", ...]')
     registered_at = models.DateTimeField(null=True, blank=True, help_text="Empty: known from its events only")
+    registered_by = models.CharField(max_length=200, blank=True, default="", db_default="")
     deleted_at = models.DateTimeField(null=True, blank=True)
     first_seen = models.DateTimeField(null=True, blank=True)
     last_seen = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField(db_default=Now())
     updated_at = models.DateTimeField(db_default=Now())
+    updated_by = models.CharField(max_length=200, blank=True, default="", db_default="")
 
     class Meta:
         constraints = [
