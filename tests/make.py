@@ -76,6 +76,7 @@ def anomaly(**fields: Any) -> Anomaly:
             "kind": "agent",
             "entity": fields["agent"].public_id,
             "started_at": NOW - timedelta(minutes=5),
+            "active_until": NOW,
             "detected_at": NOW,
             "updated_at": NOW,
             "evidence": EVIDENCE,

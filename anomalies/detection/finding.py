@@ -10,6 +10,7 @@ LOW, MEDIUM, HIGH = 1, 2, 3
 class Interval:
     """A run of anomalous buckets; times in seconds since the epoch, `end` exclusive."""
 
+    resolution_seconds: int
     start: float
     end: float
     open: bool
@@ -23,8 +24,8 @@ class Interval:
 class Finding:
     """What deviates, since when, by how much, and why that is said.
 
-    `kind` and `entity` name the series as the models do. `raised_at` is when the events so far first sufficed, in
-    seconds since the epoch: a scan that had run then would have raised it.
+    `kind` and `entity` name the series as the models do; `start`, `end` (exclusive) and `raised_at` are in seconds
+    since the epoch. `raised_at` is when the events so far first sufficed: a scan that ran then would have raised it.
     `evidence` is plain JSON; every detector gives `observed`, `expected`, `lower`, `upper`, `p`, `unit`,
     `resolution_seconds`, `start`, `end` (of the bucket or window it speaks of), `event_count`, `history_days`,
     `parameters`, `detector_version` and `why` (two or three sentences).
@@ -33,13 +34,13 @@ class Finding:
     type: str
     kind: str
     entity: str
-    interval: Interval
-    resolution_seconds: int
+    start: float
+    end: float
+    open: bool
+    intervals: tuple[Interval, ...]
     raised_at: float
     score: float
     severity: int
     description: str
     evidence: dict[str, Any]
-    agent_id: str | None = None
-    principal_id: str | None = None
-    ip: str | None = None
+    principal_id: str | None = None  # where it is not the entity itself

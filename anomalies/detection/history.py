@@ -1,8 +1,79 @@
 """What detectors look at: counts, first meetings and login attempts, all in memory."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+HOUR = 3600
+DAY = 86400
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """Counts of n entities over the same t buckets, oldest first, both int32 (n, t)."""
+
+    start: float  # of the first bucket, seconds since the epoch, a UTC midnight
+    width: int  # seconds
+    requests: NDArray[np.int32]
+    failures: NDArray[np.int32]
+
+    @property
+    def starts(self) -> NDArray[np.float64]:
+        """Start of each bucket in seconds since the epoch, (t,)."""
+        return self.start + self.width * np.arange(self.requests.shape[1], dtype=np.float64)
+
+    def index(self, time: float) -> int:
+        """Number of the bucket that holds that time."""
+        return int((time - self.start) // self.width)
+
+
+@dataclass(frozen=True, slots=True)
+class Calendar:
+    """The hours of `History.hours` as each entity's own clock shows them; all (n, t)."""
+
+    hour_of_week: NDArray[np.int16]  # 0 is Monday 00:00 local time
+    free: NDArray[np.bool_]  # a weekend or one of its holidays
+    configured: NDArray[np.bool_]  # (n,) whether working hours are set
+    at_work: NDArray[np.bool_]  # within the configured hours; False where none are set
+
+
+@dataclass(frozen=True, slots=True)
+class Meeting:
+    """An agent's first event for a principal."""
+
+    agent: str
+    principal: str
+    time: float
+    failed: bool
+    new_address: bool  # the agent had not come from that address before
+    new_country: bool
+    known_share: float  # of the other agents, how many knew the principal already, 0..1
+
+
+@dataclass(frozen=True, slots=True)
+class Attempts:
+    """All events of one address or principal in a stretch of time, by time."""
+
+    times: NDArray[np.float64]  # (m,) seconds since the epoch
+    failed: NDArray[np.bool_]  # (m,)
+    partners: NDArray[np.str_]  # (m,) the principal (of an address) or the address (of a principal); "" if none
 
 
 @dataclass(frozen=True, slots=True)
 class History:
-    until: float
+    """Entities of one kind and all that detectors may know about them at `until`."""
+
+    kind: str  # agent, principal or address
+    entities: tuple[str, ...]  # n
+    until: float  # seconds since the epoch; nothing later is judged
+    judge_from: NDArray[np.float64]  # (n,) earliest time to judge
+    first_time: NDArray[np.float64]  # (n,) time of the entity's first event
+    hours: Counts
+    fives: Counts  # of 5 minutes; starts later than `hours`
+    calendar: Calendar
+    tenant_requests: NDArray[np.int64]  # (t,) of everybody, in the hours of `hours`
+    tenant_failures: NDArray[np.int64]
+    meetings: tuple[Meeting, ...]
+    attempts: Mapping[str, Attempts]  # of entities with many failures within an hour

@@ -72,6 +72,7 @@ class Anomaly(models.Model):
 
     state = models.CharField(max_length=10, choices=State, default=State.OPEN)
     started_at = models.DateTimeField()
+    active_until = models.DateTimeField(help_text="End of its last anomalous bucket so far")
     ended_at = models.DateTimeField(null=True, blank=True)
     detected_at = models.DateTimeField()
     updated_at = models.DateTimeField()

@@ -18,6 +18,9 @@ class Scan(models.Model):
     events_counted = models.PositiveBigIntegerField(default=0)
     series_judged = models.PositiveIntegerField(default=0)
     series_failed = models.PositiveIntegerField(default=0, help_text="Left unjudged by an error that was logged")
+    series_late = models.PositiveIntegerField(
+        default=0, help_text="With events older than the horizon: counted, not judged again"
+    )
     findings = models.PositiveIntegerField(default=0)
     anomalies_raised = models.PositiveIntegerField(default=0)
     anomalies_extended = models.PositiveIntegerField(default=0)

@@ -1,7 +1,7 @@
 """What lies behind an anomaly: its events, and its series with the band in which it was expected."""
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from django.db.models import QuerySet
 
@@ -26,8 +26,7 @@ class BandedSeries:
 
 def events_behind(anomaly: Anomaly) -> QuerySet[Event]:
     """The events of its entity during its interval, oldest first."""
-    end = anomaly.ended_at or datetime.fromtimestamp(anomaly.evidence["end"], UTC)
-    events = Event.objects.filter(time__gte=anomaly.started_at, time__lt=end + timedelta(microseconds=1))
+    events = Event.objects.filter(time__gte=anomaly.started_at, time__lt=anomaly.active_until)
     if anomaly.kind == "address":
         events = events.filter(ip=anomaly.entity)
     elif anomaly.kind == "principal":

@@ -1,22 +1,184 @@
 """One run of detection: count what arrived, look at what changed, keep what deviates."""
 
-from datetime import datetime
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from typing import Any
 
-from anomalies.models import Scan
+from django.db import connection, transaction
+from django.utils import timezone
+
+from anomalies.detection.parameter import build_config
+from anomalies.detection.registry import DETECTORS
+from anomalies.models import DetectorSettings, Scan, Series
+from anomalies.services import counts, histories
+from anomalies.services.findings import Kept, keep
+
+logger = logging.getLogger(__name__)
+
+LATE_HORIZON = timedelta(hours=48)  # older than this, a late event is counted and its bucket not judged again
+ENTITIES_AT_ONCE = 500  # in one transaction: bounds memory, and what a crash repeats
+LOCK = 7_236_301  # the advisory lock that keeps scans one at a time
+
+Progress = Callable[[str, int, int], None]  # what is done, how much, of how much
+
+# Every entity that changed since it was looked at, or whose anomaly may have ended.
+_DUE = """
+SELECT s.kind, s.entity, min(s.first_time), max(s.judged_until), min(s.dirty_from), min(a.started_at)
+FROM anomalies_series s
+LEFT JOIN (
+    SELECT kind, entity, min(started_at) AS started_at FROM anomalies_anomaly
+    WHERE state = 'open' OR active_until > %(recent)s GROUP BY kind, entity
+) a USING (kind, entity)
+WHERE s.kind <> 'tenant' AND (s.kind, s.entity) IN (
+    SELECT kind, entity FROM anomalies_series WHERE dirty_from IS NOT NULL AND dirty_from < %(now)s
+    UNION SELECT kind, entity FROM anomalies_anomaly WHERE state = 'open'
+    UNION SELECT kind, entity FROM anomalies_series WHERE %(all)s)
+GROUP BY s.kind, s.entity
+"""
+
+_JUDGED = """
+UPDATE anomalies_series SET judged_until = %(now)s,
+    dirty_from = CASE WHEN last_time >= %(now)s THEN %(now)s::timestamptz END
+WHERE kind = %(kind)s AND entity = ANY(%(entities)s)
+"""
 
 
 class ScanUnderWayError(Exception):
     """Another scan holds the lock."""
 
 
-def run(*, now: datetime, trigger: str) -> Scan:
+def run(*, now: datetime, trigger: str, progress: Progress | None = None) -> Scan:
     """Count all uncounted batches, judge what changed, keep the anomalies, and return the finished Scan.
 
-    Waits while another scan is under way.
+    Waits while another scan is under way. Safe to kill at any moment: the next run does what is left.
     """
-    return Scan.objects.create(trigger=trigger, now=now, started_at=now, finished_at=now)
+    with _one_at_a_time(wait=True):
+        return _scan(now=now, trigger=trigger, progress=progress or _unseen)
 
 
 def run_if_idle(*, now: datetime, trigger: str) -> Scan | None:
     """As `run`, but return None at once if another scan is under way."""
-    return run(now=now, trigger=trigger)
+    try:
+        with _one_at_a_time(wait=False):
+            return _scan(now=now, trigger=trigger, progress=_unseen)
+    except ScanUnderWayError:
+        return None
+
+
+def replay(*, now: datetime, progress: Progress | None = None) -> Scan:
+    """Judge the whole history, each anomaly dated by the tick of the schedule that would have found it.
+
+    A bucket is judged by what came before it alone (`detection.baseline`), so that one pass over the history finds
+    what a scan at each of its ticks would have found; a bucket of a rate counts as found when it is complete.
+    """
+    with _one_at_a_time(wait=True):
+        return _scan(now=now, trigger=Scan.Trigger.REPLAY, progress=progress or _unseen)
+
+
+def _unseen(what: str, done: int, total: int) -> None:
+    """Nobody watches."""
+
+
+@contextmanager
+def _one_at_a_time(*, wait: bool) -> Iterator[None]:
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT {'pg_advisory_lock' if wait else 'pg_try_advisory_lock'}(%s)", [LOCK])
+        if cursor.fetchone()[0] is False:
+            raise ScanUnderWayError
+    try:
+        yield
+    finally:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_unlock(%s)", [LOCK])
+
+
+def _scan(*, now: datetime, trigger: str, progress: Progress) -> Scan:
+    replayed = trigger == Scan.Trigger.REPLAY
+    scan = Scan.objects.create(trigger=trigger, now=now, started_at=timezone.now())
+    _count(scan, progress)
+    configs = _configs()
+    windows = _due(now, scan, everything=replayed)
+    total = sum(len(group) for group in windows.values())
+    done = 0
+    for kind, due in windows.items():
+        due.sort(key=lambda window: window.judge_from)
+        for start in range(0, len(due), ENTITIES_AT_ONCE):
+            some = due[start : start + ENTITIES_AT_ONCE]
+            progress("Looking for anomalies", done, total)
+            _judge(scan, kind, some, configs, replayed)
+            done += len(some)
+    Series.objects.filter(kind=Series.Kind.TENANT).update(dirty_from=None, judged_until=now)
+    progress("Looking for anomalies", total, total)
+    scan.finished_at = timezone.now()
+    scan.save()
+    return scan
+
+
+def _count(scan: Scan, progress: Progress) -> None:
+    waiting = counts.uncounted_events()
+    while (counted := counts.count_some()).batches:
+        scan.batches_counted += counted.batches
+        scan.events_counted += counted.events
+        progress("Counting events", scan.events_counted, max(waiting, scan.events_counted))
+
+
+def _configs() -> dict[str, Any]:
+    """Return the `Config` of each detector that is switched on."""
+    stored = {row.type: row for row in DetectorSettings.objects.all()}
+    return {
+        type_: build_config(detector.config, stored[type_].parameters if type_ in stored else {})
+        for type_, detector in DETECTORS.items()
+        if type_ not in stored or stored[type_].enabled
+    }
+
+
+def _due(now: datetime, scan: Scan, *, everything: bool) -> dict[str, list[histories.Window]]:
+    due: dict[str, list[histories.Window]] = {}
+    with connection.cursor() as cursor:
+        cursor.execute(_DUE, {"now": now, "recent": now - timedelta(hours=3), "all": everything})
+        for kind, entity, first_time, judged_until, dirty_from, anomaly_since in cursor.fetchall():
+            if everything or judged_until is None:
+                judge_from = first_time
+            else:
+                horizon = judged_until - LATE_HORIZON
+                scan.series_late += dirty_from is not None and dirty_from < horizon
+                judge_from = max(min(dirty_from or judged_until, judged_until), horizon)
+            if anomaly_since is not None:
+                judge_from = min(judge_from, anomaly_since)
+            due.setdefault(kind, []).append(histories.Window(entity, judge_from, first_time))
+    return due
+
+
+def _judge(scan: Scan, kind: str, windows: Sequence[histories.Window], configs: dict[str, Any], replayed: bool) -> None:
+    """Judge some entities of a kind; one that cannot be judged is logged, counted, and stops no other."""
+    try:
+        kept, found = _judge_together(scan, kind, windows, configs, replayed)
+    except Exception:
+        if len(windows) == 1:
+            logger.exception("scan %s: %s %s could not be judged", scan.pk, kind, windows[0].entity)
+            scan.series_failed += 1
+            return
+        middle = len(windows) // 2
+        _judge(scan, kind, windows[:middle], configs, replayed)
+        _judge(scan, kind, windows[middle:], configs, replayed)
+        return
+    scan.series_judged += len(windows)
+    scan.findings += found
+    scan.anomalies_raised += kept.raised
+    scan.anomalies_extended += kept.extended
+    scan.anomalies_closed += kept.closed
+
+
+@transaction.atomic
+def _judge_together(
+    scan: Scan, kind: str, windows: Sequence[histories.Window], configs: dict[str, Any], replayed: bool
+) -> tuple[Kept, int]:
+    history = histories.load(kind, windows, until=scan.now)
+    found = [finding for type_, config in configs.items() for finding in DETECTORS[type_].detect(history, config)]
+    entities = [window.entity for window in windows]
+    kept = keep(found, kind=kind, entities=entities, scan=scan, replayed=replayed)
+    with connection.cursor() as cursor:
+        cursor.execute(_JUDGED, {"now": scan.now, "kind": kind, "entities": entities})
+    return kept, len(found)

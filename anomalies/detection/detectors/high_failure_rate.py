@@ -1,20 +1,367 @@
 """High failure rate: far more requests than usual were refused, or somebody is guessing credentials."""
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+from anomalies.detection import brute_force, interval, scoring, wording
 from anomalies.detection.detector import Detector
-from anomalies.detection.finding import Finding
-from anomalies.detection.history import History
+from anomalies.detection.finding import HIGH, LOW, MEDIUM, Finding, Interval
+from anomalies.detection.history import DAY, Counts, History
 from anomalies.detection.parameter import parameter
+
+VERSION = 1
+Floats = NDArray[np.float64]
+
+TENANT_PRIOR_RATIO = 0.05  # refused, before anything is known
+TENANT_PRIOR_REQUESTS = 100.0
+OWN_PRIOR_REQUESTS = 50.0  # weight of the tenant's ratio in an entity's own
+CONCENTRATION_PRIOR_HOURS = 50.0
+LEAST_CONCENTRATION, MOST_CONCENTRATION = 5.0, 500.0
+WILSON_Z = 1.96
 
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    alpha: float = parameter(1e-4, unit="tail probability", low=1e-12, high=0.01, help="At which an interval opens")
+    alpha: float = parameter(
+        1e-5, unit="probability", low=1e-15, high=0.01, help="Chance of so many refusals below which an interval opens"
+    )
+    extend_alpha: float = parameter(
+        0.01, unit="probability", low=1e-6, high=0.1, help="Below it, an interval that is open goes on"
+    )
+    min_requests: int = parameter(10, unit="requests", low=2, high=10_000, help="Least requests to speak of a rate")
+    min_failures: int = parameter(5, unit="failures", low=1, high=10_000, help="Least failures")
+    min_excess_ratio: float = parameter(
+        0.1, unit="ratio", low=0, high=1, help="By how much the rate surely exceeds the usual one (Wilson bound)"
+    )
+    concentration: float = parameter(
+        30.0, unit="requests", low=5, high=500, help="How steady a rate is until the entity's own history says more"
+    )
+    history_days: float = parameter(30.0, unit="days", low=1, high=60, help="History of the usual rate")
+    settled_days: float = parameter(
+        7.0, unit="days", low=0, high=60, help="Younger than this, severity by rate is medium at most"
+    )
+    brute_force_failures: int = parameter(
+        20, unit="failures", low=3, high=10_000, help="In an hour, of one address or user"
+    )
+    spraying_users: int = parameter(10, unit="users", low=2, high=1000, help="Failing from one address in 10 minutes")
+    failures_before_success: int = parameter(
+        10, unit="failures", low=2, high=10_000, help="In the hour before a success, which then is severe"
+    )
+    quiet_minutes: float = parameter(15.0, unit="minutes", low=1, high=60, help="Without a failure, that end a spell")
+
+    @property
+    def rules(self) -> brute_force.Rules:
+        return brute_force.Rules(
+            failures=self.brute_force_failures,
+            users=self.spraying_users,
+            users_seconds=600.0,
+            failures_before_success=self.failures_before_success,
+            quiet_seconds=60 * self.quiet_minutes,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Rate:
+    """A spell of an improbable rate, with the figures of its most surprising bucket."""
+
+    interval: Interval
+    bucket: float
+    p: float
+    failures: int
+    requests: int
+    usual: float
+    upper: float
+    history_days: float
+    raised_at: float
+    total: int
 
 
 def detect(history: History, config: Config) -> list[Finding]:
-    return []
+    """Return the spells in which entities were refused too often.
+
+    k of n requests of a bucket failed; `p = betabinom.sf(k - 1, n, m0 kappa, (1 - m0) kappa)`. m0 is the entity's
+    own ratio of the days before, shrunk to the tenant's; kappa, how steady it is, comes from the intra-class variance
+    of its hours, shrunk to `concentration` and kept in 5..500. A bucket is hot if p < alpha, n and k suffice, and
+    the Wilson lower bound of k/n exceeds m0 by `min_excess_ratio`.
+
+    Addresses and principals are held against the rules of `brute_force` besides, whatever their history: they make a
+    finding of at least medium severity, high if a success followed.
+
+    Source: Williams (1975), Biometrics 31(4), for the beta-binomial; Wilson (1927), JASA 22.
+    """
+    rates: dict[int, list[_Rate]] = {}
+    for counts in (history.hours, history.fives):
+        for row, rate in _rates(history, counts, config):
+            rates.setdefault(row, []).append(rate)
+    guessed = {
+        history.entities.index(entity): [
+            spell
+            for spell in brute_force.spells(attempts, config.rules, count_users=history.kind == "address")
+            if spell.end >= history.judge_from[history.entities.index(entity)]
+        ]
+        for entity, attempts in history.attempts.items()
+    }
+    return [
+        _finding(history, row, group, config)
+        for row in sorted(rates.keys() | guessed.keys())
+        for group in _overlapping([*rates.get(row, []), *guessed.get(row, [])])
+    ]
+
+
+def _rates(history: History, counts: Counts, config: Config) -> Iterator[tuple[int, _Rate]]:
+    starts = counts.starts
+    due = (starts[None, :] + counts.width > history.judge_from[:, None]) & (starts < history.until)[None, :]
+    enough = due & (counts.requests >= config.min_requests) & (counts.failures >= config.min_failures)
+    rows = np.flatnonzero(enough.any(axis=1))
+    if not len(rows):
+        return
+    n, k, due = counts.requests[rows], counts.failures[rows], due[rows]
+    days = (starts // DAY * DAY)[due.any(axis=0)]
+    p, usual, kappa = np.ones(n.shape), np.zeros(n.shape), np.zeros(n.shape)
+    for day in np.unique(days).tolist():
+        today = (starts >= day) & (starts < day + DAY)
+        own, steadiness = _usual(history, rows, day, config)
+        usual[:, today], kappa[:, today] = own[:, None], steadiness[:, None]
+    judged = due & (k > n * usual)
+    p[judged] = stats.betabinom.sf(
+        k[judged] - 1, n[judged], usual[judged] * kappa[judged], (1 - usual[judged]) * kappa[judged]
+    )
+    hot = enough[rows] & (p < config.alpha) & (_wilson(k, n) > usual + config.min_excess_ratio)
+    for i in np.flatnonzero(hot.any(axis=1)).tolist():
+        first_time = float(history.first_time[rows[i]])
+        for first, last in interval.runs(hot[i], p[i] < config.extend_alpha):
+            best = first + int(np.argmin(p[i, first : last + 1]))
+            opened = first + int(np.argmax(hot[i, first : last + 1]))
+            upper = float(
+                stats.betabinom.ppf(
+                    0.9999, n[i, best], usual[i, best] * kappa[i, best], (1 - usual[i, best]) * kappa[i, best]
+                )
+            )
+            end = float(starts[last]) + counts.width
+            yield (
+                int(rows[i]),
+                _Rate(
+                    interval=Interval(
+                        resolution_seconds=counts.width,
+                        start=float(starts[first]),
+                        end=end,
+                        open=interval.is_open(end=end, width=counts.width, until=history.until),
+                        peak=float(k[i, first : last + 1].max()),
+                        expected=float(usual[i, best] * n[i, best]),
+                        upper=upper,
+                        score=scoring.score(scoring.surprise(float(p[i, best]))),
+                    ),
+                    bucket=float(starts[best]),
+                    p=float(p[i, best]),
+                    failures=int(k[i, best]),
+                    requests=int(n[i, best]),
+                    usual=float(usual[i, best]),
+                    upper=upper,
+                    history_days=max(0.0, (float(starts[best]) - first_time) / DAY),
+                    raised_at=float(starts[opened]) + counts.width,
+                    total=int(n[i, first : last + 1].sum()),
+                ),
+            )
+
+
+def _usual(history: History, rows: NDArray[np.intp], day: float, config: Config) -> tuple[Floats, Floats]:
+    """Return the usual ratio of failures before that day, and its steadiness kappa, both (len(rows),)."""
+    last = history.hours.index(day)
+    past = slice(max(0, last - round(config.history_days * 24)), last)
+    tenant = (history.tenant_failures[past].sum() + TENANT_PRIOR_RATIO * TENANT_PRIOR_REQUESTS) / (
+        history.tenant_requests[past].sum() + TENANT_PRIOR_REQUESTS
+    )
+    n = history.hours.requests[rows, past].astype(np.float64)
+    k = history.hours.failures[rows, past].astype(np.float64)
+    requests, failures = n.sum(axis=1), k.sum(axis=1)
+    own = (failures + OWN_PRIOR_REQUESTS * tenant) / (requests + OWN_PRIOR_REQUESTS)
+
+    # Intra-class correlation by moments over the hours with at least two requests.
+    informative = n >= 2
+    hours = informative.sum(axis=1)
+    n_in = np.where(informative, n, 0.0)
+    pairs = (n_in * (n_in - 1)).sum(axis=1)
+    spread = np.where(informative, (k - n * own[:, None]) ** 2 - n * (own * (1 - own))[:, None], 0.0).sum(axis=1)
+    correlation = np.clip(spread / np.maximum(pairs * own * (1 - own), 1e-9), 0.0, 1.0)
+    prior = 1 / (config.concentration + 1)
+    correlation = (hours * correlation + CONCENTRATION_PRIOR_HOURS * prior) / (hours + CONCENTRATION_PRIOR_HOURS)
+    return own, np.clip(1 / np.maximum(correlation, 1e-6) - 1, LEAST_CONCENTRATION, MOST_CONCENTRATION)
+
+
+def _wilson(k: NDArray[np.int32], n: NDArray[np.int32]) -> Floats:
+    """Return the lower bound of the 95 % Wilson interval of k/n; 0 where n is 0."""
+    trials = np.maximum(n, 1)
+    ratio = k / trials
+    z2 = WILSON_Z**2
+    centre = ratio + z2 / (2 * trials)
+    margin = WILSON_Z * np.sqrt(ratio * (1 - ratio) / trials + z2 / (4 * trials**2))
+    return np.asarray((centre - margin) / (1 + z2 / trials))
+
+
+_Part = _Rate | brute_force.Spell
+
+
+def _bounds(part: _Part) -> tuple[float, float]:
+    return (part.start, part.end) if isinstance(part, brute_force.Spell) else (part.interval.start, part.interval.end)
+
+
+def _overlapping(parts: list[_Part]) -> list[list[_Part]]:
+    groups: list[list[_Part]] = []
+    end = -np.inf
+    for part in sorted(parts, key=_bounds):
+        if groups and _bounds(part)[0] <= end:
+            groups[-1].append(part)
+        else:
+            groups.append([part])
+            end = -np.inf
+        end = max(end, _bounds(part)[1])
+    return groups
+
+
+def _finding(history: History, row: int, group: list[_Part], config: Config) -> Finding:
+    entity = history.entities[row]
+    rates = [part for part in group if isinstance(part, _Rate)]
+    guessed = [part for part in group if isinstance(part, brute_force.Spell)]
+    if guessed:
+        return _guessing(history, row, entity, guessed, rates, config)
+    best = min(rates, key=lambda rate: rate.p / rate.interval.resolution_seconds)
+    finest = min(rate.interval.resolution_seconds for rate in rates)
+    exact = [rate for rate in rates if rate.interval.resolution_seconds == finest]
+    s = scoring.surprise(best.p)
+    severity = scoring.severity(s)
+    if best.failures - best.usual * best.requests < 5:
+        severity = max(LOW, severity - 1)
+    if best.history_days < config.settled_days:
+        severity = min(MEDIUM, severity)
+    ratio, usual = wording.percent(best.failures / best.requests), wording.percent(best.usual)
+    window = wording.span(best.interval.resolution_seconds)
+    return Finding(
+        type=DETECTOR.type,
+        kind=history.kind,
+        entity=entity,
+        start=min(rate.interval.start for rate in exact),
+        end=max(rate.interval.end for rate in exact),
+        open=any(rate.interval.open for rate in exact),
+        intervals=tuple(rate.interval for rate in rates),
+        raised_at=min(rate.raised_at for rate in rates),
+        score=scoring.score(s),
+        severity=severity,
+        description=f"{ratio} refused ({best.failures:,} of {best.requests:,} in {window}), usually {usual}",
+        evidence={
+            "observed": best.failures,
+            "expected": best.usual * best.requests,
+            "lower": 0,
+            "upper": best.upper,
+            "p": best.p,
+            "unit": "failures",
+            "resolution_seconds": best.interval.resolution_seconds,
+            "start": best.bucket,
+            "end": best.bucket + best.interval.resolution_seconds,
+            "event_count": max(rate.total for rate in exact),
+            "requests": best.requests,
+            "usual_ratio": best.usual,
+            "history_days": round(best.history_days, 2),
+            "parameters": asdict(config),
+            "detector_version": VERSION,
+            "why": f"{entity} made {best.requests:,} requests in {window}, and {best.failures:,} were refused: {ratio}. "
+            f"Usually {usual} are, and fewer than {wording.number(best.upper + 1)} of {best.requests:,} in 9,999 of "
+            f"10,000 cases; the chance of so many is {wording.chance(best.p)}.",
+        },
+    )
+
+
+def _guessing(
+    history: History,
+    row: int,
+    entity: str,
+    spells: list[brute_force.Spell],
+    rates: list[_Rate],
+    config: Config,
+) -> Finding:
+    """One finding for a spell of guessing; a rate that deviates at the same time is part of it."""
+    start, end = min(spell.start for spell in spells), max(spell.end for spell in spells)
+    failures = sum(spell.failures for spell in spells)
+    success = next((spell for spell in spells if spell.success_at is not None), None)
+    partners = list(dict.fromkeys(name for spell in spells for name in spell.partners))
+    days = max(0.0, (start - float(history.first_time[row])) / DAY)
+    # How improbable: that many failures in an hour where one is expected, Gamma(1/2).
+    most = max(spell.most_in_an_hour for spell in spells)
+    p = min([float(stats.nbinom.sf(most - 1, 0.5, 1 / 3)), *(rate.p for rate in rates)])
+    severity = HIGH if success else max([MEDIUM, *(min(scoring.severity(scoring.surprise(p)), MEDIUM) for _ in rates)])
+    score = max(scoring.score(scoring.surprise(p)), scoring.floor_score(severity))
+    noun = "user" if history.kind == "address" else "address"
+    among = f"{len(partners):,} {noun}{'' if len(partners) == 1 else 's' if noun == 'user' else 'es'}"
+    length = wording.span(max(end - start, 1.0))
+    if success:
+        description = (
+            f"Success{f' for {success.success_for}' if success.success_for and noun == 'user' else ''} "
+            f"after {failures:,} failures in {length}"
+        )
+    elif any(spell.sprayed for spell in spells):
+        description = f"{failures:,} failures over {among} in {length}"
+    else:
+        description = f"{failures:,} failures in {length}"
+    broken = [
+        rule
+        for rule, holds in (
+            (f"at least {config.brute_force_failures} failures in an hour", most >= config.brute_force_failures),
+            (f"at least {config.spraying_users} users tried in 10 minutes", any(spell.sprayed for spell in spells)),
+            (f"a success after at least {config.failures_before_success} failures in an hour", success is not None),
+        )
+        if holds
+    ]
+    tried = f"for {wording.listing(partners)}" if history.kind == "address" else f"from {wording.listing(partners)}"
+    quiet = 60 * config.quiet_minutes
+    return Finding(
+        type=DETECTOR.type,
+        kind=history.kind,
+        entity=entity,
+        start=start,
+        end=end + 1,
+        open=history.until < end + quiet,
+        intervals=(
+            Interval(
+                resolution_seconds=history.fives.width,
+                start=start,
+                end=end + 1,
+                open=history.until < end + quiet,
+                peak=float(most),
+                expected=0.5,
+                upper=float(config.brute_force_failures),
+                score=score,
+            ),
+        ),
+        raised_at=min(spell.raised_at for spell in spells),
+        score=score,
+        severity=severity,
+        description=description,
+        evidence={
+            "observed": failures,
+            "expected": 1.0,
+            "lower": 0,
+            "upper": config.brute_force_failures,
+            "p": p,
+            "unit": "failures",
+            "resolution_seconds": 3600,
+            "start": start,
+            "end": end + 1,
+            "event_count": failures + (1 if success else 0),
+            "most_in_an_hour": most,
+            f"{noun}s_tried" if noun == "user" else "addresses": partners[:100],
+            "partner_count": len(partners),
+            "success_at": success.success_at if success else None,
+            "history_days": round(days, 2),
+            "parameters": asdict(config),
+            "detector_version": VERSION,
+            "why": f"{entity} failed {failures:,} times between {wording.clock(start)} and {wording.clock(end)}, "
+            f"{tried}. That breaks the rule: {'; '.join(broken)}."
+            + (f" At {wording.clock(success.success_at)} it succeeded." if success and success.success_at else ""),
+        },
+    )
 
 
 DETECTOR = Detector(
@@ -31,7 +378,7 @@ DETECTOR = Detector(
         "Block the address if it is not one of yours.",
         "Check the grant and scopes of the agent.",
     ),
-    version=1,
+    version=VERSION,
     config=Config,
     detect=detect,
 )

@@ -1,20 +1,217 @@
-"""Off hours: activity in hours in which this agent is not at work, or hardly ever is."""
+"""Off hours: activity in hours in which an agent is not at work, or hardly ever is."""
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+from anomalies.detection import interval, scoring, wording
 from anomalies.detection.detector import Detector
-from anomalies.detection.finding import Finding
-from anomalies.detection.history import History
+from anomalies.detection.finding import LOW, Finding, Interval
+from anomalies.detection.history import DAY, HOUR, History
 from anomalies.detection.parameter import parameter
+
+VERSION = 1
+WEEK_HOURS = 168
+NIGHT_BEGINS = 12  # local hour: a night is from noon to noon
+USUAL_BURST = 0.75  # quantile of an agent's active hours at which each hour's weight is capped
+OFF_AT_WORK_RATIO = 1e-3  # share of a night's events expected off the configured hours
 
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    alpha: float = parameter(1e-4, unit="tail probability", low=1e-12, high=0.01, help="At which an interval opens")
+    alpha: float = parameter(
+        1e-4, unit="probability", low=1e-15, high=0.01, help="Chance of so much activity below which it is raised"
+    )
+    min_events: int = parameter(3, unit="events", low=1, high=10_000, help="Least events off hours in a night")
+    rare_mass: float = parameter(
+        0.02, unit="ratio", low=1e-4, high=0.2, help="Hours that together hold less of the week's activity are off"
+    )
+    prior_events: float = parameter(
+        24.0, unit="events", low=1, high=1000, help="Spread evenly over the week, added to what was seen"
+    )
+    min_days: float = parameter(14.0, unit="days", low=1, high=60, help="Younger agents have no learned hours")
+    min_events_known: int = parameter(100, unit="events", low=10, high=100_000, help="With fewer, the same")
+    min_active_days: int = parameter(5, unit="days", low=1, high=60, help="With fewer active days, the same")
+    max_entropy: float = parameter(
+        0.95, unit="ratio", low=0.5, high=1, help="An agent whose week is more even than this never sleeps"
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Night:
+    """What an agent did off hours in one night; indices are of `history.hours`."""
+
+    hours: NDArray[np.intp]  # off hours with activity
+    opened: int  # the one in which it sufficed
+    events: int  # off hours
+    all_events: int  # of the night
+    mass: float
+    p: float
 
 
 def detect(history: History, config: Config) -> list[Finding]:
-    return []
+    """Return the nights in which agents were active off hours.
+
+    With configured working hours (agent's zone, holidays), all else is off. Otherwise hours are learned: the
+    hour-of-week histogram before that night, hours capped at the agent's usual burst, smoothed by 1/2-1-1/2, with an
+    even prior; the rarest hours that together hold at most `rare_mass` are off. Per night, noon to noon local time,
+    `p = binom.sf(k - 1, n, mass)` where k of its n events are off hours and mass is the histogram's share of the
+    night's off hours. Agents that are young, rare or never sleep have no learned hours.
+
+    Source: exact binomial test; hours after Freeman et al. (2016), NDSS.
+    """
+    if history.kind != "agent":
+        return []
+    return [
+        _finding(history, row, night, config)
+        for row in range(len(history.entities))
+        for night in _nights(history, row, config)
+    ]
+
+
+def _nights(history: History, row: int, config: Config) -> Iterator[_Night]:
+    counts = history.hours.requests[row]
+    until = min(len(counts), history.hours.index(history.until) + 1)
+    first = max(0, history.hours.index(history.judge_from[row]))
+    if not counts[first:until].any():
+        return
+    hour_of_week = history.calendar.hour_of_week[row].astype(np.int64)
+    # Nights are numbered by their noon; a zone's change of clock makes one an hour longer or shorter.
+    night_of = np.cumsum(hour_of_week % 24 == NIGHT_BEGINS)
+    configured = bool(history.calendar.configured[row])
+    for night in np.unique(night_of[first:until]).tolist():
+        hours = np.flatnonzero(night_of == night)
+        hours = hours[hours < until]
+        if not counts[hours].any():
+            continue
+        if configured:
+            off = ~history.calendar.at_work[row, hours]
+            mass = OFF_AT_WORK_RATIO
+        else:
+            week = _learned(history, row, int(hours[0]), hour_of_week, config)
+            if week is None:
+                continue
+            rare = _rare(week, config.rare_mass)
+            off = rare[hour_of_week[hours]]
+            share = week[hour_of_week[hours]]
+            mass = float(share[off].sum() / share.sum())
+        if found := _test(counts, hours, off, mass, config):
+            yield found
+
+
+def _learned(
+    history: History, row: int, before: int, hour_of_week: NDArray[np.int64], config: Config
+) -> NDArray[np.float64] | None:
+    """Return the agent's share of activity by hour of the week, (168,), or None if it has no hours of its own."""
+    counts = history.hours.requests[row, :before].astype(np.float64)
+    active = counts[counts > 0]
+    age_days = (history.hours.start + HOUR * before - history.first_time[row]) / DAY
+    active_days = len(np.unique(np.flatnonzero(counts) // 24))
+    if age_days < config.min_days or active.sum() < config.min_events_known or active_days < config.min_active_days:
+        return None
+    capped = np.minimum(counts, np.quantile(active, USUAL_BURST))
+    week = np.bincount(hour_of_week[:before], weights=capped, minlength=WEEK_HOURS)
+    entropy = stats.entropy(week + config.prior_events / WEEK_HOURS) / np.log(WEEK_HOURS)
+    if entropy > config.max_entropy:
+        return None
+    week = (week + 0.5 * np.roll(week, 1) + 0.5 * np.roll(week, -1)) / 2 + config.prior_events / WEEK_HOURS
+    return np.asarray(week / week.sum())
+
+
+def _rare(week: NDArray[np.float64], mass: float) -> NDArray[np.bool_]:
+    """Return which hours of the week are the rarest that together hold at most that mass, (168,)."""
+    order = np.argsort(week, kind="stable")
+    rare = np.zeros(WEEK_HOURS, dtype=np.bool_)
+    rare[order[np.cumsum(week[order]) <= mass]] = True
+    return rare
+
+
+def _test(
+    counts: NDArray[np.int32], hours: NDArray[np.intp], off: NDArray[np.bool_], mass: float, config: Config
+) -> _Night | None:
+    k, n = np.cumsum(np.where(off, counts[hours], 0)), np.cumsum(counts[hours])
+    p = np.where(k >= config.min_events, stats.binom.sf(k - 1, n, mass), 1.0)
+    hot = np.flatnonzero((p < config.alpha) & off & (counts[hours] > 0))
+    if not len(hot):
+        return None
+    last = int(hot[np.argmin(p[hot])])
+    return _Night(
+        hours=hours[off & (counts[hours] > 0)],
+        opened=int(hours[hot[0]]),
+        events=int(k[-1]),
+        all_events=int(n[last]),
+        mass=mass,
+        p=float(p[last]),
+    )
+
+
+def _finding(history: History, row: int, night: _Night, config: Config) -> Finding:
+    agent = history.entities[row]
+    starts = history.hours.starts
+    start, end = float(starts[night.hours[0]]), float(starts[night.hours[-1]]) + HOUR
+    s = scoring.surprise(night.p)
+    severity = scoring.severity(s)
+    if night.events < 2 * config.min_events:
+        severity = max(LOW, severity - 1)
+    configured = bool(history.calendar.configured[row])
+    clock = history.calendar.hour_of_week[row]
+    first, last = int(clock[night.hours[0]]), int(clock[night.hours[-1]])
+    when = f"between {first % 24:02d}:00 and {(last + 1) % 24:02d}:00 on {wording.WEEKDAYS[first // 24]}"
+    expected = night.mass * night.all_events
+    is_open = interval.is_open(end=end, width=HOUR, until=history.until)
+    hours_word = "its working hours" if configured else "the hours it has kept so far"
+    score = max(scoring.score(s), scoring.floor_score(severity))
+    days = max(0.0, (start - float(history.first_time[row])) / DAY)
+    return Finding(
+        type=DETECTOR.type,
+        kind=history.kind,
+        entity=agent,
+        start=start,
+        end=end,
+        open=is_open,
+        intervals=(
+            Interval(
+                resolution_seconds=HOUR,
+                start=start,
+                end=end,
+                open=is_open,
+                peak=float(history.hours.requests[row, night.hours].max()),
+                expected=expected,
+                upper=float(stats.binom.ppf(0.9999, night.all_events, night.mass)),
+                score=score,
+            ),
+        ),
+        raised_at=float(starts[night.opened]) + HOUR,
+        score=score,
+        severity=severity,
+        description=f"{wording.plural(night.events, 'action')} {when}, "
+        f"{'off its working hours' if configured else 'usually none' if expected < 0.5 else 'rarely any'}",
+        evidence={
+            "observed": night.events,
+            "expected": expected,
+            "lower": 0,
+            "upper": float(stats.binom.ppf(0.9999, night.all_events, night.mass)),
+            "p": night.p,
+            "unit": "actions",
+            "resolution_seconds": HOUR,
+            "start": start,
+            "end": end,
+            "event_count": night.events,
+            "events_of_the_night": night.all_events,
+            "off_hours_mass": night.mass,
+            "configured_hours": configured,
+            "history_days": round(days, 2),
+            "parameters": asdict(config),
+            "detector_version": VERSION,
+            "why": f"{agent} acted {wording.plural(night.events, 'time')} {when} (its own time), outside {hours_word}. "
+            f"Such hours hold {wording.percent(night.mass)} of its activity, so "
+            f"{wording.number(expected)} of the {wording.plural(night.all_events, 'event')} of that night were to be "
+            f"expected there; the chance of so many is {wording.chance(night.p)}.",
+        },
+    )
 
 
 DETECTOR = Detector(
@@ -31,7 +228,7 @@ DETECTOR = Detector(
         "Ask the owner of the agent about planned work.",
         "If it is planned, set the agent's working hours.",
     ),
-    version=1,
+    version=VERSION,
     config=Config,
     detect=detect,
 )

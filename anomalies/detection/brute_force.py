@@ -1,0 +1,97 @@
+"""Brute force in plain sight: what login attempts say without any statistics.
+
+Three rules, each over the attempts of one address or one principal: many failures within an hour; many users tried
+from one address within minutes; a success after failures.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from anomalies.detection.history import Attempts
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    failures: int  # within an hour
+    users: int  # from one address within `users_seconds`
+    users_seconds: float
+    failures_before_success: int  # within an hour
+    quiet_seconds: float  # without a failure, that end a spell
+
+
+@dataclass(frozen=True, slots=True)
+class Spell:
+    """A run of failures that broke a rule; times in seconds since the epoch."""
+
+    start: float  # of its first failure
+    end: float  # of its last failure, or the success
+    raised_at: float  # when the first rule was broken
+    failures: int
+    most_in_an_hour: int
+    partners: tuple[str, ...]  # users tried, or addresses they were tried from, most frequent first
+    sprayed: bool  # many users
+    success_at: float | None  # of the first success after enough failures
+    success_for: str
+
+
+HOUR = 3600.0
+
+
+def spells(attempts: Attempts, rules: Rules, *, count_users: bool) -> list[Spell]:
+    """Return the spells in the attempts of one entity, by time.
+
+    Failures belong to one spell while gaps are at most `quiet_seconds`, or while a rule holds over the hour before.
+    """
+    failed_at = attempts.times[attempts.failed]
+    if not len(failed_at):
+        return []
+    parts = np.flatnonzero(np.diff(failed_at) > rules.quiet_seconds) + 1
+    found = []
+    for index in np.split(np.arange(len(failed_at)), parts):
+        start, end = float(failed_at[index[0]]), float(failed_at[index[-1]])
+        if (spell := _spell(attempts, rules, start, end, count_users)) is not None:
+            found.append(spell)
+    return found
+
+
+def _spell(attempts: Attempts, rules: Rules, start: float, end: float, count_users: bool) -> Spell | None:
+    failed = attempts.failed & (attempts.times <= end) & (attempts.times > start - HOUR)
+    times, partners = attempts.times[failed], attempts.partners[failed]
+    within = np.arange(1, len(times) + 1) - np.searchsorted(times, times - HOUR, side="right")
+    mine = times >= start
+    raised: list[float] = times[mine & (within >= rules.failures)][:1].tolist()
+
+    sprayed = False
+    if count_users:
+        for last in np.flatnonzero(mine).tolist():
+            first = int(np.searchsorted(times, times[last] - rules.users_seconds, side="right"))
+            if len(set(partners[first : last + 1].tolist()) - {""}) >= rules.users:
+                sprayed = True
+                raised.append(float(times[last]))
+                break
+
+    success_at, success_for = None, ""
+    after = ~attempts.failed & (attempts.times >= start) & (attempts.times <= end + rules.quiet_seconds)
+    for index in np.flatnonzero(after).tolist():
+        time = float(attempts.times[index])
+        failures = np.searchsorted(times, time, side="right") - np.searchsorted(times, time - HOUR, side="right")
+        if failures >= rules.failures_before_success:
+            success_at, success_for = time, str(attempts.partners[index])
+            raised.append(time)
+            break
+
+    if not raised:
+        return None
+    names, counts = np.unique(partners[mine], return_counts=True)
+    return Spell(
+        start=start,
+        end=max(end, success_at or end),
+        raised_at=min(raised),
+        failures=int(mine.sum()),
+        most_in_an_hour=int(within[mine].max()),
+        partners=tuple(str(names[i]) for i in np.argsort(-counts, kind="stable") if names[i]),
+        sprayed=sprayed,
+        success_at=success_at,
+        success_for=success_for,
+    )

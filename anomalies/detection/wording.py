@@ -1,0 +1,54 @@
+"""Numbers as people read them."""
+
+import math
+from datetime import UTC, datetime
+
+WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+SPANS = {60: "1 minute", 300: "5 minutes", 3600: "1 hour", 86400: "1 day"}
+
+
+def number(value: float) -> str:
+    """`1,204`, `38`, `4.2`, `0.3`, `0.02`: as many digits as say something."""
+    if value >= 9.95 or value == int(value):
+        return f"{round(value):,}"
+    return f"{value:.1f}" if value >= 0.1 else f"{value:.2g}"
+
+
+def percent(ratio: float) -> str:
+    """`62 %`, `4 %`, `0.3 %`."""
+    return f"{number(100 * ratio)} %"
+
+
+def chance(p: float) -> str:
+    """`1 in 12,000`, `below 1 in 10^12`: how probable that is, for people."""
+    if p > 1e-6:
+        return f"about 1 in {round(1 / p):,}"
+    return f"below 1 in 10^{min(math.floor(-math.log10(max(p, 1e-300))), 99)}"
+
+
+def span(seconds: float) -> str:
+    """`5 minutes`, `40 seconds`, `1 hour`, `7 minutes`."""
+    if int(seconds) in SPANS:
+        return SPANS[int(seconds)]
+    if seconds < 90:
+        return plural(round(seconds), "second")
+    if seconds < 5400:
+        return plural(round(seconds / 60), "minute")
+    return plural(round(seconds / 3600), "hour")
+
+
+def plural(count: float, noun: str) -> str:
+    """`1 event`, `1,200 events`."""
+    return f"{number(count)} {noun}" if count == 1 else f"{number(count)} {noun}s"
+
+
+def clock(time: float) -> str:
+    """`2026-11-20 14:03 UTC`."""
+    return f"{datetime.fromtimestamp(time, UTC):%Y-%m-%d %H:%M} UTC"
+
+
+def listing(names: list[str], *, most: int = 3) -> str:
+    """`a, b and c`, `a, b, c and 4 more`."""
+    if len(names) > most:
+        return f"{', '.join(names[:most])} and {len(names) - most:,} more"
+    return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]])) if names else "none"

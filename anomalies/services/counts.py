@@ -1,0 +1,148 @@
+"""Counting: from batches of events to buckets, each batch exactly once."""
+
+from dataclasses import dataclass
+
+from django.db import connection, transaction
+from django.db.models import Sum
+
+from anomalies.models import Batch
+
+MAX_EVENTS = 500_000  # counted in one transaction; a batch that is larger is counted alone
+RESOLUTIONS = {300: 288, 3600: 24}  # seconds of a bucket: buckets a day
+
+_CLAIM = """
+SELECT id, accepted FROM anomalies_batch
+WHERE counted_at IS NULL ORDER BY id LIMIT 1000 FOR UPDATE SKIP LOCKED
+"""
+
+# One pass over the new events, for all kinds of entities at once.
+_TALLY = """
+CREATE TEMPORARY TABLE tally ON COMMIT DROP AS
+SELECT kind, entity, slot, metric, amount, first_time, last_time
+FROM (
+    SELECT
+        CASE GROUPING(agent_id, principal_id, ip)
+            WHEN 3 THEN 'agent' WHEN 5 THEN 'principal' WHEN 6 THEN 'address' ELSE 'tenant'
+        END AS kind,
+        CASE GROUPING(agent_id, principal_id, ip)
+            WHEN 3 THEN agent_id WHEN 5 THEN principal_id WHEN 6 THEN host(ip) ELSE 'all'
+        END AS entity,
+        slot,
+        count(*) AS requests,
+        count(*) FILTER (WHERE status <> 'success') AS failures,
+        min(time) AS first_time,
+        max(time) AS last_time
+    FROM (
+        SELECT agent_id, principal_id, ip, status, time,
+               date_bin('5 minutes', time, TIMESTAMPTZ '2000-01-01 00:00:00+00') AS slot
+        FROM anomalies_event WHERE batch_id = ANY(%s)
+    ) AS new
+    GROUP BY GROUPING SETS ((slot, agent_id), (slot, principal_id), (slot, ip), (slot))
+) AS counted
+CROSS JOIN LATERAL (VALUES ('requests', requests), ('failures', failures)) AS metrics (metric, amount)
+WHERE entity IS NOT NULL AND amount > 0
+"""
+
+_SERIES = """
+INSERT INTO anomalies_series (kind, entity, metric, first_time, last_time, dirty_from)
+SELECT kind, entity, metric, min(first_time), max(last_time), min(first_time)
+FROM tally GROUP BY kind, entity, metric ORDER BY kind, entity, metric
+ON CONFLICT (kind, entity, metric) DO UPDATE SET
+    first_time = least(anomalies_series.first_time, excluded.first_time),
+    last_time = greatest(anomalies_series.last_time, excluded.last_time),
+    dirty_from = least(anomalies_series.dirty_from, excluded.dirty_from)
+"""
+
+_BLOCKS = """
+CREATE TEMPORARY TABLE added ON COMMIT DROP AS
+SELECT series_id, day, array_agg(slot ORDER BY slot) AS slots, array_agg(amount ORDER BY slot) AS amounts
+FROM (
+    SELECT s.id AS series_id,
+           (t.slot AT TIME ZONE 'UTC')::date AS day,
+           (extract(epoch FROM t.slot)::bigint %% 86400 / %s + 1)::integer AS slot,
+           sum(t.amount)::bigint AS amount
+    FROM tally t JOIN anomalies_series s USING (kind, entity, metric)
+    GROUP BY 1, 2, 3
+) AS summed
+GROUP BY series_id, day
+"""
+
+_NEW_BLOCKS = """
+INSERT INTO anomalies_bucketblock (series_id, resolution_seconds, day, counts)
+SELECT series_id, %s, day, array_fill(0, ARRAY[%s]) FROM added
+ON CONFLICT DO NOTHING
+"""
+
+_ADD = """
+UPDATE anomalies_bucketblock b SET counts = anomalies_bucket_add(b.counts, a.slots, a.amounts)
+FROM added a WHERE b.series_id = a.series_id AND b.resolution_seconds = %s AND b.day = a.day
+"""
+
+_MEETINGS = """
+INSERT INTO anomalies_agentprincipal (agent_id, principal_id, first_seen, last_seen)
+SELECT agent_id, principal_id, min(time), max(time)
+FROM anomalies_event WHERE batch_id = ANY(%s) AND principal_id IS NOT NULL
+GROUP BY agent_id, principal_id ORDER BY agent_id, principal_id
+ON CONFLICT (agent_id, principal_id) DO UPDATE SET
+    first_seen = least(anomalies_agentprincipal.first_seen, excluded.first_seen),
+    last_seen = greatest(anomalies_agentprincipal.last_seen, excluded.last_seen)
+"""
+
+_SEEN = """
+UPDATE anomalies_{kind} e SET
+    first_seen = least(e.first_seen, t.first_time),
+    last_seen = greatest(e.last_seen, t.last_time)
+FROM (
+    SELECT entity, min(first_time) AS first_time, max(last_time) AS last_time
+    FROM tally WHERE kind = '{kind}' GROUP BY entity
+) AS t
+WHERE e.public_id = t.entity
+"""
+
+_DONE = "UPDATE anomalies_batch SET counted_at = now() WHERE id = ANY(%s)"
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    batches: int
+    events: int
+
+
+def uncounted_events() -> int:
+    """Return how many events wait to be counted."""
+    return int(Batch.objects.filter(counted_at=None).aggregate(total=Sum("accepted", default=0))["total"])
+
+
+@transaction.atomic
+def count_some() -> Counted:
+    """Add the events of some uncounted batches to the buckets, mark these batches counted, and say how many.
+
+    One transaction: whatever dies, a batch is counted once. Nothing left to count gives zeros.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(_CLAIM)
+        ids: list[int] = []
+        events = 0
+        for batch_id, accepted in cursor.fetchall():
+            if ids and events + accepted > MAX_EVENTS:
+                break
+            ids.append(batch_id)
+            events += accepted
+        if not ids:
+            return Counted(0, 0)
+        if events:
+            cursor.execute(_TALLY, [ids])
+            cursor.execute("ANALYZE tally")
+            cursor.execute(_SERIES)
+            for width, a_day in RESOLUTIONS.items():
+                cursor.execute(_BLOCKS, [width])
+                cursor.execute("ANALYZE added")
+                cursor.execute(_NEW_BLOCKS, [width, a_day])
+                cursor.execute(_ADD, [width])
+                cursor.execute("DROP TABLE added")
+            cursor.execute(_MEETINGS, [ids])
+            for kind in ("agent", "principal"):
+                cursor.execute(_SEEN.format(kind=kind))
+            cursor.execute("DROP TABLE tally")
+        cursor.execute(_DONE, [ids])
+    return Counted(len(ids), events)

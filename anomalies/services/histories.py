@@ -1,0 +1,247 @@
+"""From rows to what detectors look at: `History` and all in it."""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import numpy as np
+from django.db import connection
+from numpy.typing import NDArray
+
+from anomalies.detection.history import DAY, HOUR, Attempts, Calendar, Counts, History, Meeting
+from anomalies.models import Agent, Series
+from anomalies.services.counts import RESOLUTIONS
+
+HISTORY_DAYS = 60  # that the longest fit reads
+FIVES_DAYS = 7
+MANY_FAILURES = 10  # within an hour, from which the attempts themselves are read
+POSTGRES_EPOCH = date(2000, 1, 1).toordinal()
+
+_BLOCKS = """
+COPY (
+    SELECT s.id, b.day, b.counts
+    FROM anomalies_series s JOIN anomalies_bucketblock b ON b.series_id = s.id
+    WHERE s.kind = %s AND s.metric = %s AND s.entity = ANY(%s)
+      AND b.resolution_seconds = %s AND b.day >= %s AND b.day <= %s
+) TO STDOUT (FORMAT BINARY)
+"""
+
+# What came with a meeting is looked up only for those that are to be judged.
+_MEETINGS = """
+SELECT ap.agent_id, ap.principal_id, ap.first_seen, coalesce(e.status <> 'success', false),
+       e.ip IS NOT NULL AND NOT EXISTS (
+           SELECT FROM anomalies_event o
+           WHERE o.agent_id = ap.agent_id AND o.ip = e.ip AND o.time < ap.first_seen),
+       coalesce(e.country, '') <> '' AND NOT EXISTS (
+           SELECT FROM anomalies_event o
+           WHERE o.agent_id = ap.agent_id AND o.country = e.country AND o.time < ap.first_seen),
+       CASE WHEN e.status IS NULL THEN 0 ELSE (
+           SELECT count(*) FROM anomalies_agentprincipal k
+           WHERE k.principal_id = ap.principal_id AND k.agent_id <> ap.agent_id AND k.first_seen < ap.first_seen) END
+FROM anomalies_agentprincipal ap
+LEFT JOIN LATERAL (
+    SELECT status, ip, country FROM anomalies_event e
+    WHERE ap.first_seen >= %s
+      AND e.agent_id = ap.agent_id AND e.principal_id = ap.principal_id AND e.time = ap.first_seen
+    ORDER BY e.id LIMIT 1
+) AS e ON true
+WHERE ap.agent_id = ANY(%s) AND ap.first_seen >= %s AND ap.first_seen < %s
+ORDER BY ap.first_seen, ap.id
+"""
+
+_ATTEMPTS = """
+SELECT {entity}, extract(epoch FROM time)::float8, status <> 'success', coalesce({partner}, '')
+FROM anomalies_event WHERE {column} = ANY(%s::{type}[]) AND time >= %s AND time < %s
+ORDER BY 1, time, id
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """From when an entity is to be judged, and since when it is known."""
+
+    entity: str
+    judge_from: datetime
+    first_time: datetime
+
+
+def load(kind: str, windows: Sequence[Window], *, until: datetime) -> History:
+    """Return the history of entities of one kind, up to `until`. `windows` is not empty."""
+    entities = tuple(window.entity for window in windows)
+    earliest = min(window.judge_from for window in windows)
+    known = min(window.first_time for window in windows)
+    last_day = until.date()
+    first_day = min(max(known.date(), earliest.date() - timedelta(days=HISTORY_DAYS)), last_day)
+    fives_day = min(max(known.date(), earliest.date() - timedelta(days=FIVES_DAYS)), last_day)
+    hours = _counts(kind, entities, 3600, first_day, last_day)
+    fives = _counts(kind, entities, 300, fives_day, last_day)
+    tenant = hours if kind == Series.Kind.TENANT else _counts(Series.Kind.TENANT, ("all",), 3600, first_day, last_day)
+    judge_from = np.array([window.judge_from.timestamp() for window in windows])
+    return History(
+        kind=kind,
+        entities=entities,
+        until=until.timestamp(),
+        judge_from=judge_from,
+        first_time=np.array([window.first_time.timestamp() for window in windows]),
+        hours=hours,
+        fives=fives,
+        calendar=_calendar(kind, entities, hours),
+        tenant_requests=tenant.requests[0].astype(np.int64),
+        tenant_failures=tenant.failures[0].astype(np.int64),
+        meetings=_meetings(entities, first_day, earliest, until) if kind == Series.Kind.AGENT else (),
+        attempts=_attempts(kind, entities, fives, judge_from, until) if kind != Series.Kind.AGENT else {},
+    )
+
+
+def _counts(kind: str, entities: Sequence[str], width: int, first_day: date, last_day: date) -> Counts:
+    days = (last_day - first_day).days + 1
+    requests, failures = (
+        _matrix(kind, metric, entities, width, first_day, days) for metric in ("requests", "failures")
+    )
+    start = datetime(first_day.year, first_day.month, first_day.day, tzinfo=UTC).timestamp()
+    return Counts(start=start, width=width, requests=requests, failures=failures)
+
+
+def _matrix(
+    kind: str, metric: str, entities: Sequence[str], width: int, first_day: date, days: int
+) -> NDArray[np.int32]:
+    """Return counts (n, days * buckets a day) by one binary COPY: every row of it has the same length."""
+    a_day = RESOLUTIONS[width]
+    row = np.dtype(
+        [
+            ("fields", ">i2"),
+            ("id_bytes", ">i4"),
+            ("id", ">i8"),
+            ("day_bytes", ">i4"),
+            ("day", ">i4"),
+            ("array_bytes", ">i4"),
+            ("array_header", ">i4", 5),
+            ("counts", [("bytes", ">i4"), ("count", ">i4")], a_day),
+        ]
+    )
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT id, entity FROM anomalies_series WHERE kind = %s AND metric = %s AND entity = ANY(%s)",
+            [kind, metric, list(entities)],
+        )
+        number = {entity: n for n, entity in enumerate(entities)}
+        row_of = {series_id: number[entity] for series_id, entity in cursor.fetchall()}
+        matrix = np.zeros((len(entities), days, a_day), dtype=np.int32)
+        if not row_of:
+            return matrix.reshape(len(entities), days * a_day)
+        last_day = first_day + timedelta(days=days - 1)
+        with cursor.copy(_BLOCKS, [kind, metric, list(entities), width, first_day, last_day]) as copy:
+            content = b"".join(bytes(part) for part in copy)
+    header, trailer = 19, 2
+    blocks = np.frombuffer(content, dtype=row, offset=header, count=(len(content) - header - trailer) // row.itemsize)
+    ids, inverse = np.unique(blocks["id"], return_inverse=True)
+    rows = np.array([row_of[int(series_id)] for series_id in ids], dtype=np.intp)[inverse]
+    matrix[rows, blocks["day"] + POSTGRES_EPOCH - first_day.toordinal()] = blocks["counts"]["count"]
+    return matrix.reshape(len(entities), days * a_day)
+
+
+def _calendar(kind: str, entities: Sequence[str], hours: Counts) -> Calendar:
+    """Return the hours as each entity's clock shows them: an agent's own zone and holidays, UTC for all others."""
+    n, t = hours.requests.shape
+    hour_of_week = np.zeros((n, t), dtype=np.int16)
+    free = np.zeros((n, t), dtype=np.bool_)
+    configured = np.zeros(n, dtype=np.bool_)
+    at_work = np.zeros((n, t), dtype=np.bool_)
+    by_zone: dict[str, list[int]] = defaultdict(list)
+    agents: dict[int, Agent] = {}
+    if kind == Series.Kind.AGENT:
+        known = Agent.objects.in_bulk(list(entities), field_name="public_id")
+        agents = {row: known[entity] for row, entity in enumerate(entities) if entity in known}
+    for row in range(n):
+        by_zone[agents[row].time_zone if row in agents else "UTC"].append(row)
+    for zone, rows in by_zone.items():
+        week, dates = _local(hours.starts, zone)
+        hour_of_week[rows] = week
+        free[rows] = week // 24 >= 5
+        for row in rows:
+            if row in agents:
+                agent = agents[row]
+                if agent.holidays:
+                    free[row] |= np.isin(dates, [date.fromisoformat(day).toordinal() for day in agent.holidays])
+                if agent.working_hours is not None:
+                    configured[row] = True
+                    at_work[row] = _at_work(week, agent.working_hours)
+                    if agent.holidays:
+                        at_work[row] &= ~np.isin(dates, [date.fromisoformat(day).toordinal() for day in agent.holidays])
+    return Calendar(hour_of_week, free, configured, at_work)
+
+
+def _local(starts: NDArray[np.float64], zone: str) -> tuple[NDArray[np.int16], NDArray[np.int64]]:
+    """Return the local hour of the week (0 is Monday 00:00) and the date (ordinal) of each start."""
+    tz = ZoneInfo(zone)
+    # Offsets change by whole days at most: one look per UTC hour is exact for zones of full hours.
+    offsets = np.array(
+        [datetime.fromtimestamp(start, tz).utcoffset().total_seconds() for start in starts.tolist()]  # type: ignore[union-attr]  # aware
+    )
+    local = starts + offsets
+    days = (local // DAY).astype(np.int64)
+    week = (days + 3) % 7 * 24 + (local % DAY // HOUR).astype(np.int64)  # 1970-01-01 was a Thursday
+    return week.astype(np.int16), days + date(1970, 1, 1).toordinal()
+
+
+def _at_work(week: NDArray[np.int16], working_hours: Mapping[str, Sequence[int]]) -> NDArray[np.bool_]:
+    at_work = np.zeros(week.shape, dtype=np.bool_)
+    for weekday, (first, last) in working_hours.items():
+        at_work |= (week >= 24 * int(weekday) + first) & (week < 24 * int(weekday) + last)
+    return at_work
+
+
+def _meetings(agents: Sequence[str], first_day: date, earliest: datetime, until: datetime) -> tuple[Meeting, ...]:
+    others = max(Agent.objects.filter(deleted_at=None).count() - 1, 1)
+    with connection.cursor() as cursor:
+        since = datetime(first_day.year, first_day.month, first_day.day, tzinfo=UTC)
+        cursor.execute(_MEETINGS, [earliest - timedelta(hours=1), list(agents), since, until])
+        return tuple(
+            Meeting(
+                agent=agent,
+                principal=principal,
+                time=first_seen.timestamp(),
+                failed=failed,
+                new_address=new_address,
+                new_country=bool(new_country),
+                known_share=known_by / others,
+            )
+            for agent, principal, first_seen, failed, new_address, new_country, known_by in cursor.fetchall()
+        )
+
+
+def _attempts(
+    kind: str, entities: Sequence[str], fives: Counts, judge_from: NDArray[np.float64], until: datetime
+) -> dict[str, Attempts]:
+    """Return the attempts of the entities with many failures within an hour that is to be judged."""
+    hour = HOUR // fives.width + 1
+    total = np.cumsum(fives.failures, axis=1)
+    within = total.copy()
+    within[:, hour:] -= total[:, :-hour]
+    due = fives.starts[None, :] + HOUR + fives.width > judge_from[:, None]
+    suspects = np.flatnonzero(((within >= MANY_FAILURES) & due).any(axis=1))
+    if not len(suspects):
+        return {}
+    since = datetime.fromtimestamp(max(fives.start, judge_from[suspects].min() - 2 * HOUR), UTC)
+    address = kind == Series.Kind.ADDRESS
+    query = _ATTEMPTS.format(
+        entity="host(ip)" if address else "principal_id",
+        column="ip" if address else "principal_id",
+        partner="principal_id" if address else "host(ip)",
+        type="inet" if address else "text",
+    )
+    by_entity: dict[str, list[tuple[float, bool, str]]] = defaultdict(list)
+    with connection.cursor() as cursor:
+        cursor.execute(query, [[entities[row] for row in suspects.tolist()], since, until])
+        for entity, time, failed, partner in cursor.fetchall():
+            by_entity[entity].append((time, failed, partner))
+    return {
+        entity: Attempts(
+            times=np.array([time for time, _, _ in rows]),
+            failed=np.array([failed for _, failed, _ in rows]),
+            partners=np.array([partner for _, _, partner in rows]),
+        )
+        for entity, rows in by_entity.items()
+    }
