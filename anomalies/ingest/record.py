@@ -1,6 +1,6 @@
 """What every source turns its records into."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
 from typing import Any, BinaryIO, Protocol
@@ -40,6 +40,10 @@ class Rejection:
     reason: str
 
 
+class FieldError(ValueError):
+    """A field that cannot be stored; its text names the field and is the reason of the rejection."""
+
+
 class SourceError(Exception):
     """The input as a whole cannot be read further, such as a truncated gzip; says where."""
 
@@ -52,6 +56,7 @@ class ReadOptions:
     year: int | None = None  # of records whose times lack one
     time_zone: tzinfo | None = None  # of records whose times lack one; None reads as UTC
     source: str = ""  # name of the source, for formats whose records do not name their agent
+    new_id: Callable[[], str] | None = None  # of records without one; None derives it from their content
 
 
 class Reader(Protocol):

@@ -1,0 +1,50 @@
+"""Grantex audit entries: one a line, a JSON array, or the answer of its API, {"entries": [...]}."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, BinaryIO
+
+from anomalies.ingest.fields import event_record
+from anomalies.ingest.ids import Ids
+from anomalies.ingest.json_records import json_records, parsed_object
+from anomalies.ingest.record import EventRecord, FieldError, ReadOptions, Rejection
+
+NAMES = {
+    "entryId": "id",
+    "timestamp": "time",
+    "agentId": "agent_id",
+    "principalId": "principal_id",
+    "grantId": "grant_id",
+    "action": "action",
+    "status": "status",
+    "metadata": "metadata",
+}
+CHAIN = ("hash", "prevHash")  # of the log the entry comes from; says nothing about the action
+
+
+def read(stream: BinaryIO, options: ReadOptions) -> Iterator[EventRecord | Rejection]:
+    """Yield an event or a rejection for each entry. Raises SourceError where the stream breaks off."""
+    ids = Ids(options)
+    for line, text in json_records(stream, key="entries"):
+        if isinstance(text, Rejection):
+            yield text
+            continue
+        try:
+            yield ids.identified(to_record(parsed_object(text), options))
+        except FieldError as error:
+            yield Rejection(line, str(error))
+
+
+def to_record(entry: Mapping[str, Any], options: ReadOptions) -> EventRecord:
+    """Return the entry as an event; keys that have no field of their own go to its metadata.
+
+    Raises FieldError, which names the field as Grantex spells it.
+    """
+    fields = {NAMES.get(name, name): value for name, value in entry.items() if name not in CHAIN}
+    if fields.get("status") is None:
+        fields["status"] = "success"
+    try:
+        return event_record(fields, options)
+    except FieldError as error:
+        field, separator, reason = str(error).partition(": ")
+        foreign = {ours: theirs for theirs, ours in NAMES.items()}.get(field, field)
+        raise FieldError(f"{foreign}{separator}{reason}") from None

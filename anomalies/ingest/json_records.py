@@ -1,0 +1,157 @@
+"""JSON objects of a stream one by one: a line each, or the elements of one array of any size."""
+
+import re
+from collections.abc import Iterator
+from typing import Any, BinaryIO
+
+import msgspec
+
+from anomalies.ingest.lines import BOM, BROKEN_STREAM, MAX_LINE_BYTES, broken_stream, numbered_lines, too_long
+from anomalies.ingest.record import FieldError, Rejection, SourceError
+from anomalies.ingest.wording import shown
+
+CHUNK_BYTES = 256 * 1024
+OPENING_BYTES = 4096  # within which a wrapping object shows its key
+
+# Up to the next bracket, or to a string that goes on after the chunk. Possessive: never tried twice.
+_OUTSIDE = re.compile(rb'(?:[^{}\[\]"]++|"(?:[^"\\]++|\\.)*+")*+', re.DOTALL)
+_INSIDE = re.compile(rb'(?:[^"\\]++|\\.)*+', re.DOTALL)
+
+
+def json_records(stream: BinaryIO, *, key: str = "") -> Iterator[tuple[int, bytes | Rejection]]:
+    """Yield the text of each record with its first line; an over-long or misplaced one as its rejection.
+
+    The stream is an array, or an object whose `key` is one, such as {"Records": [...]}, or one record a line.
+    Raises SourceError where the stream breaks off.
+    """
+    opening = _opening(stream)
+    wrapper = re.compile(rb'\s*\{\s*"%s"\s*:\s*\[' % re.escape(key.encode())) if key else None
+    start = wrapper.match(opening) if wrapper else None
+    start = start or re.match(rb"\s*\[", opening)
+    if start:
+        return _elements(stream, skip=start.end())
+    return ((line, text) for line, text in numbered_lines(stream) if isinstance(text, Rejection) or text.strip())
+
+
+def parsed_object(text: bytes) -> dict[str, Any]:
+    """Return the JSON object. Raises FieldError with what is wrong with it."""
+    try:
+        value = msgspec.json.decode(text)
+    except UnicodeDecodeError as error:
+        raise FieldError(f"It is not UTF-8: byte 0x{error.object[error.start]:02x}.") from None
+    except RecursionError:
+        raise FieldError("It is nested too deeply.") from None
+    except msgspec.DecodeError as error:
+        raise FieldError(f"It is not JSON: {error}.") from None
+    if not isinstance(value, dict):
+        raise FieldError(f"It is {shown(value)}, not a JSON object.")
+    return value
+
+
+def _opening(stream: BinaryIO) -> bytes:
+    """Return the first bytes and leave them unread, but for a byte order mark."""
+    peek = stream.peek  # type: ignore[attr-defined]  # reading.opened() gives a BufferedReader
+    try:
+        if peek(OPENING_BYTES).startswith(BOM):
+            stream.read(len(BOM))
+        return bytes(peek(OPENING_BYTES)[:OPENING_BYTES])
+    except BROKEN_STREAM as error:
+        raise broken_stream(error, line=1) from error
+
+
+def _elements(stream: BinaryIO, *, skip: int) -> Iterator[tuple[int, bytes | Rejection]]:
+    scan = _Scan(stream, skip=skip)
+    while True:
+        bracket = scan.next_bracket()
+        if bracket is None:
+            yield from scan.too_much_kept()
+            scan.read_on()
+        elif bracket in b"{[":
+            scan.depth += 1
+            if scan.depth == 2:
+                yield from scan.gap()
+                scan.separator = b","
+        else:
+            scan.depth -= 1
+            if scan.depth == 1:
+                yield from scan.element()
+            elif scan.depth == 0:
+                scan.separator = b""
+                yield from scan.gap()
+                return
+
+
+class _Scan:
+    """Where the scan of an array is, how deep, and the text that is not used up yet."""
+
+    def __init__(self, stream: BinaryIO, *, skip: int) -> None:
+        self._stream = stream
+        self._text = b""
+        self._at = 0  # scanned up to here
+        self._start = 0  # of the element, or of the gap between two
+        self._line = 1 + stream.read(skip).count(b"\n")  # of the start
+        self._in_string = False
+        self._skipping = False  # an element that is too long
+        self.depth = 1  # of open brackets; the array's own is one
+        self.separator = b""  # what belongs between the last element and the next
+
+    def next_bracket(self) -> int | None:
+        """Go past the next bracket and return it, or None if the text is used up."""
+        while True:
+            match = (_INSIDE if self._in_string else _OUTSIDE).match(self._text, self._at)
+            assert match is not None  # both match nothing, too
+            self._at = match.end()
+            if self._at == len(self._text) or self._text[self._at] == ord("\\"):
+                return None
+            self._at += 1
+            if self._text[self._at - 1] != ord('"'):
+                return self._text[self._at - 1]
+            self._in_string = not self._in_string
+
+    def read_on(self) -> None:
+        """Read another chunk. Raises SourceError if there is none."""
+        try:
+            chunk = self._stream.read(CHUNK_BYTES)
+        except BROKEN_STREAM as error:
+            raise broken_stream(error, line=self._line_reached()) from error
+        if not chunk:
+            raise SourceError(f"The JSON is truncated: line {self._line_reached():,} ends before the array does.")
+        self._text = self._text[self._start :] + chunk
+        self._at -= self._start
+        self._start = 0
+
+    def too_much_kept(self) -> Iterator[tuple[int, Rejection]]:
+        """Drop what was kept of an element if it is too long."""
+        if self._at - self._start <= MAX_LINE_BYTES:
+            return
+        if self.depth == 1:
+            raise SourceError(f"From line {self._line:,} on it is no array of objects.")
+        if not self._skipping:
+            yield self._line, too_long(self._line)
+        self._skipping = True
+        self._take(self._at)
+
+    def gap(self) -> Iterator[tuple[int, Rejection]]:
+        """Use up the text before the bracket that was just passed."""
+        line = self._line
+        gap = self._take(self._at - 1).strip()
+        if gap != self.separator:
+            found = shown(gap[:200].decode(errors="replace"))
+            yield line, Rejection(line, f"Between the objects of the array stands {found}, not one comma.")
+
+    def element(self) -> Iterator[tuple[int, bytes | Rejection]]:
+        """Use up the text up to the bracket that was just passed."""
+        line = self._line
+        text = self._take(self._at)
+        if not self._skipping:
+            yield line, text if len(text) <= MAX_LINE_BYTES else too_long(line)
+        self._skipping = False
+
+    def _take(self, end: int) -> bytes:
+        text = self._text[self._start : end]
+        self._line += text.count(b"\n")
+        self._start = end
+        return text
+
+    def _line_reached(self) -> int:
+        return self._line + self._text.count(b"\n", self._start, self._at)

@@ -1,0 +1,58 @@
+"""Reading any format from any stream: gzip or not, and stopping early where it is the wrong one."""
+
+import gzip
+from collections.abc import Iterator
+from io import BufferedReader
+from typing import BinaryIO, cast
+
+from anomalies.ingest.lines import BROKEN_STREAM, broken_stream
+from anomalies.ingest.record import EventRecord, ReadOptions, Rejection, SourceError
+from anomalies.ingest.registry import Format
+
+GZIP_MAGIC = b"\x1f\x8b"
+UTF_16_MARKS = (b"\xff\xfe", b"\xfe\xff")
+BUFFER_BYTES = 256 * 1024
+GIVE_UP_AFTER = 1000  # rejections, and nothing accepted
+
+
+class WrongFormatError(SourceError):
+    """Not one record could be accepted."""
+
+
+def read(form: Format, stream: BinaryIO, options: ReadOptions) -> Iterator[EventRecord | Rejection]:
+    """Yield the events and rejections of the stream, which may be gzip.
+
+    Raises SourceError if it is empty or breaks off, WrongFormatError after rejections without any event.
+    """
+    outcomes = form.read(opened(stream), options)
+    first = None
+    for count, outcome in enumerate(outcomes, 1):
+        yield outcome
+        if not isinstance(outcome, Rejection):
+            yield from outcomes
+            return
+        first = first or outcome
+        if count == GIVE_UP_AFTER:
+            break
+    if first:
+        raise WrongFormatError(
+            f"It does not look like {form.label} ({form.name}): no record was accepted; "
+            f"line {first.line:,}: {first.reason}"
+        )
+
+
+def opened(stream: BinaryIO) -> BufferedReader:
+    """Return the stream, inflated if it starts as gzip does. Raises SourceError if it is empty or UTF-16."""
+    # Any binary stream has the readinto() that BufferedReader calls.
+    reader = stream if isinstance(stream, BufferedReader) else BufferedReader(cast("BufferedReader", stream))
+    try:
+        if reader.peek(2)[:2] == GZIP_MAGIC:
+            reader = BufferedReader(gzip.GzipFile(fileobj=reader), BUFFER_BYTES)
+        start = reader.peek(2)[:2]
+    except BROKEN_STREAM as error:
+        raise broken_stream(error, line=1) from error
+    if not start:
+        raise SourceError("It is empty.")
+    if start in UTF_16_MARKS:
+        raise SourceError("It is UTF-16; convert it to UTF-8.")
+    return reader
