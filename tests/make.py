@@ -4,7 +4,8 @@ import itertools
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from anomalies.models import Agent, Anomaly, Batch, Event, Principal, Scan, Severity, Source
+from anomalies.models import Agent, Anomaly, ApiKey, Batch, Event, Grant, Principal, Scan, Severity, Source
+from anomalies.services import api_keys
 
 NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 _numbers = itertools.count(1)
@@ -84,3 +85,12 @@ def anomaly(**fields: Any) -> Anomaly:
             **fields,
         }
     )
+
+
+def api_key(*scopes: str, name: str = "ci") -> str:
+    """A key with these scopes (all of them by default), as its plain text."""
+    return api_keys.create(name=name, scopes=scopes or ApiKey.Scope.values)[1]
+
+
+def grant(public_id: str = "grnt_1", agent_id: str = "ag_billing", **fields: Any) -> Grant:
+    return Grant.objects.create(public_id=public_id, agent=agent(agent_id), issued_at=NOW, **fields)
