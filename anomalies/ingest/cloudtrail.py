@@ -14,7 +14,8 @@ Request parameters and answers are not kept but for the resource: they may hold 
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any, BinaryIO
+from io import BufferedReader
+from typing import Any
 
 from anomalies.ingest.fields import event_record, known_ip_address
 from anomalies.ingest.ids import Ids
@@ -66,17 +67,17 @@ RESOURCE_PARAMETERS = {
 }
 
 
-def read(stream: BinaryIO, options: ReadOptions) -> Iterator[EventRecord | Rejection]:
+def read(stream: BufferedReader, options: ReadOptions) -> Iterator[EventRecord | Rejection]:
     """Yield an event or a rejection for each record. Raises SourceError where the stream breaks off."""
     ids = Ids(options)
-    for line, text in json_records(stream, key="Records"):
+    for place, text in json_records(stream, key="Records"):
         if isinstance(text, Rejection):
             yield text
             continue
         try:
             yield ids.identified(event_record(_fields(parsed_object(text)), options))
         except FieldError as error:
-            yield Rejection(line, str(error))
+            yield place.rejection(str(error))
 
 
 def _fields(record: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,7 +2,8 @@
 
 import csv
 from collections.abc import Iterator
-from typing import Any, BinaryIO
+from io import BufferedReader
+from typing import Any
 
 from anomalies.ingest.fields import NAMES, event_record
 from anomalies.ingest.ids import Ids
@@ -40,7 +41,7 @@ ALIASES = {
 }
 
 
-def read(stream: BinaryIO, options: ReadOptions) -> Iterator[EventRecord | Rejection]:
+def read(stream: BufferedReader, options: ReadOptions) -> Iterator[EventRecord | Rejection]:
     """Yield an event or a rejection for each row, with the line on which the row starts.
 
     Raises SourceError if the header names no column for a required field, or where the stream breaks off.
@@ -76,7 +77,7 @@ def read(stream: BinaryIO, options: ReadOptions) -> Iterator[EventRecord | Rejec
 class _Lines:
     """The lines as text, as csv.reader wants them; those that cannot be text are put aside."""
 
-    def __init__(self, stream: BinaryIO) -> None:
+    def __init__(self, stream: BufferedReader) -> None:
         self._lines = numbered_lines(stream)
         self.number = 0
         self.rejected: list[Rejection] = []

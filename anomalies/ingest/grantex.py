@@ -1,7 +1,8 @@
 """Grantex audit entries: one a line, a JSON array, or the answer of its API, {"entries": [...]}."""
 
 from collections.abc import Iterator, Mapping
-from typing import Any, BinaryIO
+from io import BufferedReader
+from typing import Any
 
 from anomalies.ingest.fields import event_record
 from anomalies.ingest.ids import Ids
@@ -21,17 +22,17 @@ NAMES = {
 CHAIN = ("hash", "prevHash")  # of the log the entry comes from; says nothing about the action
 
 
-def read(stream: BinaryIO, options: ReadOptions) -> Iterator[EventRecord | Rejection]:
+def read(stream: BufferedReader, options: ReadOptions) -> Iterator[EventRecord | Rejection]:
     """Yield an event or a rejection for each entry. Raises SourceError where the stream breaks off."""
     ids = Ids(options)
-    for line, text in json_records(stream, key="entries"):
+    for place, text in json_records(stream, key="entries"):
         if isinstance(text, Rejection):
             yield text
             continue
         try:
             yield ids.identified(to_record(parsed_object(text), options))
         except FieldError as error:
-            yield Rejection(line, str(error))
+            yield place.rejection(str(error))
 
 
 def to_record(entry: Mapping[str, Any], options: ReadOptions) -> EventRecord:

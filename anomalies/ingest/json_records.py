@@ -2,11 +2,12 @@
 
 import re
 from collections.abc import Iterator
-from typing import Any, BinaryIO
+from io import BufferedReader
+from typing import Any, NamedTuple
 
 import msgspec
 
-from anomalies.ingest.lines import BOM, BROKEN_STREAM, MAX_LINE_BYTES, broken_stream, numbered_lines, too_long
+from anomalies.ingest.lines import BOM, BROKEN_STREAM, MAX_LINE_BYTES, TOO_LONG, broken_stream, numbered_lines
 from anomalies.ingest.record import FieldError, Rejection, SourceError
 from anomalies.ingest.wording import shown
 
@@ -18,8 +19,18 @@ _OUTSIDE = re.compile(rb'(?:[^{}\[\]"]++|"(?:[^"\\]++|\\.)*+")*+', re.DOTALL)
 _INSIDE = re.compile(rb'(?:[^"\\]++|\\.)*+', re.DOTALL)
 
 
-def json_records(stream: BinaryIO, *, key: str = "") -> Iterator[tuple[int, bytes | Rejection]]:
-    """Yield the text of each record with its first line; an over-long or misplaced one as its rejection.
+class Place(NamedTuple):
+    """Where a record starts: its line, and of an array's element its number, as an array may be one line."""
+
+    line: int
+    element: int | None = None
+
+    def rejection(self, reason: str) -> Rejection:
+        return Rejection(self.line, reason if self.element is None else f"element {self.element:,}: {reason}")
+
+
+def json_records(stream: BufferedReader, *, key: str = "") -> Iterator[tuple[Place, bytes | Rejection]]:
+    """Yield the text of each record with its place; an over-long or misplaced one as its rejection.
 
     The stream is an array, or an object whose `key` is one, such as {"Records": [...]}, or one record a line.
     Raises SourceError where the stream breaks off.
@@ -30,7 +41,8 @@ def json_records(stream: BinaryIO, *, key: str = "") -> Iterator[tuple[int, byte
     start = start or re.match(rb"\s*\[", opening)
     if start:
         return _elements(stream, skip=start.end())
-    return ((line, text) for line, text in numbered_lines(stream) if isinstance(text, Rejection) or text.strip())
+    lines = numbered_lines(stream)
+    return ((Place(line), text) for line, text in lines if isinstance(text, Rejection) or text.strip())
 
 
 def parsed_object(text: bytes) -> dict[str, Any]:
@@ -48,18 +60,17 @@ def parsed_object(text: bytes) -> dict[str, Any]:
     return value
 
 
-def _opening(stream: BinaryIO) -> bytes:
+def _opening(stream: BufferedReader) -> bytes:
     """Return the first bytes and leave them unread, but for a byte order mark."""
-    peek = stream.peek  # type: ignore[attr-defined]  # reading.opened() gives a BufferedReader
     try:
-        if peek(OPENING_BYTES).startswith(BOM):
+        if stream.peek(OPENING_BYTES).startswith(BOM):
             stream.read(len(BOM))
-        return bytes(peek(OPENING_BYTES)[:OPENING_BYTES])
+        return stream.peek(OPENING_BYTES)[:OPENING_BYTES]
     except BROKEN_STREAM as error:
         raise broken_stream(error, line=1) from error
 
 
-def _elements(stream: BinaryIO, *, skip: int) -> Iterator[tuple[int, bytes | Rejection]]:
+def _elements(stream: BufferedReader, *, skip: int) -> Iterator[tuple[Place, bytes | Rejection]]:
     scan = _Scan(stream, skip=skip)
     while True:
         bracket = scan.next_bracket()
@@ -84,12 +95,13 @@ def _elements(stream: BinaryIO, *, skip: int) -> Iterator[tuple[int, bytes | Rej
 class _Scan:
     """Where the scan of an array is, how deep, and the text that is not used up yet."""
 
-    def __init__(self, stream: BinaryIO, *, skip: int) -> None:
+    def __init__(self, stream: BufferedReader, *, skip: int) -> None:
         self._stream = stream
         self._text = b""
         self._at = 0  # scanned up to here
         self._start = 0  # of the element, or of the gap between two
         self._line = 1 + stream.read(skip).count(b"\n")  # of the start
+        self._number = 1  # of the element
         self._in_string = False
         self._skipping = False  # an element that is too long
         self.depth = 1  # of open brackets; the array's own is one
@@ -111,7 +123,7 @@ class _Scan:
     def read_on(self) -> None:
         """Read another chunk. Raises SourceError if there is none."""
         try:
-            chunk = self._stream.read(CHUNK_BYTES)
+            chunk = self._stream.read1(CHUNK_BYTES)  # not read(): it loses what came before a break
         except BROKEN_STREAM as error:
             raise broken_stream(error, line=self._line_reached()) from error
         if not chunk:
@@ -120,32 +132,38 @@ class _Scan:
         self._at -= self._start
         self._start = 0
 
-    def too_much_kept(self) -> Iterator[tuple[int, Rejection]]:
+    def too_much_kept(self) -> Iterator[tuple[Place, Rejection]]:
         """Drop what was kept of an element if it is too long."""
         if self._at - self._start <= MAX_LINE_BYTES:
             return
         if self.depth == 1:
             raise SourceError(f"From line {self._line:,} on it is no array of objects.")
         if not self._skipping:
-            yield self._line, too_long(self._line)
+            place = self._place()
+            yield place, place.rejection(TOO_LONG)
         self._skipping = True
         self._take(self._at)
 
-    def gap(self) -> Iterator[tuple[int, Rejection]]:
+    def gap(self) -> Iterator[tuple[Place, Rejection]]:
         """Use up the text before the bracket that was just passed."""
         line = self._line
         gap = self._take(self._at - 1).strip()
         if gap != self.separator:
             found = shown(gap[:200].decode(errors="replace"))
-            yield line, Rejection(line, f"Between the objects of the array stands {found}, not one comma.")
+            reason = f"Around element {self._number:,} of the array stands {found}, not an object or one comma."
+            yield Place(line), Rejection(line, reason)
 
-    def element(self) -> Iterator[tuple[int, bytes | Rejection]]:
+    def element(self) -> Iterator[tuple[Place, bytes | Rejection]]:
         """Use up the text up to the bracket that was just passed."""
-        line = self._line
+        place = self._place()
         text = self._take(self._at)
         if not self._skipping:
-            yield line, text if len(text) <= MAX_LINE_BYTES else too_long(line)
+            yield place, text if len(text) <= MAX_LINE_BYTES else place.rejection(TOO_LONG)
         self._skipping = False
+        self._number += 1
+
+    def _place(self) -> Place:
+        return Place(self._line, self._number)
 
     def _take(self, end: int) -> bytes:
         text = self._text[self._start : end]

@@ -3,11 +3,12 @@
 import gzip
 import zlib
 from collections.abc import Iterator
-from typing import BinaryIO
+from io import BufferedReader
 
 from anomalies.ingest.record import Rejection, SourceError
 
 MAX_LINE_BYTES = 1024 * 1024  # also of one element of a JSON array
+TOO_LONG = f"The record is longer than {MAX_LINE_BYTES:,} bytes."
 BOM = b"\xef\xbb\xbf"
 BROKEN_STREAM = (EOFError, OSError, zlib.error)  # what gzip raises; gzip.BadGzipFile is an OSError
 
@@ -24,11 +25,7 @@ def broken_stream(error: BaseException, *, line: int) -> SourceError:
     return SourceError(f"{why}: it breaks off in line {line:,}; {kept}.")
 
 
-def too_long(line: int) -> Rejection:
-    return Rejection(line, f"The record is longer than {MAX_LINE_BYTES:,} bytes.")
-
-
-def numbered_lines(stream: BinaryIO) -> Iterator[tuple[int, bytes | Rejection]]:
+def numbered_lines(stream: BufferedReader) -> Iterator[tuple[int, bytes | Rejection]]:
     """Yield each line with its number, from 1, and without its line end; an over-long one as its rejection.
 
     Raises SourceError where the stream breaks off.
@@ -42,7 +39,7 @@ def numbered_lines(stream: BinaryIO) -> Iterator[tuple[int, bytes | Rejection]]:
             if len(line) > MAX_LINE_BYTES and not line.endswith(b"\n"):
                 while line and not line.endswith(b"\n"):
                     line = stream.readline(MAX_LINE_BYTES)
-                yield number, too_long(number)
+                yield number, Rejection(number, TOO_LONG)
             else:
                 yield number, line.rstrip(b"\r\n")
     except BROKEN_STREAM as error:

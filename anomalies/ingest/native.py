@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator
 from datetime import datetime
-from typing import Annotated, Any, BinaryIO, Literal
+from io import BufferedReader
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -43,17 +44,17 @@ class _Usual(msgspec.Struct, forbid_unknown_fields=True):
 _usual = msgspec.json.Decoder(_Usual)
 
 
-def read(stream: BinaryIO, options: ReadOptions) -> Iterator[EventRecord | Rejection]:
+def read(stream: BufferedReader, options: ReadOptions) -> Iterator[EventRecord | Rejection]:
     """Yield an event or a rejection for each line or element. Raises SourceError where the stream breaks off."""
     ids = Ids(options)
-    for line, text in json_records(stream):
+    for place, text in json_records(stream):
         if isinstance(text, Rejection):
             yield text
             continue
         try:
             yield ids.identified(_usual_record(text, options) or event_record(parsed_object(text), options))
         except FieldError as error:
-            yield Rejection(line, str(error))
+            yield place.rejection(str(error))
 
 
 def _usual_record(text: bytes, options: ReadOptions) -> EventRecord | None:

@@ -3,7 +3,8 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
-from typing import Any, BinaryIO, Protocol
+from io import BufferedReader
+from typing import Any, Protocol
 
 import msgspec
 
@@ -65,4 +66,4 @@ class Reader(Protocol):
     Lines that the format defines but that are no authorization event yield nothing.
     """
 
-    def __call__(self, stream: BinaryIO, options: ReadOptions) -> Iterator[EventRecord | Rejection]: ...
+    def __call__(self, stream: BufferedReader, options: ReadOptions) -> Iterator[EventRecord | Rejection]: ...

@@ -12,7 +12,8 @@ it into the future; each line that would go back in time by more than a day is i
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from typing import Any, BinaryIO
+from io import BufferedReader
+from typing import Any
 
 from anomalies.ingest.fields import event_record, known_ip_address
 from anomalies.ingest.ids import Ids
@@ -37,7 +38,7 @@ _LOGIN = re.compile(
 )
 
 
-def read(stream: BinaryIO, options: ReadOptions) -> Iterator[EventRecord | Rejection]:
+def read(stream: BufferedReader, options: ReadOptions) -> Iterator[EventRecord | Rejection]:
     """Yield the events of each line that is a login, and a rejection for each that is no syslog.
 
     Raises SourceError where the stream breaks off.
