@@ -3,7 +3,8 @@
 The mean of hour t is `mu = S[slot] * D[weekday] * L`: S is a profile over 48 slots (hour of the local day, times work
 or free day), D a factor by weekday, L the level of the last 72 hours. Past outliers weigh less, so that yesterday's
 attack is not tomorrow's normal. The variance is `mu + a mu^2` with an over-dispersion `a` of the entity's own, shrunk
-to a prior, plus the uncertainty of the mean itself. Everything is vectorised over entities, and the baseline of a day
+to a prior, plus the uncertainty of the mean itself, plus, for entities that did little so far, that events come in
+sessions. Everything is vectorised over entities, and the baseline of a day
 uses only what happened before that day (and, for the level, before that hour): in whatever order events arrive and
 scans run, a bucket is judged by the same figures.
 
@@ -29,17 +30,30 @@ WINSOR_SD = 3.0
 OUTLIER_RESIDUAL = 2.58
 ROUNDS = 3
 DISPERSION_PRIOR_WEIGHT = 50.0  # squared expected events
+SESSION_PRIOR_EVENTS = 50.0
 USUAL_BURST = 0.98  # quantile of active buckets
 TINY = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
 class Prior:
-    """What is expected of an entity without a history: Gamma(shape) with that mean, and its over-dispersion."""
+    """What is expected of an entity without a history.
+
+    Its mean is Gamma(shape) around `events_per_hour`. Its variance is `mu (1 + session) + dispersion mu^2`: of an
+    entity that hardly ever acts, a few events at once are one session, not a spike. The session's part fades as
+    `SESSION_PRIOR_EVENTS / (SESSION_PRIOR_EVENTS + events known)`.
+    """
 
     events_per_hour: float
     shape: float
     dispersion: float
+    session: float  # events
+
+
+PRIOR = Prior(events_per_hour=120.0, shape=0.5, dispersion=0.2, session=5.0)
+YOUNG_DAYS = 3.0
+FIT_DAYS = 60.0
+FIVES_DAYS = 7  # from which the over-dispersion of 5-minute counts is estimated
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +93,7 @@ class Band:
         return Band(self.mean[:, one], self.variance[:, one], self.history_days[:, one])
 
 
-def concatenated(bands: Sequence[Band]) -> Band:
+def _concatenated(bands: Sequence[Band]) -> Band:
     """Return the band of consecutive days as one."""
     return Band(
         np.concatenate([band.mean for band in bands], axis=1),
@@ -134,6 +148,8 @@ def _winsorised(counts: Floats, mean: Floats, dispersion: Floats) -> Floats:
 
 def _capped(counts: Floats, mean: Floats) -> Floats:
     """Cap counts at the entity's own busiest 2 % of active buckets, so that one attack is not its usual burst."""
+    if not counts.shape[1]:
+        return counts
     ordered = np.sort(counts, axis=1)
     active = np.count_nonzero(ordered, axis=1)
     rank = ordered.shape[1] - active + np.floor(USUAL_BURST * np.maximum(active - 1, 0)).astype(np.intp)
@@ -181,15 +197,30 @@ def _fit(counts: Floats, known: Floats, slots: NDArray[np.int16], weekdays: NDAr
 
 
 @dataclass(frozen=True, slots=True)
-class Baseline:
-    """The bands of one UTC day, at each resolution; rows are the entities of the history."""
+class Bands:
+    """What was to be expected, at each resolution, from `start` on (seconds since the epoch, a UTC midnight)."""
 
-    hours: Band  # (n, 24)
-    fives: Band  # (n, 288)
+    start: float
+    by_width: dict[int, Band]  # seconds of a bucket: (n, b)
 
 
-def of_day(history: History, *, day: float, prior: Prior, young_days: float, fit_days: float) -> Baseline:
-    """Return what was to be expected in the UTC day that begins at `day` (seconds since the epoch).
+def of_days(history: History, *, prior: Prior, young_days: float, fit_days: float) -> Bands:
+    """Return the bands of all UTC days from the earliest that is to be judged to the last that has counts.
+
+    Raises ValueError if no day is to be judged.
+    """
+    start = float(np.min(history.judge_from) // DAY * DAY)
+    days = [
+        _of_day(history, day, prior, young_days, fit_days)
+        for day in np.arange(start, min(history.until, history.hours.end), DAY).tolist()
+    ]
+    if not days:
+        raise ValueError("no day is to be judged")
+    return Bands(start, {width: _concatenated([day[width] for day in days]) for width in days[0]})
+
+
+def _of_day(history: History, day: float, prior: Prior, young_days: float, fit_days: float) -> dict[int, Band]:
+    """Return what was to be expected in one UTC day, at each resolution.
 
     Hours in which an entity is younger than `young_days` are judged by the prior and what it did so far: a
     Gamma-Poisson posterior without seasons. A bucket of 5 minutes has a twelfth of its hour's mean, and an
@@ -224,28 +255,33 @@ def of_day(history: History, *, day: float, prior: Prior, young_days: float, fit
     uncertainty = np.where(young, 1.0 / shape, 0.0)[:, today]
     trusted = np.where(young, np.inf, observations)[:, today]
     days = age_days[:, today]
+    known_events = so_far[:, -24]
+    session = prior.session * SESSION_PRIOR_EVENTS / (SESSION_PRIOR_EVENTS + known_events)
 
     def band(mean: Floats, dispersion: Floats, repeat: int) -> Band:
         spread = np.repeat(uncertainty, repeat, axis=1)
         counted = np.repeat(trusted, repeat, axis=1)
         excess = dispersion[:, None] * mean
-        variance = mean + excess * mean + spread * mean**2 + mean * (1 + excess) / counted
+        variance = mean * (1 + session[:, None]) + excess * mean + spread * mean**2 + mean * (1 + excess) / counted
         return Band(mean, variance, np.repeat(days, repeat, axis=1))
 
-    return Baseline(
-        hours=band(mean, fit.dispersion, 1),
-        fives=band(np.repeat(mean, 12, axis=1) / 12, _fives_dispersion(history, fit, usual, day, first, prior), 12),
-    )
+    fives_dispersion = _fives_dispersion(history, fit, usual, day, first, prior)
+    return {
+        history.hours.width: band(mean, fit.dispersion, 1),
+        history.fives.width: band(np.repeat(mean, 12, axis=1) / 12, fives_dispersion, 12),
+    }
 
 
 def _fives_dispersion(history: History, fit: _Fit, usual: Floats, day: float, first: int, prior: Prior) -> Floats:
     """Return the over-dispersion of 5-minute counts in the days before, (n,): more than that of the hours."""
     fives = history.fives
     last = fives.index(day)
-    if last <= 0:
+    days = min(FIVES_DAYS * DAY, last * fives.width) // DAY
+    if not days:
         return np.maximum(fit.dispersion, prior.dispersion)
-    hours = slice(history.hours.index(fives.start) - first, history.hours.index(day) - first)
+    past = slice(last - days * DAY // fives.width, last)
+    hours = slice(history.hours.index(day) - days * 24 - first, history.hours.index(day) - first)
     mean = np.repeat(usual[:, hours], 12, axis=1) / 12
-    known = (fives.starts[None, :last] + fives.width > history.first_time[:, None]).astype(np.float64)
-    capped = _capped(fives.requests[:, :last].astype(np.float64), mean)
+    known = (fives.starts[None, past] + fives.width > history.first_time[:, None]).astype(np.float64)
+    capped = _capped(fives.requests[:, past].astype(np.float64), mean)
     return np.maximum(_dispersion(capped, mean, known, prior.dispersion), fit.dispersion)

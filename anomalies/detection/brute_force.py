@@ -1,12 +1,14 @@
 """Brute force in plain sight: what login attempts say without any statistics.
 
 Three rules, each over the attempts of one address or one principal: many failures within an hour; many users tried
-from one address within minutes; a success after failures.
+from one address within minutes; a success right after failures. The first two hold only where failures are at least
+half of the attempts: a busy gateway, refused now and then, guesses nothing.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from anomalies.detection.history import Attempts
 
@@ -16,7 +18,8 @@ class Rules:
     failures: int  # within an hour
     users: int  # from one address within `users_seconds`
     users_seconds: float
-    failures_before_success: int  # within an hour
+    failures_before_success: int  # in a row, within an hour
+    share: float  # of failures among the attempts
     quiet_seconds: float  # without a failure, that end a spell
 
 
@@ -56,29 +59,37 @@ def spells(attempts: Attempts, rules: Rules, *, count_users: bool) -> list[Spell
 
 
 def _spell(attempts: Attempts, rules: Rules, start: float, end: float, count_users: bool) -> Spell | None:
-    failed = attempts.failed & (attempts.times <= end) & (attempts.times > start - HOUR)
-    times, partners = attempts.times[failed], attempts.partners[failed]
-    within = np.arange(1, len(times) + 1) - np.searchsorted(times, times - HOUR, side="right")
-    mine = times >= start
-    raised: list[float] = times[mine & (within >= rules.failures)][:1].tolist()
+    near = (attempts.times > start - HOUR) & (attempts.times <= end + rules.quiet_seconds)
+    times, failed, partners = attempts.times[near], attempts.failed[near], attempts.partners[near]
+    failures = np.cumsum(failed)
+
+    def since(seconds: float) -> NDArray[np.intp]:
+        return np.searchsorted(times, times - seconds, side="right")
+
+    def failures_since(first: NDArray[np.intp]) -> NDArray[np.int64]:
+        return np.asarray(failures - np.where(first > 0, failures[first - 1], 0))
+
+    within = failures_since(since(HOUR))
+    guessing = failed & (within >= rules.share * (np.arange(1, len(times) + 1) - since(HOUR)))
+    mine = failed & (times >= start) & (times <= end)
+    raised: list[float] = times[mine & guessing & (within >= rules.failures)][:1].tolist()
 
     sprayed = False
     if count_users:
-        for last in np.flatnonzero(mine).tolist():
-            first = int(np.searchsorted(times, times[last] - rules.users_seconds, side="right"))
-            if len(set(partners[first : last + 1].tolist()) - {""}) >= rules.users:
+        for last in np.flatnonzero(mine & guessing).tolist():
+            tried = slice(int(since(rules.users_seconds)[last]), last + 1)
+            if len(set(partners[tried][failed[tried]].tolist()) - {""}) >= rules.users:
                 sprayed = True
                 raised.append(float(times[last]))
                 break
 
     success_at, success_for = None, ""
-    after = ~attempts.failed & (attempts.times >= start) & (attempts.times <= end + rules.quiet_seconds)
-    for index in np.flatnonzero(after).tolist():
-        time = float(attempts.times[index])
-        failures = np.searchsorted(times, time, side="right") - np.searchsorted(times, time - HOUR, side="right")
-        if failures >= rules.failures_before_success:
-            success_at, success_for = time, str(attempts.partners[index])
-            raised.append(time)
+    for index in np.flatnonzero(~failed & (times >= start)).tolist():
+        last_success = int(np.flatnonzero(~failed[:index])[-1]) if (~failed[:index]).any() else -1
+        in_a_row = index - 1 - max(last_success, int(since(HOUR)[index]) - 1)
+        if in_a_row >= rules.failures_before_success:
+            success_at, success_for = float(times[index]), str(partners[index])
+            raised.append(success_at)
             break
 
     if not raised:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from anomalies.detection.chart import Chart
 from anomalies.detection.finding import Finding
 from anomalies.detection.history import History
 from anomalies.detection.parameter import Parameter, parameters_of
@@ -21,6 +22,7 @@ class Detector:
     version: int
     config: Callable[..., Any]
     detect: Callable[[History, Any], list[Finding]]
+    chart: Callable[[History, Any, int], Chart]  # what a person should see of it, at that resolution in seconds
 
     @property
     def parameters(self) -> tuple[Parameter, ...]:

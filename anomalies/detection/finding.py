@@ -44,3 +44,19 @@ class Finding:
     description: str
     evidence: dict[str, Any]
     principal_id: str | None = None  # where it is not the entity itself
+
+
+def plain(evidence: dict[str, Any]) -> dict[str, Any]:
+    """Return evidence with figures of six digits, and times to the millisecond.
+
+    The last bits of a sum depend on what else was in the array: without them the same events give the same evidence.
+    """
+    return {key: _plain(value) for key, value in evidence.items()}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, float):
+        return float(f"{value:.6g}") if abs(value) < 1e6 else round(value, 3)
+    if isinstance(value, dict):
+        return plain(value)
+    return [_plain(one) for one in value] if isinstance(value, list | tuple) else value

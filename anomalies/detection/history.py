@@ -24,6 +24,11 @@ class Counts:
         """Start of each bucket in seconds since the epoch, (t,)."""
         return self.start + self.width * np.arange(self.requests.shape[1], dtype=np.float64)
 
+    @property
+    def end(self) -> float:
+        """End of the last bucket in seconds since the epoch."""
+        return self.start + self.width * int(self.requests.shape[1])
+
     def index(self, time: float) -> int:
         """Number of the bucket that holds that time."""
         return int((time - self.start) // self.width)

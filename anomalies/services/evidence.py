@@ -3,11 +3,15 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from django.db.models import QuerySet
+import numpy as np
+from django.db.models import Max, Min, QuerySet
 
-from anomalies.models import Anomaly, Event
+from anomalies.detection.parameter import build_config
+from anomalies.detection.registry import DETECTORS
+from anomalies.models import Anomaly, Event, Series
+from anomalies.services import histories
 
-MAX_POINTS = 1000
+FIVE_MINUTES_UP_TO = timedelta(hours=24)  # longer spans are shown by the hour
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,9 +31,9 @@ class BandedSeries:
 def events_behind(anomaly: Anomaly) -> QuerySet[Event]:
     """The events of its entity during its interval, oldest first."""
     events = Event.objects.filter(time__gte=anomaly.started_at, time__lt=anomaly.active_until)
-    if anomaly.kind == "address":
+    if anomaly.kind == Series.Kind.ADDRESS:
         events = events.filter(ip=anomaly.entity)
-    elif anomaly.kind == "principal":
+    elif anomaly.kind == Series.Kind.PRINCIPAL:
         events = events.filter(principal_id=anomaly.entity)
     else:
         events = events.filter(agent_id=anomaly.entity)
@@ -37,5 +41,33 @@ def events_behind(anomaly: Anomaly) -> QuerySet[Event]:
 
 
 def banded_series(anomaly: Anomaly, *, span: timedelta, now: datetime) -> BandedSeries | None:
-    """The anomaly's series over a span that ends shortly after its interval, or None if its type has no series."""
-    return None
+    """The anomaly's series over a span that ends shortly after it, or None if nothing was counted of its entity.
+
+    The band is what the detector expects with the parameters that the anomaly was judged by.
+    """
+    detector = DETECTORS[anomaly.type]
+    known = Series.objects.filter(kind=anomaly.kind, entity=anomaly.entity, metric=Series.Metric.REQUESTS).aggregate(
+        first=Min("first_time"), last=Max("last_time")
+    )
+    if known["first"] is None:
+        return None
+    until = min(now, anomaly.active_until + span / 8)
+    window = histories.Window(
+        anomaly.entity, max(until - span, known["first"]), known["first"], max(until, known["last"])
+    )
+    history = histories.load(anomaly.kind, [window], until=until)
+    width = 300 if span <= FIVE_MINUTES_UP_TO else 3600
+    config = build_config(detector.config, anomaly.evidence["parameters"])
+    chart = detector.chart(history, config, width)
+    shown = np.flatnonzero((chart.starts >= window.judge_from.timestamp()) & (chart.starts < until.timestamp()))
+    metric = Series.Metric.FAILURES if chart.unit == "failures" else Series.Metric.REQUESTS
+    return BandedSeries(
+        name=f"what={metric}.{anomaly.kind}={anomaly.entity}",
+        unit=chart.unit,
+        resolution_seconds=chart.width,
+        times=chart.starts[shown].tolist(),
+        observed=chart.observed[shown].tolist(),
+        expected=chart.expected[shown].tolist(),
+        lower=chart.lower[shown].tolist(),
+        upper=chart.upper[shown].tolist(),
+    )

@@ -10,13 +10,14 @@ import numpy as np
 from django.db import connection
 from numpy.typing import NDArray
 
+from anomalies.detection.baseline import FIVES_DAYS
 from anomalies.detection.history import DAY, HOUR, Attempts, Calendar, Counts, History, Meeting
 from anomalies.models import Agent, Series
 from anomalies.services.counts import RESOLUTIONS
 
-HISTORY_DAYS = 60  # that the longest fit reads
-FIVES_DAYS = 7
-MANY_FAILURES = 10  # within an hour, from which the attempts themselves are read
+HISTORY_DAYS = 90  # that the longest fit may read
+MANY_FAILURES = 10  # within an hour, from which the attempts themselves are read,
+FAILING_SHARE = 0.3  # if they are that much of the hour
 POSTGRES_EPOCH = date(2000, 1, 1).toordinal()
 
 _BLOCKS = """
@@ -60,11 +61,12 @@ ORDER BY 1, time, id
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """From when an entity is to be judged, and since when it is known."""
+    """From when an entity is to be judged, and between which times it has events."""
 
     entity: str
     judge_from: datetime
     first_time: datetime
+    last_time: datetime
 
 
 def load(kind: str, windows: Sequence[Window], *, until: datetime) -> History:
@@ -72,7 +74,7 @@ def load(kind: str, windows: Sequence[Window], *, until: datetime) -> History:
     entities = tuple(window.entity for window in windows)
     earliest = min(window.judge_from for window in windows)
     known = min(window.first_time for window in windows)
-    last_day = until.date()
+    last_day = min(until, max(max(window.last_time, window.judge_from) for window in windows)).date()
     first_day = min(max(known.date(), earliest.date() - timedelta(days=HISTORY_DAYS)), last_day)
     fives_day = min(max(known.date(), earliest.date() - timedelta(days=FIVES_DAYS)), last_day)
     hours = _counts(kind, entities, 3600, first_day, last_day)
@@ -216,12 +218,10 @@ def _attempts(
     kind: str, entities: Sequence[str], fives: Counts, judge_from: NDArray[np.float64], until: datetime
 ) -> dict[str, Attempts]:
     """Return the attempts of the entities with many failures within an hour that is to be judged."""
-    hour = HOUR // fives.width + 1
-    total = np.cumsum(fives.failures, axis=1)
-    within = total.copy()
-    within[:, hour:] -= total[:, :-hour]
+    failures, requests = _within_an_hour(fives.failures), _within_an_hour(fives.requests)
     due = fives.starts[None, :] + HOUR + fives.width > judge_from[:, None]
-    suspects = np.flatnonzero(((within >= MANY_FAILURES) & due).any(axis=1))
+    suspicious = (failures >= MANY_FAILURES) & (failures >= FAILING_SHARE * requests) & due
+    suspects = np.flatnonzero(suspicious.any(axis=1))
     if not len(suspects):
         return {}
     since = datetime.fromtimestamp(max(fives.start, judge_from[suspects].min() - 2 * HOUR), UTC)
@@ -245,3 +245,10 @@ def _attempts(
         )
         for entity, rows in by_entity.items()
     }
+
+
+def _within_an_hour(counts: NDArray[np.int32]) -> NDArray[np.int64]:
+    """Sum (n, t) counts of 5 minutes over each bucket and the hour before it."""
+    total = np.cumsum(counts, axis=1, dtype=np.int64)
+    total[:, 13:] -= total[:, :-13].copy()
+    return total

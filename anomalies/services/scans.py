@@ -25,7 +25,7 @@ Progress = Callable[[str, int, int], None]  # what is done, how much, of how muc
 
 # Every entity that changed since it was looked at, or whose anomaly may have ended.
 _DUE = """
-SELECT s.kind, s.entity, min(s.first_time), max(s.judged_until), min(s.dirty_from), min(a.started_at)
+SELECT s.kind, s.entity, min(s.first_time), max(s.last_time), max(s.judged_until), min(s.dirty_from), min(a.started_at)
 FROM anomalies_series s
 LEFT JOIN (
     SELECT kind, entity, min(started_at) AS started_at FROM anomalies_anomaly
@@ -138,7 +138,7 @@ def _due(now: datetime, scan: Scan, *, everything: bool) -> dict[str, list[histo
     due: dict[str, list[histories.Window]] = {}
     with connection.cursor() as cursor:
         cursor.execute(_DUE, {"now": now, "recent": now - timedelta(hours=3), "all": everything})
-        for kind, entity, first_time, judged_until, dirty_from, anomaly_since in cursor.fetchall():
+        for kind, entity, first_time, last_time, judged_until, dirty_from, anomaly_since in cursor.fetchall():
             if everything or judged_until is None:
                 judge_from = first_time
             else:
@@ -147,28 +147,30 @@ def _due(now: datetime, scan: Scan, *, everything: bool) -> dict[str, list[histo
                 judge_from = max(min(dirty_from or judged_until, judged_until), horizon)
             if anomaly_since is not None:
                 judge_from = min(judge_from, anomaly_since)
-            due.setdefault(kind, []).append(histories.Window(entity, judge_from, first_time))
+            due.setdefault(kind, []).append(histories.Window(entity, judge_from, first_time, last_time))
     return due
 
 
 def _judge(scan: Scan, kind: str, windows: Sequence[histories.Window], configs: dict[str, Any], replayed: bool) -> None:
     """Judge some entities of a kind; one that cannot be judged is logged, counted, and stops no other."""
+    kept, found = None, 0
     try:
         kept, found = _judge_together(scan, kind, windows, configs, replayed)
     except Exception:
         if len(windows) == 1:
             logger.exception("scan %s: %s %s could not be judged", scan.pk, kind, windows[0].entity)
-            scan.series_failed += 1
-            return
+    if kept:
+        scan.series_judged += len(windows)
+        scan.findings += found
+        scan.anomalies_raised += kept.raised
+        scan.anomalies_extended += kept.extended
+        scan.anomalies_closed += kept.closed
+    elif len(windows) == 1:
+        scan.series_failed += 1
+    else:
         middle = len(windows) // 2
         _judge(scan, kind, windows[:middle], configs, replayed)
         _judge(scan, kind, windows[middle:], configs, replayed)
-        return
-    scan.series_judged += len(windows)
-    scan.findings += found
-    scan.anomalies_raised += kept.raised
-    scan.anomalies_extended += kept.extended
-    scan.anomalies_closed += kept.closed
 
 
 @transaction.atomic

@@ -8,8 +8,9 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from anomalies.detection import brute_force, interval, scoring, wording
+from anomalies.detection.chart import BAND, Chart
 from anomalies.detection.detector import Detector
-from anomalies.detection.finding import HIGH, LOW, MEDIUM, Finding, Interval
+from anomalies.detection.finding import HIGH, LOW, MEDIUM, Finding, Interval, plain
 from anomalies.detection.history import DAY, Counts, History
 from anomalies.detection.parameter import parameter
 
@@ -49,7 +50,10 @@ class Config:
     )
     spraying_users: int = parameter(10, unit="users", low=2, high=1000, help="Failing from one address in 10 minutes")
     failures_before_success: int = parameter(
-        10, unit="failures", low=2, high=10_000, help="In the hour before a success, which then is severe"
+        10, unit="failures", low=2, high=10_000, help="In a row before a success, which then is severe"
+    )
+    guessing_share: float = parameter(
+        0.5, unit="ratio", low=0, high=1, help="Least share of failures among an hour's attempts to call it guessing"
     )
     quiet_minutes: float = parameter(15.0, unit="minutes", low=1, high=60, help="Without a failure, that end a spell")
 
@@ -60,6 +64,7 @@ class Config:
             users=self.spraying_users,
             users_seconds=600.0,
             failures_before_success=self.failures_before_success,
+            share=self.guessing_share,
             quiet_seconds=60 * self.quiet_minutes,
         )
 
@@ -110,6 +115,27 @@ def detect(history: History, config: Config) -> list[Finding]:
         for row in sorted(rates.keys() | guessed.keys())
         for group in _overlapping([*rates.get(row, []), *guessed.get(row, [])])
     ]
+
+
+def chart(history: History, config: Config, width: int) -> Chart:
+    """Return the failures of the only entity of a history with what its requests let expect."""
+    counts = history.hours if width == history.hours.width else history.fives
+    judged = np.flatnonzero((counts.starts >= history.judge_from[0] // DAY * DAY) & (counts.starts < history.until))
+    starts, n = counts.starts[judged], counts.requests[0, judged]
+    usual, kappa = np.zeros(len(judged)), np.ones(len(judged))
+    for day in np.unique(starts // DAY * DAY).tolist():
+        today = starts // DAY * DAY == day
+        usual[today], kappa[today] = _usual(history, np.array([0]), day, config)
+    a, b = usual * kappa, (1 - usual) * kappa
+    return Chart(
+        unit="failures",
+        width=counts.width,
+        starts=starts,
+        observed=counts.failures[0, judged],
+        expected=usual * n,
+        lower=np.asarray(stats.betabinom.ppf(1 - BAND, n, a, b)),
+        upper=np.asarray(stats.betabinom.ppf(BAND, n, a, b)),
+    )
 
 
 def _rates(history: History, counts: Counts, config: Config) -> Iterator[tuple[int, _Rate]]:
@@ -251,26 +277,28 @@ def _finding(history: History, row: int, group: list[_Part], config: Config) -> 
         score=scoring.score(s),
         severity=severity,
         description=f"{ratio} refused ({best.failures:,} of {best.requests:,} in {window}), usually {usual}",
-        evidence={
-            "observed": best.failures,
-            "expected": best.usual * best.requests,
-            "lower": 0,
-            "upper": best.upper,
-            "p": best.p,
-            "unit": "failures",
-            "resolution_seconds": best.interval.resolution_seconds,
-            "start": best.bucket,
-            "end": best.bucket + best.interval.resolution_seconds,
-            "event_count": max(rate.total for rate in exact),
-            "requests": best.requests,
-            "usual_ratio": best.usual,
-            "history_days": round(best.history_days, 2),
-            "parameters": asdict(config),
-            "detector_version": VERSION,
-            "why": f"{entity} made {best.requests:,} requests in {window}, and {best.failures:,} were refused: {ratio}. "
-            f"Usually {usual} are, and fewer than {wording.number(best.upper + 1)} of {best.requests:,} in 9,999 of "
-            f"10,000 cases; the chance of so many is {wording.chance(best.p)}.",
-        },
+        evidence=plain(
+            {
+                "observed": best.failures,
+                "expected": best.usual * best.requests,
+                "lower": 0,
+                "upper": best.upper,
+                "p": best.p,
+                "unit": "failures",
+                "resolution_seconds": best.interval.resolution_seconds,
+                "start": best.bucket,
+                "end": best.bucket + best.interval.resolution_seconds,
+                "event_count": max(rate.total for rate in exact),
+                "requests": best.requests,
+                "usual_ratio": best.usual,
+                "history_days": round(best.history_days, 2),
+                "parameters": asdict(config),
+                "detector_version": VERSION,
+                "why": f"{entity} made {best.requests:,} requests in {window}; {best.failures:,} were refused, "
+                f"{ratio}. Usually {usual} are, and fewer than {wording.number(best.upper + 1)} of {best.requests:,} "
+                f"in 9,999 of 10,000 cases; the chance of so many is {wording.chance(best.p)}.",
+            }
+        ),
     )
 
 
@@ -310,7 +338,7 @@ def _guessing(
         for rule, holds in (
             (f"at least {config.brute_force_failures} failures in an hour", most >= config.brute_force_failures),
             (f"at least {config.spraying_users} users tried in 10 minutes", any(spell.sprayed for spell in spells)),
-            (f"a success after at least {config.failures_before_success} failures in an hour", success is not None),
+            (f"a success after at least {config.failures_before_success} failures in a row", success is not None),
         )
         if holds
     ]
@@ -339,28 +367,30 @@ def _guessing(
         score=score,
         severity=severity,
         description=description,
-        evidence={
-            "observed": failures,
-            "expected": 1.0,
-            "lower": 0,
-            "upper": config.brute_force_failures,
-            "p": p,
-            "unit": "failures",
-            "resolution_seconds": 3600,
-            "start": start,
-            "end": end + 1,
-            "event_count": failures + (1 if success else 0),
-            "most_in_an_hour": most,
-            f"{noun}s_tried" if noun == "user" else "addresses": partners[:100],
-            "partner_count": len(partners),
-            "success_at": success.success_at if success else None,
-            "history_days": round(days, 2),
-            "parameters": asdict(config),
-            "detector_version": VERSION,
-            "why": f"{entity} failed {failures:,} times between {wording.clock(start)} and {wording.clock(end)}, "
-            f"{tried}. That breaks the rule: {'; '.join(broken)}."
-            + (f" At {wording.clock(success.success_at)} it succeeded." if success and success.success_at else ""),
-        },
+        evidence=plain(
+            {
+                "observed": failures,
+                "expected": 1.0,
+                "lower": 0,
+                "upper": config.brute_force_failures,
+                "p": p,
+                "unit": "failures",
+                "resolution_seconds": 3600,
+                "start": start,
+                "end": end + 1,
+                "event_count": failures + (1 if success else 0),
+                "most_in_an_hour": most,
+                f"{noun}s_tried" if noun == "user" else "addresses": partners[:100],
+                "partner_count": len(partners),
+                "success_at": success.success_at if success else None,
+                "history_days": round(days, 2),
+                "parameters": asdict(config),
+                "detector_version": VERSION,
+                "why": f"{entity} failed {failures:,} times between {wording.clock(start)} and {wording.clock(end)}, "
+                f"{tried}. That breaks the rule: {'; '.join(broken)}."
+                + (f" At {wording.clock(success.success_at)} it succeeded." if success and success.success_at else ""),
+            }
+        ),
     )
 
 
@@ -381,4 +411,5 @@ DETECTOR = Detector(
     version=VERSION,
     config=Config,
     detect=detect,
+    chart=chart,
 )

@@ -7,8 +7,9 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from anomalies.detection import scoring, wording
+from anomalies.detection.chart import Chart, of_requests
 from anomalies.detection.detector import Detector
-from anomalies.detection.finding import HIGH, LOW, MEDIUM, Finding, Interval
+from anomalies.detection.finding import HIGH, LOW, MEDIUM, Finding, Interval, plain
 from anomalies.detection.history import DAY, HOUR, History, Meeting
 from anomalies.detection.parameter import parameter
 
@@ -61,6 +62,11 @@ def detect(history: History, config: Config) -> list[Finding]:
             if due and (finding := _judge(history, row, run, before, config)):
                 found.append(finding)
     return found
+
+
+def chart(history: History, _: Config, width: int) -> Chart:
+    """Return the requests of the agent with their baseline: this type has no band of its own."""
+    return of_requests(history, width)
 
 
 def _judge(history: History, row: int, run: list[Meeting], before: Sequence[float], config: Config) -> Finding | None:
@@ -129,28 +135,30 @@ def _judge(history: History, row: int, run: list[Meeting], before: Sequence[floa
         severity=severity,
         description=description,
         principal_id=names[0],
-        evidence={
-            "observed": len(run),
-            "expected": q,
-            "lower": 0,
-            "upper": 0,
-            "p": min(q, 1.0),
-            "unit": "new principals",
-            "resolution_seconds": HOUR,
-            "start": first,
-            "end": end,
-            "event_count": len(run),
-            "principals": names[:100],
-            "signs": signs,
-            "known_share": max(meeting.known_share for meeting in run),
-            "history_days": round(days, 2),
-            "parameters": asdict(config),
-            "detector_version": VERSION,
-            "why": f"{agent} acted for {wording.listing(names)} for the first time{_also(signs)}. In the "
-            f"{wording.plural(round(days), 'day')} before it met {wording.plural(new, 'new principal')} in "
-            f"{wording.plural(events, 'event')}: a new one is to be expected in {wording.chance(q)} events."
-            + (" Most other agents know that principal." if common else ""),
-        },
+        evidence=plain(
+            {
+                "observed": len(run),
+                "expected": q,
+                "lower": 0,
+                "upper": 0,
+                "p": min(q, 1.0),
+                "unit": "new principals",
+                "resolution_seconds": HOUR,
+                "start": first,
+                "end": end,
+                "event_count": len(run),
+                "principals": names[:100],
+                "signs": signs,
+                "known_share": max(meeting.known_share for meeting in run),
+                "history_days": round(days, 2),
+                "parameters": asdict(config),
+                "detector_version": VERSION,
+                "why": f"{agent} acted for {wording.listing(names)} for the first time{_also(signs)}. In the "
+                f"{wording.plural(round(days), 'day')} before it met {wording.plural(new, 'new principal')} in "
+                f"{wording.plural(events, 'event')}: a new one is to be expected in {wording.chance(q)} events."
+                + (" Most other agents know that principal." if common else ""),
+            }
+        ),
     )
 
 
@@ -175,4 +183,5 @@ DETECTOR = Detector(
     version=VERSION,
     config=Config,
     detect=detect,
+    chart=chart,
 )

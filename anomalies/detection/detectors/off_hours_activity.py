@@ -8,8 +8,9 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from anomalies.detection import interval, scoring, wording
+from anomalies.detection.chart import Chart, of_requests
 from anomalies.detection.detector import Detector
-from anomalies.detection.finding import LOW, Finding, Interval
+from anomalies.detection.finding import LOW, Finding, Interval, plain
 from anomalies.detection.history import DAY, HOUR, History
 from anomalies.detection.parameter import parameter
 
@@ -25,7 +26,9 @@ class Config:
     alpha: float = parameter(
         1e-4, unit="probability", low=1e-15, high=0.01, help="Chance of so much activity below which it is raised"
     )
-    min_events: int = parameter(3, unit="events", low=1, high=10_000, help="Least events off hours in a night")
+    min_slots: int = parameter(
+        3, unit="slots of 5 minutes", low=1, high=144, help="Least slots with activity off hours in a night"
+    )
     rare_mass: float = parameter(
         0.02, unit="ratio", low=1e-4, high=0.2, help="Hours that together hold less of the week's activity are off"
     )
@@ -47,7 +50,8 @@ class _Night:
     hours: NDArray[np.intp]  # off hours with activity
     opened: int  # the one in which it sufficed
     events: int  # off hours
-    all_events: int  # of the night
+    slots: int  # of 5 minutes with activity off hours
+    all_slots: int  # with activity in the night
     mass: float
     p: float
 
@@ -58,8 +62,9 @@ def detect(history: History, config: Config) -> list[Finding]:
     With configured working hours (agent's zone, holidays), all else is off. Otherwise hours are learned: the
     hour-of-week histogram before that night, hours capped at the agent's usual burst, smoothed by 1/2-1-1/2, with an
     even prior; the rarest hours that together hold at most `rare_mass` are off. Per night, noon to noon local time,
-    `p = binom.sf(k - 1, n, mass)` where k of its n events are off hours and mass is the histogram's share of the
-    night's off hours. Agents that are young, rare or never sleep have no learned hours.
+    `p = binom.sf(k - 1, n, mass)` where k of the n slots of 5 minutes in which it acted are off hours and mass is the
+    histogram's share of the night's off hours: slots, because events come in bursts and a burst is one decision to
+    act. Agents that are young, rare or never sleep have no learned hours.
 
     Source: exact binomial test; hours after Freeman et al. (2016), NDSS.
     """
@@ -72,8 +77,14 @@ def detect(history: History, config: Config) -> list[Finding]:
     ]
 
 
+def chart(history: History, _: Config, width: int) -> Chart:
+    """Return the requests of the agent with their baseline: this type has no band of its own."""
+    return of_requests(history, width)
+
+
 def _nights(history: History, row: int, config: Config) -> Iterator[_Night]:
     counts = history.hours.requests[row]
+    slots = _active_slots(history, row)
     until = min(len(counts), history.hours.index(history.until) + 1)
     first = max(0, history.hours.index(history.judge_from[row]))
     if not counts[first:until].any():
@@ -98,7 +109,7 @@ def _nights(history: History, row: int, config: Config) -> Iterator[_Night]:
             off = rare[hour_of_week[hours]]
             share = week[hour_of_week[hours]]
             mass = float(share[off].sum() / share.sum())
-        if found := _test(counts, hours, off, mass, config):
+        if found := _test(counts, slots, hours, off, mass, config):
             yield found
 
 
@@ -129,20 +140,35 @@ def _rare(week: NDArray[np.float64], mass: float) -> NDArray[np.bool_]:
     return rare
 
 
+def _active_slots(history: History, row: int) -> NDArray[np.int64]:
+    """Return in how many slots of 5 minutes of each hour an agent acted, (t,); 0 before `history.fives` begins."""
+    slots = np.zeros(history.hours.requests.shape[1], dtype=np.int64)
+    active = (history.fives.requests[row] > 0).reshape(-1, 12).sum(axis=1)
+    slots[len(slots) - len(active) :] = active
+    return slots
+
+
 def _test(
-    counts: NDArray[np.int32], hours: NDArray[np.intp], off: NDArray[np.bool_], mass: float, config: Config
+    counts: NDArray[np.int32],
+    slots: NDArray[np.int64],
+    hours: NDArray[np.intp],
+    off: NDArray[np.bool_],
+    mass: float,
+    config: Config,
 ) -> _Night | None:
-    k, n = np.cumsum(np.where(off, counts[hours], 0)), np.cumsum(counts[hours])
-    p = np.where(k >= config.min_events, stats.binom.sf(k - 1, n, mass), 1.0)
-    hot = np.flatnonzero((p < config.alpha) & off & (counts[hours] > 0))
+    k, n = np.cumsum(np.where(off, slots[hours], 0)), np.cumsum(slots[hours])
+    p = np.where(k >= config.min_slots, stats.binom.sf(k - 1, n, mass), 1.0)
+    active = off & (slots[hours] > 0)
+    hot = np.flatnonzero((p < config.alpha) & active)
     if not len(hot):
         return None
     last = int(hot[np.argmin(p[hot])])
     return _Night(
-        hours=hours[off & (counts[hours] > 0)],
+        hours=hours[active],
         opened=int(hours[hot[0]]),
-        events=int(k[-1]),
-        all_events=int(n[last]),
+        events=int(counts[hours[active]].sum()),
+        slots=int(k[last]),
+        all_slots=int(n[last]),
         mass=mass,
         p=float(p[last]),
     )
@@ -154,13 +180,13 @@ def _finding(history: History, row: int, night: _Night, config: Config) -> Findi
     start, end = float(starts[night.hours[0]]), float(starts[night.hours[-1]]) + HOUR
     s = scoring.surprise(night.p)
     severity = scoring.severity(s)
-    if night.events < 2 * config.min_events:
+    if night.slots < 2 * config.min_slots:
         severity = max(LOW, severity - 1)
     configured = bool(history.calendar.configured[row])
     clock = history.calendar.hour_of_week[row]
     first, last = int(clock[night.hours[0]]), int(clock[night.hours[-1]])
     when = f"between {first % 24:02d}:00 and {(last + 1) % 24:02d}:00 on {wording.WEEKDAYS[first // 24]}"
-    expected = night.mass * night.all_events
+    expected = night.mass * night.all_slots
     is_open = interval.is_open(end=end, width=HOUR, until=history.until)
     hours_word = "its working hours" if configured else "the hours it has kept so far"
     score = max(scoring.score(s), scoring.floor_score(severity))
@@ -178,9 +204,9 @@ def _finding(history: History, row: int, night: _Night, config: Config) -> Findi
                 start=start,
                 end=end,
                 open=is_open,
-                peak=float(history.hours.requests[row, night.hours].max()),
+                peak=float(night.slots),
                 expected=expected,
-                upper=float(stats.binom.ppf(0.9999, night.all_events, night.mass)),
+                upper=float(stats.binom.ppf(0.9999, night.all_slots, night.mass)),
                 score=score,
             ),
         ),
@@ -189,28 +215,30 @@ def _finding(history: History, row: int, night: _Night, config: Config) -> Findi
         severity=severity,
         description=f"{wording.plural(night.events, 'action')} {when}, "
         f"{'off its working hours' if configured else 'usually none' if expected < 0.5 else 'rarely any'}",
-        evidence={
-            "observed": night.events,
-            "expected": expected,
-            "lower": 0,
-            "upper": float(stats.binom.ppf(0.9999, night.all_events, night.mass)),
-            "p": night.p,
-            "unit": "actions",
-            "resolution_seconds": HOUR,
-            "start": start,
-            "end": end,
-            "event_count": night.events,
-            "events_of_the_night": night.all_events,
-            "off_hours_mass": night.mass,
-            "configured_hours": configured,
-            "history_days": round(days, 2),
-            "parameters": asdict(config),
-            "detector_version": VERSION,
-            "why": f"{agent} acted {wording.plural(night.events, 'time')} {when} (its own time), outside {hours_word}. "
-            f"Such hours hold {wording.percent(night.mass)} of its activity, so "
-            f"{wording.number(expected)} of the {wording.plural(night.all_events, 'event')} of that night were to be "
-            f"expected there; the chance of so many is {wording.chance(night.p)}.",
-        },
+        evidence=plain(
+            {
+                "observed": night.slots,
+                "expected": expected,
+                "lower": 0,
+                "upper": float(stats.binom.ppf(0.9999, night.all_slots, night.mass)),
+                "p": night.p,
+                "unit": "slots of 5 minutes",
+                "resolution_seconds": HOUR,
+                "start": start,
+                "end": end,
+                "event_count": night.events,
+                "slots_of_the_night": night.all_slots,
+                "off_hours_mass": night.mass,
+                "configured_hours": configured,
+                "history_days": round(days, 2),
+                "parameters": asdict(config),
+                "detector_version": VERSION,
+                "why": f"{agent} acted {wording.plural(night.events, 'time')} {when} (its own time), outside "
+                f"{hours_word}, in {wording.plural(night.slots, 'slot')} of 5 minutes. They hold "
+                f"{wording.percent(night.mass)} of its activity, so {wording.number(expected)} of the "
+                f"{wording.number(night.all_slots)} slots of that night were to be expected there; the chance of so many is {wording.chance(night.p)}.",
+            }
+        ),
     )
 
 
@@ -231,4 +259,5 @@ DETECTOR = Detector(
     version=VERSION,
     config=Config,
     detect=detect,
+    chart=chart,
 )

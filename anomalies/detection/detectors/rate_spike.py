@@ -1,14 +1,15 @@
 """Rate spike: an agent, user or address did far more than its own history explains."""
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from anomalies.detection import baseline, interval, scoring, wording
+from anomalies.detection.chart import Chart, of_requests
 from anomalies.detection.detector import Detector
-from anomalies.detection.finding import LOW, MEDIUM, Finding, Interval
+from anomalies.detection.finding import LOW, MEDIUM, Finding, Interval, plain
 from anomalies.detection.history import DAY, Counts, History
 from anomalies.detection.parameter import parameter
 
@@ -29,26 +30,47 @@ class Config:
     min_excess: float = parameter(3.0, unit="events", low=0, high=1e6, help="Least events above the expected count")
     min_ratio: float = parameter(2.0, unit="times", low=1, high=1e3, help="Least multiple of the expected count")
     young_days: float = parameter(
-        3.0, unit="days", low=0, high=30, help="Younger than this, an entity is judged by the prior and its own mean"
+        baseline.YOUNG_DAYS,
+        unit="days",
+        low=0,
+        high=30,
+        help="Younger than this, an entity is judged by the prior and its own mean",
     )
     settled_days: float = parameter(
         7.0, unit="days", low=0, high=60, help="Younger than this, severity is medium at most"
     )
     full_days: float = parameter(14.0, unit="days", low=0, high=90, help="Younger than this, alpha is a tenth")
-    fit_days: float = parameter(60.0, unit="days", low=7, high=90, help="History that the baseline is fitted to")
+    fit_days: float = parameter(
+        baseline.FIT_DAYS, unit="days", low=7, high=90, help="History that the baseline is fitted to"
+    )
     prior_events_per_hour: float = parameter(
-        120.0, unit="events", low=0.1, high=1e6, help="Expected of an entity never seen before"
+        baseline.PRIOR.events_per_hour, unit="events", low=0.1, high=1e6, help="Expected of an entity never seen before"
     )
     prior_shape: float = parameter(
-        0.5, unit="", low=0.01, high=100, help="How sure that is: shape of the Gamma prior, smaller is less sure"
+        baseline.PRIOR.shape,
+        unit="",
+        low=0.01,
+        high=100,
+        help="How sure that is: shape of the Gamma prior, smaller is less sure",
     )
     prior_dispersion: float = parameter(
-        0.2, unit="", low=0, high=10, help="Over-dispersion assumed until the entity's own history says more"
+        baseline.PRIOR.dispersion,
+        unit="",
+        low=0,
+        high=10,
+        help="Over-dispersion assumed until the entity's own history says more",
+    )
+    prior_session: float = parameter(
+        baseline.PRIOR.session,
+        unit="events",
+        low=0,
+        high=100,
+        help="Further events that come with one, of an entity that acts rarely",
     )
 
     @property
     def prior(self) -> baseline.Prior:
-        return baseline.Prior(self.prior_events_per_hour, self.prior_shape, self.prior_dispersion)
+        return baseline.Prior(self.prior_events_per_hour, self.prior_shape, self.prior_dispersion, self.prior_session)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,25 +100,20 @@ def detect(history: History, config: Config) -> list[Finding]:
     Source: Noufaily et al. (2013), Statistics in Medicine 32(7); interval rules: shared terms in `interval`.
     """
     judged: dict[int, list[_Judged]] = {}
-    first_day = float(np.min(history.judge_from, initial=np.inf) // DAY * DAY)
-    bands = [
-        baseline.of_day(history, day=day, prior=config.prior, young_days=config.young_days, fit_days=config.fit_days)
-        for day in np.arange(first_day, history.until, DAY).tolist()
-    ]
-    if not bands:
-        return []
-    hours, fives = (baseline.concatenated([getattr(day, name) for day in bands]) for name in ("hours", "fives"))
-    for counts, band, alpha in (
-        (history.hours, hours, config.alpha_hour),
-        (history.fives, fives, config.alpha_five_minutes),
-    ):
-        for row, found in _intervals(history, counts, band, first_day, alpha, config):
+    bands = baseline.of_days(history, prior=config.prior, young_days=config.young_days, fit_days=config.fit_days)
+    for counts, alpha in ((history.hours, config.alpha_hour), (history.fives, config.alpha_five_minutes)):
+        for row, found in _intervals(history, counts, bands.by_width[counts.width], bands.start, alpha, config):
             judged.setdefault(row, []).append(found)
     return [
         _finding(history.kind, history.entities[row], group, config)
         for row, found_in_row in sorted(judged.items())
         for group in _overlapping(found_in_row)
     ]
+
+
+def chart(history: History, config: Config, width: int) -> Chart:
+    """Return the requests of the only entity of a history with its baseline."""
+    return of_requests(history, width, prior=config.prior, young_days=config.young_days, fit_days=config.fit_days)
 
 
 def _intervals(
@@ -200,38 +217,40 @@ def _finding(kind: str, entity: str, group: list[_Judged], config: Config) -> Fi
         start=min(one.interval.start for one in exact),
         end=max(one.interval.end for one in exact),
         open=any(one.interval.open for one in exact),
-        intervals=tuple(replace(one.interval) for one in group),
+        intervals=tuple(one.interval for one in group),
         raised_at=min(one.opened_until for one in group),
         score=scoring.score(s),
         severity=severity,
         description=f"{observed} requests in {window}, {expected} expected",
-        evidence={
-            "observed": best.observed,
-            "expected": best.expected,
-            "lower": best.lower,
-            "upper": best.upper,
-            "p": p,
-            "unit": "requests",
-            "resolution_seconds": width,
-            "start": best.bucket,
-            "end": best.bucket + width,
-            "event_count": max(one.total for one in exact),
-            "history_days": round(best.history_days, 2),
-            "parameters": asdict(config),
-            "detector_version": VERSION,
-            "why": _why(entity, best, window, config),
-            "also": [
-                {
-                    "resolution_seconds": one.interval.resolution_seconds,
-                    "observed": one.observed,
-                    "expected": one.expected,
-                    "p": one.p,
-                    "start": one.bucket,
-                }
-                for one in group
-                if one is not best
-            ],
-        },
+        evidence=plain(
+            {
+                "observed": best.observed,
+                "expected": best.expected,
+                "lower": best.lower,
+                "upper": best.upper,
+                "p": p,
+                "unit": "requests",
+                "resolution_seconds": width,
+                "start": best.bucket,
+                "end": best.bucket + width,
+                "event_count": max(one.total for one in exact),
+                "history_days": round(best.history_days, 2),
+                "parameters": asdict(config),
+                "detector_version": VERSION,
+                "why": _why(entity, best, window, config),
+                "also": [
+                    {
+                        "resolution_seconds": one.interval.resolution_seconds,
+                        "observed": one.observed,
+                        "expected": one.expected,
+                        "p": one.p,
+                        "start": one.bucket,
+                    }
+                    for one in group
+                    if one is not best
+                ],
+            }
+        ),
     )
 
 
@@ -270,4 +289,5 @@ DETECTOR = Detector(
     version=VERSION,
     config=Config,
     detect=detect,
+    chart=chart,
 )
