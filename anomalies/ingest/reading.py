@@ -12,33 +12,39 @@ from anomalies.ingest.registry import Format
 GZIP_MAGIC = b"\x1f\x8b"
 UTF_16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 BUFFER_BYTES = 256 * 1024
-GIVE_UP_AFTER = 1000  # rejections, and nothing accepted
+GIVE_UP_AFTER = 1000  # rejections at the start
 
 
 class WrongFormatError(SourceError):
     """Not one record could be accepted."""
 
+    def __init__(self, form: Format, first: Rejection) -> None:
+        super().__init__(
+            f"It does not look like {form.label} ({form.name}): no record was accepted; "
+            f"line {first.line:,}: {first.reason}"
+        )
+
 
 def read(form: Format, stream: BinaryIO, options: ReadOptions) -> Iterator[EventRecord | Rejection]:
     """Yield the events and rejections of the stream, which may be gzip.
 
-    Raises SourceError if it is empty or breaks off, WrongFormatError after rejections without any event.
+    Raises SourceError if it is empty or breaks off, WrongFormatError if no event is in it; after 1,000 rejections at
+    the start that is sure enough, and none of them is yielded.
     """
     outcomes = form.read(opened(stream), options)
-    first = None
-    for count, outcome in enumerate(outcomes, 1):
-        yield outcome
+    rejections: list[Rejection] = []
+    for outcome in outcomes:
         if not isinstance(outcome, Rejection):
+            yield from rejections
+            yield outcome
             yield from outcomes
             return
-        first = first or outcome
-        if count == GIVE_UP_AFTER:
-            break
-    if first:
-        raise WrongFormatError(
-            f"It does not look like {form.label} ({form.name}): no record was accepted; "
-            f"line {first.line:,}: {first.reason}"
-        )
+        rejections.append(outcome)
+        if len(rejections) == GIVE_UP_AFTER:
+            raise WrongFormatError(form, rejections[0])
+    if rejections:
+        yield from rejections
+        raise WrongFormatError(form, rejections[0])
 
 
 def opened(stream: BinaryIO) -> BufferedReader:
