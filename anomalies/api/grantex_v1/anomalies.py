@@ -1,0 +1,167 @@
+"""Detect, list and acknowledge anomalies; what is done unasked to agents with a rate spike."""
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Annotated, Any
+
+from django.db.models import Q
+from django.http import Http404, HttpRequest, HttpResponse
+from django.utils import timezone
+from ninja import Body, Router
+from ninja.errors import HttpError
+from pydantic import Field
+
+from anomalies.api.auth import ApiKeyAuth
+from anomalies.api.grantex_v1.answers import NO_NUL, CamelSchema, Error, caller, encoded, json_answer, path_id
+from anomalies.models import Anomaly, ApiKey, ReviewEntry, Scan
+from anomalies.services import access, reviews, scans
+from anomalies.services.audit import wire_time
+from anomalies.services.outbox import facts
+
+READ, REVIEW = ApiKeyAuth(ApiKey.Scope.READ), ApiKeyAuth(ApiKey.Scope.REVIEW)
+
+# A deviation that is over still answers `detect` for so long: clients that detect now and then miss none.
+HOLDS_FOR = timedelta(hours=24)
+ROWS_AT_ONCE = 2000
+
+router = Router(tags=["Anomalies"])
+
+
+class AnomalyAnswer(CamelSchema):
+    id: str
+    type: str
+    severity: str
+    agent_id: str | None
+    principal_id: str | None
+    description: str
+    metadata: dict[str, Any]
+    detected_at: datetime
+    acknowledged_at: datetime | None
+
+
+class AnomalyList(CamelSchema):
+    anomalies: list[AnomalyAnswer]
+    total: int
+
+
+class Detection(CamelSchema):
+    detected_at: datetime
+    total: int
+    auto_revoked_grants: int
+    response_mode: str
+    anomalies: list[AnomalyAnswer]
+
+
+class Acknowledgement(CamelSchema):
+    notes: Annotated[str, Field(max_length=reviews.MAX_NOTE_LENGTH), NO_NUL] | None = None
+
+
+class Policy(CamelSchema):
+    mode: str = ""
+
+
+def to_wire(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """The anomaly as Grantex spells it, from the facts that `services.outbox.facts` tells of it."""
+    return {
+        "id": facts["id"],
+        "type": facts["type"],
+        "severity": facts["severity"],
+        "agentId": facts["agent_id"],
+        "principalId": facts["principal_id"],
+        "description": facts["description"],
+        "metadata": {
+            **facts["evidence"],
+            "state": facts["state"],
+            "status": facts["status"],
+            "score": facts["score"],
+        },
+        "detectedAt": _wire_time(facts["detected_at"]),
+        "acknowledgedAt": _wire_time(facts["acknowledged_at"]),
+    }
+
+
+def _wire_time(iso: str | None) -> str | None:
+    return wire_time(datetime.fromisoformat(iso)) if iso else None
+
+
+@router.post("/anomalies/detect", auth=REVIEW, response={200: Detection, 422: Error})
+def detect(request: HttpRequest) -> HttpResponse:
+    """Run detection and return the anomalies that hold now, newest first.
+
+    One that is over holds for another 24 hours. Under `revoke_agent_grants`, the grants of agents in whose requests
+    this run found a new spike are revoked.
+    """
+    by = caller(request)
+    scan = scans.run(now=timezone.now(), trigger=Scan.Trigger.API)
+    revoked = access.respond(scan, by=by, at=timezone.now())
+    recently = scan.now - HOLDS_FOR
+    holding = Anomaly.objects.filter(
+        Q(state=Anomaly.State.OPEN)
+        | Q(detected_at__gte=recently)
+        | Q(ended_at__gte=recently)
+        | Q(scan=scan)
+        | Q(updated_at__gte=scan.now)
+    )
+    rows = encoded(to_wire(facts(each)) for each in holding.newest_first().iterator(ROWS_AT_ONCE))
+    return json_answer(
+        {
+            "detectedAt": wire_time(scan.now),
+            "total": len(rows),
+            "autoRevokedGrants": revoked,
+            "responseMode": access.response_mode(),
+            "anomalies": rows,
+        }
+    )
+
+
+@router.get("/anomalies", auth=READ, response=AnomalyList)
+def list_anomalies(request: HttpRequest, unacknowledged: str = "") -> HttpResponse:
+    """Return all anomalies, newest first; with `unacknowledged=true` those that nobody has decided about."""
+    anomalies = Anomaly.objects.newest_first()
+    if unacknowledged == "true":
+        anomalies = anomalies.needs_review()
+    rows = encoded(to_wire(facts(each)) for each in anomalies.iterator(ROWS_AT_ONCE))
+    return json_answer({"anomalies": rows, "total": len(rows)})
+
+
+@router.api_operation(
+    ["PATCH", "POST"],
+    "/anomalies/{path:anomaly_id}/acknowledge",
+    auth=REVIEW,
+    response={200: AnomalyAnswer, 404: Error, 422: Error},
+)
+def acknowledge(
+    request: HttpRequest, anomaly_id: str, acknowledgement: Body[Acknowledgement | None] = None
+) -> HttpResponse:
+    """Mark an anomaly as reviewed.
+
+    A call that is repeated answers with the anomaly as it is, and keeps notes that are not there yet.
+    """
+    anomaly = Anomaly.objects.filter(public_id=path_id(anomaly_id)).first()
+    if anomaly is None:
+        raise Http404(f"There is no anomaly {anomaly_id}.")
+    by, at = caller(request), timezone.now()
+    note = (acknowledgement.notes or "").strip() if acknowledgement else ""
+    try:
+        reviews.acknowledge(anomaly, by=by, at=at, note=note)
+    except reviews.AlreadyDecidedError:
+        if note and not ReviewEntry.objects.filter(anomaly=anomaly, note=note).exists():
+            reviews.add_note(anomaly, by=by, at=at, note=note)
+    return json_answer(to_wire(facts(anomaly)))
+
+
+@router.get("/irregularities/response-policy", auth=READ, response=Policy)
+def get_response_policy(request: HttpRequest) -> HttpResponse:
+    """Return what detection does to agents with a new rate spike."""
+    return json_answer({"mode": access.response_mode()})
+
+
+@router.patch("/irregularities/response-policy", auth=REVIEW, response={200: Policy, 400: Error})
+def set_response_policy(request: HttpRequest, policy: Body[Policy | None] = None) -> HttpResponse:
+    """Choose `alert_only` or `revoke_agent_grants`."""
+    mode = policy.mode if policy else ""
+    try:
+        access.set_response_mode(mode, by=caller(request), at=timezone.now())
+    except access.UnknownModeError as error:
+        raise HttpError(400, str(error)) from None
+    return json_answer({"mode": mode})

@@ -1,0 +1,175 @@
+"""What all answers of this API share: errors, request ids, times and lists."""
+
+import functools
+import logging
+from collections.abc import Callable, Iterable
+from typing import Any
+from uuid import uuid4
+
+import msgspec
+from django.core.exceptions import RequestDataTooBig
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, JsonResponse
+from django.http.response import HttpResponseBase
+from ninja import NinjaAPI, Schema
+from ninja.errors import AuthenticationError, HttpError, ValidationError
+from ninja.parser import Parser
+from pydantic import AfterValidator, ConfigDict
+from pydantic.alias_generators import to_camel
+
+from anomalies.models import ApiKey
+from anomalies.services.actor import Actor
+
+logger = logging.getLogger(__name__)
+
+REQUEST_ID = "x-request-id"
+CODES = {
+    400: "BAD_REQUEST",
+    401: "UNAUTHORIZED",
+    403: "FORBIDDEN",
+    404: "NOT_FOUND",
+    405: "METHOD_NOT_ALLOWED",
+    413: "PAYLOAD_TOO_LARGE",
+    422: "VALIDATION_ERROR",
+    429: "RATE_LIMIT_EXCEEDED",
+    500: "INTERNAL_ERROR",
+    501: "NOT_IMPLEMENTED",
+}
+
+
+class CamelSchema(Schema):
+    """Fields named in our own way, spelt in Grantex's."""
+
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True)
+
+
+class Error(CamelSchema):
+    message: str
+    code: str
+    request_id: str
+
+
+def key_of(request: HttpRequest) -> ApiKey:
+    """The key that ApiKeyAuth let in."""
+    key = request.auth  # type: ignore[attr-defined]  # set by ninja
+    assert isinstance(key, ApiKey)
+    return key
+
+
+def caller(request: HttpRequest) -> Actor:
+    """Who makes the change that is called for."""
+    return Actor(name=key_of(request).name)
+
+
+def path_id(text: str) -> str:
+    """The id in a path, fit to be looked up: none of ours holds a NUL, and PostgreSQL takes none."""
+    return text.replace("\x00", "\ufffd")
+
+
+def _without_nul(text: str) -> str:
+    if "\x00" in text:
+        raise ValueError("it contains a NUL character, which cannot be stored")
+    return text
+
+
+NO_NUL = AfterValidator(_without_nul)
+
+
+class BodyError(Exception):
+    """A body that is no object in JSON; its text says so."""
+
+
+class StrictParser(Parser):
+    """Reads an object in JSON as the standard has it: no NaN, no lone surrogate, no number that overflows."""
+
+    def parse_body(self, request: HttpRequest) -> Any:
+        try:
+            body = msgspec.json.decode(request.body)
+        except RecursionError:
+            raise BodyError("body: it is nested too deep.") from None
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            raise BodyError(f"body: {error}.") from None
+        if not isinstance(body, dict | None):
+            raise BodyError("body: it is no JSON object.")
+        return body
+
+
+def error_answer(status: int, message: str) -> JsonResponse:
+    """An error in the form of the contract."""
+    request_id = str(uuid4())
+    answer = JsonResponse({"message": message, "code": CODES[status], "requestId": request_id}, status=status)
+    answer[REQUEST_ID] = request_id
+    return answer
+
+
+def json_answer(content: dict[str, Any], status: int = 200) -> HttpResponse:
+    return HttpResponse(msgspec.json.encode(content), content_type="application/json", status=status)
+
+
+def encoded(rows: Iterable[dict[str, Any]]) -> list[msgspec.Raw]:
+    """The rows of a list, each encoded as it comes from the database: a long list is never held as objects."""
+    return [msgspec.Raw(msgspec.json.encode(row)) for row in rows]
+
+
+def answered(view: Callable[..., HttpResponseBase]) -> Callable[..., HttpResponseBase]:
+    """Give each answer of the view a request id, and the errors that are not raised inside it the contract's form."""
+
+    @functools.wraps(view)
+    def answering(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        try:
+            answer = view(request, *args, **kwargs)
+        except Http404:
+            answer = unknown_path(request)
+        if isinstance(answer, HttpResponseNotAllowed):
+            allowed = answer["Allow"]
+            answer = error_answer(405, f"{request.method} is not possible here, but {allowed}.")
+            answer["Allow"] = allowed
+        answer.headers.setdefault(REQUEST_ID, str(uuid4()))
+        return answer
+
+    return answering
+
+
+def unknown_path(request: HttpRequest, path: str = "") -> HttpResponse:
+    """The answer where this API has nothing."""
+    return error_answer(404, f"There is nothing at {request.path}.")
+
+
+def set_error_answers(api: NinjaAPI) -> None:
+    """Map each error that may be raised in a call to its answer."""
+    api.exception_handler(AuthenticationError)(_unauthorized)
+    api.exception_handler(HttpError)(_http_error)
+    api.exception_handler(Http404)(lambda _, error: error_answer(404, str(error)))
+    api.exception_handler(RequestDataTooBig)(lambda _, error: error_answer(413, f"body: {error}"))
+    api.exception_handler(ValidationError)(_validation_error)
+    api.exception_handler(Exception)(_internal_error)
+
+
+def _unauthorized(request: HttpRequest, error: Exception) -> HttpResponse:
+    given = "Authorization" in request.headers
+    message = "The API key is unknown, expired or revoked." if given else "Authorization: Bearer <API key> is missing."
+    answer = error_answer(401, message)
+    answer["WWW-Authenticate"] = "Bearer"
+    return answer
+
+
+def _http_error(request: HttpRequest, error: HttpError) -> HttpResponse:
+    # ninja hides what the parser said behind a sentence of its own.
+    message = str(error.__cause__) if isinstance(error.__cause__, BodyError) else str(error)
+    return error_answer(error.status_code, message)
+
+
+def _validation_error(request: HttpRequest, error: ValidationError) -> HttpResponse:
+    """One sentence for each field; a bad query parameter is a 400, a bad body a 422."""
+    sentences = []
+    for each in error.errors:
+        where, *names = each["loc"]
+        field = ".".join(str(name) for name in names[where == "body" :]) or "body"
+        sentences.append(f"{field}: {each['msg'].removeprefix('Value error, ')}.")
+    in_query = error.errors[0]["loc"][0] == "query"
+    return error_answer(400 if in_query else 422, " ".join(sentences))
+
+
+def _internal_error(request: HttpRequest, error: Exception) -> HttpResponse:
+    answer = error_answer(500, "Something broke here; the log has it under this request id.")
+    logger.error("%s %s failed, request %s", request.method, request.path, answer[REQUEST_ID], exc_info=error)
+    return answer

@@ -1,0 +1,138 @@
+"""Agents, their grants, and what is done unasked to an agent with a new rate spike."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from django.db import transaction
+from django.db.models import Q
+
+from anomalies.models import Agent, Anomaly, Grant, ResponsePolicy, Scan
+from anomalies.services import reviews
+from anomalies.services.actor import Actor
+
+GRANTS_IN_NOTE = 20  # a note names so many; the grants themselves say who revoked them and when
+
+
+class AccessError(Exception):
+    """A change that cannot be made; its text is for the person who asked."""
+
+
+class AgentGoneError(AccessError):
+    def __init__(self, agent: Agent) -> None:
+        super().__init__(f"The agent {agent.public_id} is deleted.")
+
+
+class GrantNotActiveError(AccessError):
+    def __init__(self, grant: Grant) -> None:
+        super().__init__(f"The grant {grant.public_id} is already {grant.status}.")
+
+
+class UnknownModeError(AccessError):
+    def __init__(self) -> None:
+        super().__init__(f"mode: one of {', '.join(ResponsePolicy.Mode.values)}.")
+
+
+def register_agent(
+    *,
+    name: str,
+    by: Actor,
+    at: datetime,
+    description: str = "",
+    scopes: Sequence[str] = (),
+    status: str = Agent.Status.ACTIVE,
+) -> Agent:
+    """Make an agent with an id of our own and return it."""
+    return Agent.objects.create(
+        name=name,
+        description=description,
+        scopes=list(scopes),
+        status=status,
+        registered_at=at,
+        registered_by=by.name,
+        created_at=at,
+        updated_at=at,
+        updated_by=by.name,
+    )
+
+
+def update_agent(
+    agent: Agent,
+    *,
+    by: Actor,
+    at: datetime,
+    name: str | None = None,
+    description: str | None = None,
+    scopes: Sequence[str] | None = None,
+    status: str | None = None,
+) -> None:
+    """Change what is given and leave the rest. Raises AgentGoneError if it was deleted."""
+    given = {"name": name, "description": description, "scopes": scopes, "status": status}
+    changes = {field: value for field, value in given.items() if value is not None}
+    changed = Agent.objects.filter(pk=agent.pk, deleted_at__isnull=True).update(
+        **changes, updated_at=at, updated_by=by.name
+    )
+    if not changed:
+        raise AgentGoneError(agent)
+    agent.refresh_from_db()
+
+
+def delete_agent(agent: Agent, *, by: Actor, at: datetime) -> None:
+    """Take the agent off the list; its events, anomalies and grants stay. Raises AgentGoneError if it was deleted."""
+    changed = Agent.objects.filter(pk=agent.pk, deleted_at__isnull=True).update(
+        deleted_at=at, updated_at=at, updated_by=by.name
+    )
+    if not changed:
+        raise AgentGoneError(agent)
+    agent.refresh_from_db()
+
+
+def revoke_grant(grant: Grant, *, by: Actor, at: datetime) -> None:
+    """End an active grant. Raises GrantNotActiveError if it had ended before."""
+    changed = (
+        Grant.objects.active()
+        .filter(pk=grant.pk)
+        .update(status=Grant.Status.REVOKED, revoked_at=at, revoked_by=by.name)
+    )
+    grant.refresh_from_db()
+    if not changed:
+        raise GrantNotActiveError(grant)
+
+
+def response_mode() -> str:
+    """What detection does to an agent with a new rate spike; alert_only until somebody chose otherwise."""
+    return ResponsePolicy.objects.values_list("mode", flat=True).first() or ResponsePolicy.Mode.ALERT_ONLY
+
+
+def set_response_mode(mode: str, *, by: Actor, at: datetime) -> None:
+    """Choose it. Raises UnknownModeError."""
+    if mode not in ResponsePolicy.Mode.values:
+        raise UnknownModeError
+    ResponsePolicy.objects.update_or_create(pk=1, defaults={"mode": mode, "updated_at": at, "updated_by": by.name})
+
+
+@transaction.atomic
+def respond(scan: Scan, *, by: Actor, at: datetime) -> int:
+    """Do what the response policy asks about the rate spikes that this scan raised.
+
+    Returns how many grants were revoked: none under alert_only. A second call finds nothing left to revoke.
+    """
+    if response_mode() != ResponsePolicy.Mode.REVOKE_AGENT_GRANTS:
+        return 0
+    spikes = Anomaly.objects.filter(scan=scan, type="rate_spike", kind="agent").order_by("id")
+    return sum(_revoke_grants_of(spike, by=by, at=at) for spike in spikes)
+
+
+def _revoke_grants_of(spike: Anomaly, *, by: Actor, at: datetime) -> int:
+    grants = Grant.objects.active().filter(
+        Q(expires_at__isnull=True) | Q(expires_at__gt=at), agent__public_id=spike.entity
+    )
+    ids = list(grants.select_for_update().order_by("id").values_list("public_id", flat=True))
+    if ids:
+        Grant.objects.filter(public_id__in=ids).update(status=Grant.Status.REVOKED, revoked_at=at, revoked_by=by.name)
+        named = ", ".join(ids[:GRANTS_IN_NOTE]) + (
+            f" and {len(ids) - GRANTS_IN_NOTE} more" * (len(ids) > GRANTS_IN_NOTE)
+        )
+        reviews.add_note(
+            spike, by=by, at=at, note=f"Response policy revoke_agent_grants: revoked {len(ids)} of its grants: {named}."
+        )
+    return len(ids)
