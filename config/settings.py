@@ -2,22 +2,26 @@
 
 import secrets
 from pathlib import Path
+from typing import Any
 
 import environ
 from csp.constants import NONE, SELF
+from django.core.exceptions import ImproperlyConfigured
 
 BASE_DIR = Path(__file__).resolve().parent.parent
-LOCAL_DIR = BASE_DIR / ".local"
 
 env = environ.Env()
 env.read_env(BASE_DIR / ".env")
+
+# What this installation keeps and version control does not: embedded database, secret key, login, logs.
+LOCAL_DIR: Path = BASE_DIR / env.str("ANOMALIES_LOCAL_DIR", default=".local")
 
 
 def _secret_key() -> str:
     """The key of this installation: made at first use and kept out of version control."""
     path = LOCAL_DIR / "secret_key"
     if not path.exists():
-        LOCAL_DIR.mkdir(exist_ok=True)
+        LOCAL_DIR.mkdir(parents=True, exist_ok=True)
         path.touch(mode=0o600)
         path.write_text(secrets.token_urlsafe(50))
     return path.read_text()
@@ -80,10 +84,13 @@ TEMPLATES = [
 # Unset: PostgreSQL is found, made and started under .local/ when first connected to (config/embedded).
 DATABASE_URL = env.str("DATABASE_URL", default="")
 POSTGRES_BIN = env.str("ANOMALIES_POSTGRES_BIN", default="")
-DATABASES = {
+if DATABASE_URL and not DATABASE_URL.startswith(("postgres://", "postgresql://")):
+    raise ImproperlyConfigured("DATABASE_URL: begins with postgres://, no other database serves.")
+DATABASES: dict[str, dict[str, Any]] = {
     "default": env.db_url_config(DATABASE_URL) if DATABASE_URL else {"ENGINE": "config.embedded", "NAME": "anomalies"},
 }
-DATABASES["default"]["OPTIONS"] = {"pool": {"min_size": 1, "max_size": 20}}
+DATABASES["default"].setdefault("OPTIONS", {})["pool"] = {"min_size": 1, "max_size": 20}
+DATABASES["default"]["CONN_HEALTH_CHECKS"] = True  # the pool outlives a restart of the server
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 AUTH_PASSWORD_VALIDATORS = [
@@ -128,12 +135,37 @@ CONTENT_SECURITY_POLICY = {
 ANOMALIES_MAX_BODY_BYTES = env.int("ANOMALIES_MAX_BODY_BYTES", default=16 * 1024 * 1024)
 DATA_UPLOAD_MAX_MEMORY_SIZE = ANOMALIES_MAX_BODY_BYTES
 
-CELERY_BROKER_URL = env.str("CELERY_BROKER_URL", default="filesystem://")
+# With the simulated month of `up --demo`: events keep coming.
+ANOMALIES_DEMO = env.bool("ANOMALIES_DEMO", default=False)
+
+# Celery is only the clock: a message that is lost, doubled or late changes nothing.
+CELERY_BROKER_URL = env.str("CELERY_BROKER_URL", default="filesystem://localhost")
+if CELERY_BROKER_URL.startswith("filesystem:"):
+    BROKER_DIR = LOCAL_DIR / "broker"
+    CELERY_BROKER_TRANSPORT_OPTIONS = {
+        "data_folder_in": BROKER_DIR / "messages",
+        "data_folder_out": BROKER_DIR / "messages",
+        "control_folder": BROKER_DIR / "control",
+        "polling_interval": 0.1,
+    }
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_TASK_DEFAULT_QUEUE = "anomalies"
 CELERY_TASK_IGNORE_RESULT = True
+CELERY_TASK_ACKS_LATE = True
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_WORKER_ENABLE_REMOTE_CONTROL = False
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_TIMEZONE = "UTC"
-CELERY_BEAT_SCHEDULE = {
-    "scan": {"task": "anomalies.tasks.scan", "schedule": 60.0},
+# Expiring before the next one is due, ticks do not pile up while no worker runs.
+CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
+    "scan": {"task": "anomalies.tasks.scan", "schedule": 60.0, "options": {"expires": 55}},
 }
+if ANOMALIES_DEMO:
+    CELERY_BEAT_SCHEDULE["trickle"] = {
+        "task": "anomalies.tasks.trickle",
+        "schedule": 10.0,
+        "options": {"expires": 9},
+    }
 
 LOGGING = {
     "version": 1,

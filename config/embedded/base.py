@@ -12,8 +12,7 @@ from psycopg_pool import ConnectionPool
 
 from config.embedded.cluster import NAME, PORT, Cluster, ClusterError, application_name, state_folders
 
-
-_cluster = Cluster(settings.LOCAL_DIR, elsewhere=state_folders(settings.BASE_DIR), postgres_bin=settings.POSTGRES_BIN)
+_cluster = Cluster(settings.LOCAL_DIR, elsewhere=state_folders(settings.LOCAL_DIR), postgres_bin=settings.POSTGRES_BIN)
 
 
 @atexit.register

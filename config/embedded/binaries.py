@@ -39,6 +39,14 @@ class Binaries:
             kept["DYLD_LIBRARY_PATH" if os.uname().sysname == "Darwin" else "LD_LIBRARY_PATH"] = str(libraries)
         return kept
 
+    def copy_to(self, folder: Path) -> "Binaries":
+        """Return a copy that works where it is."""
+        for part in ("bin", "lib", "share"):
+            shutil.copytree(self.folder.parent / part, folder / part, symlinks=True, dirs_exist_ok=True)
+        for library in self.folder.parent.parent.parent.glob(f"{WHEEL}.libs/*"):  # where wheels of Linux keep theirs
+            shutil.copy2(library, folder / "lib")
+        return Binaries(folder / "bin", self.version)
+
 
 def find(configured: str = "", *, version: int | None = None) -> Binaries:
     """Return the binaries to use: of exactly that major version, or of the first folder with 15 or newer.

@@ -1,4 +1,4 @@
-"""A PostgreSQL cluster of this checkout alone: made, started, joined and stopped as its users come and go.
+"""A PostgreSQL cluster of this installation alone: made, started, joined and stopped as its users come and go.
 
 Plain Python. Nobody but its owner reaches it: its folder is closed to others, and it listens on a Unix socket only.
 """
@@ -44,12 +44,12 @@ class ClusterError(Exception):
     """The cluster cannot serve; its text is one sentence for the person at the keyboard."""
 
 
-def state_folders(checkout: Path) -> list[Path]:
-    """Where a cluster may live that cannot live in its checkout, best first.
+def state_folders(local: Path) -> list[Path]:
+    """Where a cluster may live that cannot live under `local`, best first.
 
     /var/lib comes before /var/tmp, from which machines delete what was not read for a month.
     """
-    name = f"anomalies-{_digest(checkout)}"
+    name = f"anomalies-{_digest(local)}"
     parents = [os.environ.get("XDG_STATE_HOME", ""), "/var/lib", "/var/tmp"]  # noqa: S108 (owner is checked)
     return [Path(parent) / name for parent in parents if parent.startswith("/")]
 
@@ -110,8 +110,8 @@ class Cluster:
     def leave(self) -> None:
         """Stop the cluster if this process is the last to use it; leave it to the others if not."""
         with self._threads:
-            if self._lease is None or self._member != os.getpid():
-                return
+            if self._lease is None or self._member != os.getpid() or not self.home.exists():
+                return  # a server whose folder was deleted ends by itself
             with self._exclusively():
                 try:
                     fcntl.flock(self._lease, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -242,11 +242,7 @@ class Cluster:
             raise ClusterError(str(error)) from error
         if self.account.reaches(found.folder / "postgres"):
             return found
-        # A wheel under root's own folder: the server's user gets a copy.
-        copy = self.home / f"postgresql-{found.version}"
-        for part in ("lib", "share", "bin"):
-            shutil.copytree(found.folder.parent / part, copy / part, symlinks=True, dirs_exist_ok=True)
-        return Binaries(copy / "bin", found.version)
+        return found.copy_to(self.home / f"postgresql-{found.version}")  # they lie in a folder of root's own
 
     def _initialize(self, programs: Binaries) -> None:
         """Make the data folder: whole or, if anything dies on the way, not at all."""
