@@ -52,7 +52,10 @@ def read(stream: BufferedReader, options: ReadOptions) -> Iterator[EventRecord |
     if lines.rejected:
         raise SourceError("The header row cannot be read: it is not UTF-8, or too long.")
     delimiter = max(DELIMITERS, key=header.count)
-    columns = _columns(next(csv.reader([header], delimiter=delimiter), []))
+    try:
+        columns = _columns(next(csv.reader([header], delimiter=delimiter), []))
+    except csv.Error as error:
+        raise SourceError(f"The header row cannot be read: {error}.") from error
     rows = csv.reader(lines, delimiter=delimiter)
     while True:
         start = lines.number + 1
@@ -62,7 +65,8 @@ def read(stream: BufferedReader, options: ReadOptions) -> Iterator[EventRecord |
             yield from lines.rejected
             return
         except csv.Error as error:
-            yield Rejection(start, f"It is not CSV, up to line {lines.number:,}: {error} (is a quote left open?).")
+            hint = " (is a quote left open?)" if lines.number > start else ""
+            yield Rejection(start, f"It is not CSV, up to line {lines.number:,}: {error}{hint}.")
             continue
         yield from lines.rejected
         lines.rejected.clear()

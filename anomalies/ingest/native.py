@@ -20,7 +20,7 @@ _Text = Annotated[str, msgspec.Meta(max_length=200)]
 class _Usual(msgspec.Struct, forbid_unknown_fields=True):
     """An event without anything odd: the whole check is msgspec's, five times as fast as field by field."""
 
-    time: datetime | float
+    time: datetime | int | float
     agent_id: _Name
     action: _Name
     status: Literal["success", "failure", "blocked"]
