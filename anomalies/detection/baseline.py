@@ -204,19 +204,31 @@ class Bands:
     by_width: dict[int, Band]  # seconds of a bucket: (n, b)
 
 
-def of_days(history: History, *, prior: Prior, young_days: float, fit_days: float) -> Bands:
+def of_days(history: History, *, prior: Prior, young_days: float, fit_days: float, quiet_days: bool = False) -> Bands:
     """Return the bands of all UTC days from the earliest that is to be judged to the last that has counts.
+
+    Days on which nobody did anything have no spikes: their band is left at zero unless `quiet_days`.
 
     Raises ValueError if no day is to be judged.
     """
     start = float(np.min(history.judge_from) // DAY * DAY)
     days = [
         _of_day(history, day, prior, young_days, fit_days)
+        if quiet_days or history.hours.requests[:, (hour := history.hours.index(day)) : hour + 24].any()
+        else _nothing(history)
         for day in np.arange(start, min(history.until, history.hours.end), DAY).tolist()
     ]
     if not days:
         raise ValueError("no day is to be judged")
     return Bands(start, {width: _concatenated([day[width] for day in days]) for width in days[0]})
+
+
+def _nothing(history: History) -> dict[int, Band]:
+    n = len(history.entities)
+    return {
+        counts.width: Band(*(np.zeros((n, DAY // counts.width)) for _ in range(3)))
+        for counts in (history.hours, history.fives)
+    }
 
 
 def _of_day(history: History, day: float, prior: Prior, young_days: float, fit_days: float) -> dict[int, Band]:

@@ -34,7 +34,7 @@ def of_requests(
     fit_days: float = baseline.FIT_DAYS,
 ) -> Chart:
     """Return the requests of the only entity of a history, from `judge_from` on, with their baseline."""
-    bands = baseline.of_days(history, prior=prior, young_days=young_days, fit_days=fit_days)
+    bands = baseline.of_days(history, prior=prior, young_days=young_days, fit_days=fit_days, quiet_days=True)
     counts = history.hours if width == history.hours.width else history.fives
     offset = counts.index(bands.start)
     band = bands.by_width[counts.width].row(0)

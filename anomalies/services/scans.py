@@ -18,7 +18,7 @@ from anomalies.services.findings import Kept, keep
 logger = logging.getLogger(__name__)
 
 LATE_HORIZON = timedelta(hours=48)  # older than this, a late event is counted and its bucket not judged again
-ENTITIES_AT_ONCE = 500  # in one transaction: bounds memory, and what a crash repeats
+ENTITY_DAYS_AT_ONCE = 20_000  # in one transaction: bounds memory, and what a crash repeats
 LOCK = 7_236_301  # the advisory lock that keeps scans one at a time
 
 Progress = Callable[[str, int, int], None]  # what is done, how much, of how much
@@ -39,7 +39,7 @@ GROUP BY s.kind, s.entity
 """
 
 _JUDGED = """
-UPDATE anomalies_series SET judged_until = %(now)s,
+UPDATE anomalies_series SET judged_until = least(last_time, %(now)s),
     dirty_from = CASE WHEN last_time >= %(now)s THEN %(now)s::timestamptz END
 WHERE kind = %(kind)s AND entity = ANY(%(entities)s)
 """
@@ -103,9 +103,7 @@ def _scan(*, now: datetime, trigger: str, progress: Progress) -> Scan:
     total = sum(len(group) for group in windows.values())
     done = 0
     for kind, due in windows.items():
-        due.sort(key=lambda window: window.judge_from)
-        for start in range(0, len(due), ENTITIES_AT_ONCE):
-            some = due[start : start + ENTITIES_AT_ONCE]
+        for some in _together(due):
             progress("Looking for anomalies", done, total)
             _judge(scan, kind, some, configs, replayed)
             done += len(some)
@@ -144,11 +142,25 @@ def _due(now: datetime, scan: Scan, *, everything: bool) -> dict[str, list[histo
             else:
                 horizon = judged_until - LATE_HORIZON
                 scan.series_late += dirty_from is not None and dirty_from < horizon
-                judge_from = max(min(dirty_from or judged_until, judged_until), horizon)
+                judge_from = max(dirty_from or judged_until, horizon)
             if anomaly_since is not None:
                 judge_from = min(judge_from, anomaly_since)
             due.setdefault(kind, []).append(histories.Window(entity, judge_from, first_time, last_time))
     return due
+
+
+def _together(due: list[histories.Window]) -> Iterator[list[histories.Window]]:
+    """Yield windows that are judged at once: alike in time, and bounded in entities times days."""
+    some: list[histories.Window] = []
+    for window in sorted(due, key=lambda window: (window.judge_from, window.last_time)):
+        last = max(one.last_time for one in [*some, window])
+        days = (last - (some[0] if some else window).judge_from).days + histories.HISTORY_DAYS
+        if some and (len(some) + 1) * days > ENTITY_DAYS_AT_ONCE:
+            yield some
+            some = []
+        some.append(window)
+    if some:
+        yield some
 
 
 def _judge(scan: Scan, kind: str, windows: Sequence[histories.Window], configs: dict[str, Any], replayed: bool) -> None:

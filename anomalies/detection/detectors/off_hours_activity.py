@@ -236,7 +236,8 @@ def _finding(history: History, row: int, night: _Night, config: Config) -> Findi
                 "why": f"{agent} acted {wording.plural(night.events, 'time')} {when} (its own time), outside "
                 f"{hours_word}, in {wording.plural(night.slots, 'slot')} of 5 minutes. They hold "
                 f"{wording.percent(night.mass)} of its activity, so {wording.number(expected)} of the "
-                f"{wording.number(night.all_slots)} slots of that night were to be expected there; the chance of so many is {wording.chance(night.p)}.",
+                f"{wording.number(night.all_slots)} slots of that night were to be expected there; "
+                f"the chance of so many is {wording.chance(night.p)}.",
             }
         ),
     )
