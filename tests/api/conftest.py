@@ -1,12 +1,22 @@
 """A machine with a key, and the running server it calls."""
 
+import asyncio
 import json
-from collections.abc import Callable
+import socket
+import time
+from collections.abc import Callable, Iterator
+from threading import Thread
 from typing import Any
 
+import httpx
 import pytest
+from django.core.asgi import get_asgi_application
 from django.test import Client
+from granian.constants import Interfaces
+from granian.server.embed import Server
 
+from anomalies.api.grantex_v1 import stream
+from anomalies.models import StreamLease
 from tests import make
 
 Call = Callable[..., Any]
@@ -29,3 +39,38 @@ def call(key: str) -> Call:
         return client.generic(method, path, content, content_type="application/json", headers=headers)
 
     return request
+
+
+@pytest.fixture
+def server(transactional_db: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The address of a running server, the one of production, on the test database; its streams poll fast."""
+    monkeypatch.setattr(stream, "POLL_SECONDS", 0.02)
+    monkeypatch.setattr(stream, "RENEW_SECONDS", 0.0)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    loop = asyncio.new_event_loop()
+    granian = Server(get_asgi_application(), port=port, interface=Interfaces.ASGINL, log_enabled=False)
+    thread = Thread(target=_serve, args=(loop, granian))
+    thread.start()
+    address = f"http://127.0.0.1:{port}"
+    deadline = time.monotonic() + 30
+    while True:
+        try:
+            httpx.get(f"{address}/v1/anomalies")
+            break
+        except httpx.TransportError:
+            if time.monotonic() > deadline:
+                raise
+    yield address
+    StreamLease.objects.all().delete()  # ends the streams, for which the server would wait
+    loop.call_soon_threadsafe(granian.stop)
+    thread.join(timeout=30)
+    assert not thread.is_alive()
+
+
+def _serve(loop: asyncio.AbstractEventLoop, granian: Server) -> None:
+    asyncio.set_event_loop(loop)
+    loop.run_until_complete(granian.serve())
+    loop.run_until_complete(loop.shutdown_asyncgens())
+    loop.close()

@@ -1,0 +1,130 @@
+"""services/stream: no message missed, none doubled, and five listeners a key."""
+
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+from django.db import connection, connections, transaction
+
+from anomalies.models import ApiKey, OutboxMessage, StreamLease
+from anomalies.services import stream
+from anomalies.services.outbox import announce
+from tests import make
+
+AT = make.NOW
+
+
+@pytest.fixture
+def key(db: None) -> ApiKey:
+    make.api_key()
+    return ApiKey.objects.get()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_messages_come_once_each_in_settled_order() -> None:
+    start = stream.newest_position()
+    assert stream.messages_after(start) == []
+    anomaly = make.anomaly()
+    for number in range(3):
+        with transaction.atomic():
+            announce(f"first.{number}", anomaly)
+            announce(f"second.{number}", anomaly)
+    seen = []
+    position = start
+    while messages := stream.messages_after(position)[:1]:
+        position = stream.Position.of(messages[0])
+        seen.append(messages[0].type)
+    assert seen == ["first.0", "second.0", "first.1", "second.1", "first.2", "second.2"]
+    assert stream.newest_position() == position
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_message_of_a_transaction_still_running_holds_back_later_ones() -> None:
+    anomaly = make.anomaly()
+    start = stream.newest_position()
+    slow = connections.create_connection("default")
+    try:
+        with slow.cursor() as cursor:
+            cursor.execute("BEGIN")
+            cursor.execute(
+                "INSERT INTO anomalies_outboxmessage (type, anomaly_id, payload) VALUES ('slow', %s, '{}')",
+                [anomaly.pk],
+            )
+            with transaction.atomic():
+                announce("fast", anomaly)
+            assert stream.messages_after(start) == []
+            cursor.execute("COMMIT")
+    finally:
+        slow.close()
+    assert [message.type for message in stream.messages_after(start)] == ["slow", "fast"]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_more_messages_than_fit_at_once_come_in_the_next_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stream, "MESSAGES_AT_ONCE", 2)
+    anomaly = make.anomaly()
+    start = stream.newest_position()
+    with transaction.atomic():
+        for _ in range(3):
+            announce("anomaly.updated", anomaly)
+    first = stream.messages_after(start)
+    rest = stream.messages_after(stream.Position.of(first[-1]))
+    assert [message.pk for message in first + rest] == list(
+        OutboxMessage.objects.order_by("id").values_list("pk", flat=True)
+    )
+
+
+def test_a_position_reads_as_it_is_written() -> None:
+    position = stream.Position(transaction=771, number=42)
+    assert stream.Position.parse(str(position)) == position == stream.Position.parse("evt_771_42")
+
+
+@pytest.mark.parametrize("text", ["", "evt_1", "evt_1_2_3", "evt_a_b", " evt_1_2", "evt_1_2\n", "evt_٣_٤"])
+def test_anything_else_is_no_position(text: str) -> None:
+    with pytest.raises(stream.UnknownPositionError, match="Last-Event-ID"):
+        stream.Position.parse(text)
+
+
+def test_a_key_has_at_most_five_streams(key: ApiKey) -> None:
+    leases = [stream.open_stream(key, at=AT) for _ in range(5)]
+    with pytest.raises(stream.TooManyStreamsError, match="ci has 5 event streams open already"):
+        stream.open_stream(key, at=AT)
+    stream.close_stream(leases[0])
+    stream.open_stream(key, at=AT)
+
+
+def test_streams_of_a_server_that_died_stop_counting(key: ApiKey) -> None:
+    kept, *_ = [stream.open_stream(key, at=AT) for _ in range(5)]
+    assert stream.renew(kept, at=AT + timedelta(seconds=20))
+    later = AT + stream.LEASE
+    for _ in range(4):
+        stream.open_stream(key, at=later)
+    with pytest.raises(stream.TooManyStreamsError):
+        stream.open_stream(key, at=later)
+
+
+def test_a_lease_that_ran_out_or_whose_key_is_gone_is_not_renewed(key: ApiKey) -> None:
+    lease = stream.open_stream(key, at=AT)
+    ApiKey.objects.update(revoked_at=AT)
+    assert not stream.renew(lease, at=AT)
+    ApiKey.objects.update(revoked_at=None)
+    assert stream.renew(lease, at=AT)
+    stream.close_stream(lease)
+    assert not stream.renew(lease, at=AT)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_streams_opened_at_once_are_five_too(at_once: Callable[..., list[bool]]) -> None:
+    make.api_key()
+    key = ApiKey.objects.get()
+
+    def opened() -> bool:
+        try:
+            stream.open_stream(key, at=AT)
+        except stream.TooManyStreamsError:
+            return False
+        return True
+
+    assert sorted(at_once([opened] * 8)) == [False] * 3 + [True] * 5
+    assert StreamLease.objects.count() == 5
+    assert connection.is_usable()
