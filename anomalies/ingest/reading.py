@@ -2,8 +2,8 @@
 
 import gzip
 from collections.abc import Iterator
-from io import BufferedReader
-from typing import BinaryIO, cast
+from io import BufferedReader, RawIOBase
+from typing import Any, BinaryIO, cast
 
 from anomalies.ingest.lines import BROKEN_STREAM, broken_stream
 from anomalies.ingest.record import EventRecord, ReadOptions, Rejection, SourceError
@@ -53,7 +53,7 @@ def opened(stream: BinaryIO) -> BufferedReader:
     reader = stream if isinstance(stream, BufferedReader) else BufferedReader(cast("BufferedReader", stream))
     try:
         if reader.peek(2)[:2] == GZIP_MAGIC:
-            reader = BufferedReader(gzip.GzipFile(fileobj=reader), BUFFER_BYTES)
+            reader = BufferedReader(_Inflated(reader), BUFFER_BYTES)
         start = reader.peek(2)[:2]
     except BROKEN_STREAM as error:
         raise broken_stream(error, line=1) from error
@@ -62,3 +62,18 @@ def opened(stream: BinaryIO) -> BufferedReader:
     if start in UTF_16_MARKS:
         raise SourceError("It is UTF-16; convert it to UTF-8.")
     return reader
+
+
+class _Inflated(RawIOBase):
+    """What a gzip holds. GzipFile itself would lose up to a buffer of what comes before a break."""
+
+    def __init__(self, compressed: BufferedReader) -> None:
+        self._gzip = gzip.GzipFile(fileobj=compressed)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        chunk = self._gzip.read1(len(buffer))
+        buffer[: len(chunk)] = chunk
+        return len(chunk)
