@@ -59,7 +59,7 @@ def banded_series(anomaly: Anomaly, *, span: timedelta, now: datetime) -> Banded
     width = 300 if span <= FIVE_MINUTES_UP_TO else 3600
     config = build_config(detector.config, anomaly.evidence["parameters"])
     chart = detector.chart(history, config, width)
-    shown = np.flatnonzero((chart.starts >= window.judge_from.timestamp()) & (chart.starts < until.timestamp()))
+    shown = np.flatnonzero((chart.starts + chart.width > window.judge_from.timestamp()) & (chart.starts < until.timestamp()))
     metric = Series.Metric.FAILURES if chart.unit == "failures" else Series.Metric.REQUESTS
     return BandedSeries(
         name=f"what={metric}.{anomaly.kind}={anomaly.entity}",
