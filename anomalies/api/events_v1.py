@@ -95,7 +95,8 @@ def store_events(
     source: Annotated[str, Query(description="Where they come from; ids are unique within a source")] = "http",
     form: Annotated[str, Query(alias="format", description=f"One of {', '.join(FORMATS)}")] = "native",
     idempotency_key: Annotated[
-        str | None, Header(description="A repeated call with this key is answered as the first was")
+        str | None,
+        Header(alias="Idempotency-Key", description="A repeated call with this key is answered as the first was"),
     ] = None,
 ) -> Any:
     """Store each event once: a record whose id its source has sent before is a duplicate.

@@ -134,7 +134,7 @@ def _stream(name: str, progress: Progress) -> Iterator[BinaryIO]:
         return
     path = Path(name)
     with path.open("rb") as file:
-        task = progress.add_task(path.name, total=path.stat().st_size or None)
+        task = progress.add_task(path.name, total=path.stat().st_size)
         yield progress.wrap_file(file, task_id=task)
         progress.remove_task(task)
 

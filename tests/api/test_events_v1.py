@@ -1,0 +1,260 @@
+import gzip
+import json
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.test import Client
+from django.utils import timezone
+from pytest_django import Settings
+
+from anomalies.models import ApiKey, Batch, Event, Source
+from anomalies.services import api_keys
+from tests import make
+
+pytestmark = pytest.mark.django_db
+
+
+def event(**fields: Any) -> dict[str, Any]:
+    return {
+        "time": timezone.now().isoformat(),
+        "agent_id": "ag_1",
+        "action": "read",
+        "status": "success",
+        **fields,
+    }
+
+
+def lines(*records: Any) -> bytes:
+    return b"".join(json.dumps(record).encode() + b"\n" for record in records)
+
+
+def post(body: bytes, *, key: str | None = None, query: str = "", **headers: str) -> Any:
+    if key is not None:
+        headers["Authorization"] = f"Bearer {key}"
+    return Client(enforce_csrf_checks=True).post(
+        f"/v1/events{query}", body, content_type="application/x-ndjson", headers=headers
+    )
+
+
+@pytest.fixture
+def key(db: None) -> str:
+    return make.api_key("ingest")
+
+
+def test_lines_are_stored(key: str) -> None:
+    answer = post(lines(event(id="e1"), event(id="e2", principal_id="user_1")), key=key)
+
+    assert answer.status_code == 200
+    batch = Batch.objects.get()
+    assert answer.json() == {"accepted": 2, "duplicate": 0, "rejected": 0, "errors": [], "batch": f"batch_{batch.pk}"}
+    assert Source.objects.get().name == "http"
+
+
+def test_array_and_gzip_are_stored(key: str) -> None:
+    array = json.dumps([event(id="e1"), event(id="e2")]).encode()
+
+    assert post(array, key=key).json()["accepted"] == 2
+    assert post(gzip.compress(array), key=key, **{"Content-Encoding": "gzip"}).json()["duplicate"] == 2
+    assert post(gzip.compress(array), key=key).json()["duplicate"] == 2
+    assert post(b"[]", key=key).json() == {
+        "accepted": 0, "duplicate": 0, "rejected": 0, "errors": [], "batch": None,
+    }  # fmt: skip
+
+
+def test_records_without_an_id_get_fresh_ones(key: str) -> None:
+    body = lines(event(), event())
+
+    assert post(body, key=key).json()["accepted"] == 2
+    assert post(body, key=key).json()["accepted"] == 2
+    assert all(name.startswith("evt_") for name in Event.objects.values_list("external_id", flat=True))
+
+
+def test_bad_line_is_told_and_loses_no_other(key: str) -> None:
+    body = lines(event()) + b'{"a": "\xff"}\n' + lines(event(status="ok"), event())
+
+    answer = post(body, key=key).json()
+
+    assert (answer["accepted"], answer["rejected"]) == (2, 2)
+    assert answer["errors"] == [
+        {"line": 2, "reason": "It is not UTF-8: byte 0xff."},
+        {"line": 3, "reason": 'status: "ok" is unknown; it is one of success, failure, blocked.'},
+    ]
+
+
+def test_source_and_format_are_parameters(key: str) -> None:
+    entry = {"entryId": "a", "agentId": "ag_1", "action": "x", "timestamp": timezone.now().isoformat()}
+
+    assert post(lines(entry), key=key, query="?source=grantex&format=grantex").json()["accepted"] == 1
+    assert Source.objects.get().name == "grantex"
+
+
+@pytest.mark.parametrize(
+    ("query", "sentence"),
+    [
+        ("?format=xml", "format: 'xml' is unknown; it is one of native, csv, sshd, cloudtrail, grantex."),
+        ("?source=", "source: a name has 1 to 100 printable characters."),
+        ("?source=a%00b", "source: a name has 1 to 100 printable characters."),
+    ],
+)
+def test_bad_parameter_is_named(key: str, query: str, sentence: str) -> None:
+    answer = post(lines(event()), key=key, query=query)
+
+    assert (answer.status_code, answer.json()["message"]) == (400, sentence)
+
+
+@pytest.mark.parametrize(
+    ("body", "sentence"),
+    [
+        (b"", "It is empty."),
+        (b"hello\n", "It does not look like native events"),
+        (b"\x00" * 10, "It does not look like native events"),
+        (b"[" * 100_000, "The JSON is truncated"),
+        (b'{"a":' * 50_000 + b"1" + b"}" * 50_000, "It is nested too deeply."),
+        (lines({"a": 1})[:-3], "It is not JSON"),
+        (b"\x1f\x8b" + b"\x00" * 20, "The gzip of the body is corrupt"),
+        (gzip.compress(lines(event()) * 50)[:-30], "The gzip of the body is truncated; nothing was stored."),
+    ],
+)
+def test_unreadable_body_is_400_and_stores_nothing(key: str, body: bytes, sentence: str) -> None:
+    answer = post(body, key=key)
+
+    assert answer.status_code == 400
+    assert sentence in answer.json()["message"]
+    assert not Event.objects.exists()
+
+
+def test_body_without_any_event_tells_each_reason(key: str) -> None:
+    answer = post(lines(event(status="ok"), event(time=1_763_632_800_000)), key=key)
+
+    assert answer.status_code == 400
+    assert [error["line"] for error in answer.json()["errors"]] == [1, 2]
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        b'"agent_id": "a\\u0000b"',
+        b'"metadata": {"a": "\\u0000"}',
+        b'"metadata": ' + b'{"a":' * 900 + b"1" + b"}" * 900,
+        b'"metadata": {"a": 1e999}',
+        b'"metadata": {"a": ' + b"9" * 5000 + b"}",
+        b'"time": ' + b"9" * 5000,
+        b'"latitude": 1e308',
+        b'"agent_id": "\\ud800"',
+    ],
+)
+def test_odd_values_are_rejected_with_a_reason(key: str, odd: bytes) -> None:
+    good = lines(event())
+
+    answer = post(good + good[:-2] + b", " + odd + b"}\n", key=key)
+
+    assert answer.status_code == 200
+    assert (answer.json()["accepted"], answer.json()["rejected"]) == (1, 1)
+
+
+def test_duplicate_keys_take_the_last(key: str) -> None:
+    post(b'{"status": "blocked", ' + lines(event())[1:], key=key)
+
+    assert Event.objects.get().status == "success"
+
+
+def test_missing_unknown_expired_and_revoked_keys_are_401(key: str) -> None:
+    expired, revoked = make.api_key("ingest", name="expired"), make.api_key("ingest", name="revoked")
+    past = timezone.now() - timedelta(days=1)
+    ApiKey.objects.filter(name="expired").update(expires_at=past)
+    ApiKey.objects.filter(name="revoked").update(revoked_at=past)
+
+    for wrong in (None, "", "gx_live_unknown", "\xff", expired, revoked):
+        answer = post(lines(event()), key=wrong)
+        assert answer.status_code == 401, wrong
+        assert answer.headers["WWW-Authenticate"] == "Bearer"
+        assert "Authorization: Bearer" in answer.json()["message"]
+
+
+def test_read_only_key_is_403_naming_the_scope(db: None) -> None:
+    answer = post(lines(event()), key=make.api_key("read", "review", name="dashboard"))
+
+    assert answer.status_code == 403
+    assert answer.json()["message"] == "The key dashboard lacks the scope ingest; it has read, review."
+
+
+def test_body_over_the_limit_is_413_sent_or_inflated(key: str, settings: Settings) -> None:
+    settings.ANOMALIES_MAX_BODY_BYTES = 1000
+
+    for body in (lines(event()) * 20, gzip.compress(b" " * 2_000_000 + b"\n")[:1000], gzip.compress(b" " * 2000)):
+        answer = post(body, key=key)
+        assert answer.status_code == 413
+        assert "larger than 1,000 bytes" in answer.json()["message"]
+
+
+def test_unknown_encoding_is_415_and_a_false_one_400(key: str) -> None:
+    body = lines(event())
+
+    assert post(body, key=key, **{"Content-Encoding": "br"}).status_code == 415
+    assert post(body, key=key, **{"Content-Encoding": "gzip"}).status_code == 400
+
+
+def test_form_is_415(key: str) -> None:
+    answer = Client().post("/v1/events", {"a": "b"}, headers={"Authorization": f"Bearer {key}"})
+
+    assert answer.status_code == 415
+
+
+def test_repeated_key_is_answered_as_before(key: str) -> None:
+    body = lines(event()) + b"x\n"
+
+    first, again = (post(body, key=key, **{"Idempotency-Key": "k1"}) for _ in range(2))
+
+    assert again.json() == first.json()
+    assert again.headers["Idempotent-Replayed"] == "true"
+    assert "Idempotent-Replayed" not in first.headers
+    assert Event.objects.count() == 1
+
+
+def test_repeated_key_with_another_body_is_422(key: str) -> None:
+    post(lines(event()), key=key, **{"Idempotency-Key": "k1"})
+
+    answer = post(lines(event(), event()), key=key, **{"Idempotency-Key": "k1"})
+
+    assert (answer.status_code, answer.json()["message"]) == (
+        422,
+        "Idempotency-Key: it was used before, with another body.",
+    )
+
+
+@pytest.mark.parametrize("idempotency_key", ["", "x" * 256])
+def test_idempotency_key_without_sense_is_400(key: str, idempotency_key: str) -> None:
+    answer = post(lines(event()), key=key, **{"Idempotency-Key": idempotency_key})
+
+    assert (answer.status_code, answer.json()["message"]) == (400, "Idempotency-Key: it has 1 to 255 characters.")
+
+
+def test_reasons_told_are_limited_and_the_figures_are_not(key: str) -> None:
+    answer = post(lines(event()) + b"x\n" * 1500, key=key).json()
+
+    assert (answer["rejected"], len(answer["errors"])) == (1500, 1000)
+
+
+def test_other_methods_are_405(key: str) -> None:
+    assert Client().get("/v1/events", headers={"Authorization": f"Bearer {key}"}).status_code == 405
+
+
+def test_use_of_a_key_is_noted(key: str) -> None:
+    post(lines(event()), key=key)
+
+    assert ApiKey.objects.get().last_used_at is not None
+
+
+def test_openapi_describes_the_call() -> None:
+    schema = Client().get("/v1/events/openapi.json").json()
+
+    operation = schema["paths"]["/v1/events"]["post"]
+    assert {parameter["name"] for parameter in operation["parameters"]} == {"source", "format", "Idempotency-Key"}
+    assert set(operation["responses"]) == {"200", "400", "401", "403", "413", "415", "422"}
+    assert "application/x-ndjson" in operation["requestBody"]["content"]
+
+
+def test_key_twice_of_a_name_cannot_be_made(key: str) -> None:
+    with pytest.raises(api_keys.ApiKeyError, match="exists already"):
+        make.api_key("ingest")
