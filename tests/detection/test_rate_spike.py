@@ -1,0 +1,113 @@
+"""detection/detectors/rate_spike."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from anomalies.detection.detectors.rate_spike import Config, chart, detect
+from anomalies.detection.finding import HIGH, LOW, MEDIUM
+from anomalies.detection.history import HOUR
+from tests.detection import build
+
+TEN = -14  # 10:00 of the last day
+
+
+def test_ten_times_the_usual_rate_is_high() -> None:
+    counts = build.office(29)
+    counts[0, TEN] = 400
+    [finding] = detect(build.history(counts), Config())
+    assert finding.severity == HIGH
+    assert finding.start == build.START + HOUR * (24 * 29 + TEN)
+    assert finding.evidence["observed"] == 400
+    assert finding.evidence["expected"] == pytest.approx(40, rel=0.3)
+    assert "400 requests in 1 hour" in finding.description
+
+
+@pytest.mark.parametrize("level", [2.0, 40.0, 400.0])
+def test_an_ordinary_week_raises_nothing(level: float) -> None:
+    assert detect(build.history(build.office(36, level=level, dispersion=0.1, n=20), judge_days=7), Config()) == []
+
+
+def test_the_same_count_is_usual_at_ten_and_a_spike_at_three_in_the_night() -> None:
+    counts = build.office(29, level=120)
+    counts[0, -24 + 3] = 120
+    [finding] = detect(build.history(counts), Config())
+    assert finding.start == build.START + HOUR * (24 * 28 + 3)
+
+
+def test_five_minutes_are_seen_before_their_hour_is_out() -> None:
+    counts = build.office(29)
+    history = build.history(counts)
+    fives = history.fives.requests.copy()
+    fives[0, -14 * 12 + 2] = 200
+    [finding] = detect(replace(history, fives=replace(history.fives, requests=fives)), Config())
+    assert finding.evidence["resolution_seconds"] == 300
+    assert finding.raised_at == build.START + HOUR * (24 * 29 + TEN) + 900
+
+
+def test_what_both_resolutions_see_is_one_finding() -> None:
+    counts = build.office(29)
+    counts[0, TEN : TEN + 2] = 600
+    [finding] = detect(build.history(counts), Config())
+    assert {interval.resolution_seconds for interval in finding.intervals} == {300, HOUR}
+    assert finding.evidence["also"]
+
+
+def test_quiet_buckets_up_to_two_do_not_part_an_interval() -> None:
+    counts = build.office(29)
+    counts[0, [TEN, TEN + 3]] = 800
+    assert len(detect(build.history(counts), Config(alpha_five_minutes=1e-15, min_excess=300))) == 1
+    counts[0, TEN + 3], counts[0, TEN + 5] = counts[0, TEN + 4], 800
+    found = detect(build.history(counts), Config(alpha_five_minutes=1e-15, min_excess=300))
+    assert len(found) == 2
+
+
+@pytest.mark.parametrize(("quiet_hours", "still_open"), [(1, True), (2, False)])
+def test_it_closes_after_two_quiet_buckets(quiet_hours: int, still_open: bool) -> None:
+    counts = build.office(29)
+    counts[0, -24 + 10] = 800
+    until = build.START + HOUR * (24 * 28 + 11 + quiet_hours)
+    config = Config(alpha_five_minutes=1e-15, min_excess=300)
+    [finding] = detect(build.history(counts, until=until), config)
+    assert finding.open is still_open
+
+
+def test_a_bucket_under_way_counts_for_what_it_holds() -> None:
+    counts = build.office(29)
+    counts[0, -24 + 10], counts[0, -24 + 11 :] = 400, 0
+    until = build.START + HOUR * (24 * 28 + 10.5)
+    [finding] = detect(build.history(counts, until=until), Config())
+    assert finding.open
+
+
+@pytest.mark.parametrize(("days", "most"), [(2, MEDIUM), (5, MEDIUM), (10, HIGH)])
+def test_a_short_history_limits_severity(days: int, most: int) -> None:
+    counts = build.office(days, level=30)
+    counts[0, TEN] = 3000
+    [finding] = detect(build.history(counts), Config())
+    assert LOW <= finding.severity <= most
+
+
+def test_an_unknown_entity_may_do_a_little_and_not_a_lot() -> None:
+    counts = np.zeros((2, 24), dtype=int)
+    counts[0, 10], counts[1, 10] = 60, 5000
+    history = replace(build.history(counts), first_time=np.full(2, build.START + 10 * HOUR))
+    [finding] = detect(history, Config())
+    assert finding.entity == "ag_1"
+    assert "never seen before" in finding.evidence["why"]
+
+
+def test_a_time_not_to_be_judged_is_not() -> None:
+    counts = build.office(29)
+    counts[0, -48 + 10] = 4000
+    assert detect(build.history(counts, judge_days=1), Config()) == []
+
+
+def test_its_chart_shows_the_spike_above_the_band() -> None:
+    counts = build.office(29)
+    counts[0, TEN] = 400
+    shown = chart(build.history(counts), Config(), HOUR)
+    above = shown.observed > shown.upper
+    assert np.flatnonzero(above).tolist() == [10]
+    assert (shown.lower <= shown.expected).all()

@@ -1,0 +1,72 @@
+"""What holds for every detector; a new one is tested here without a line."""
+
+import json
+
+import numpy as np
+import pytest
+
+from anomalies.detection.detector import Detector
+from anomalies.detection.history import History
+from anomalies.detection.parameter import build_config
+from anomalies.detection.registry import DETECTORS
+from tests.detection import build
+
+EVIDENCE = {
+    "observed", "expected", "lower", "upper", "p", "unit", "resolution_seconds", "start", "end", "event_count",
+    "history_days", "parameters", "detector_version", "why",
+}  # fmt: skip
+
+
+@pytest.fixture(params=sorted(DETECTORS))
+def detector(request: pytest.FixtureRequest) -> Detector:
+    return DETECTORS[request.param]
+
+
+def _busy() -> History:
+    counts = build.office(30, n=4)
+    counts[1, -14:-12] *= 20
+    failures = np.random.default_rng(1).binomial(counts, 0.03)
+    failures[2, -14] = counts[2, -14]
+    return build.history(counts, failures=failures)
+
+
+def test_it_says_what_people_need(detector: Detector) -> None:
+    assert detector.label
+    assert detector.meaning.endswith(".")
+    assert detector.may_indicate
+    assert detector.recommended_actions
+    assert all(
+        parameter.help and parameter.low <= parameter.default <= parameter.high for parameter in detector.parameters
+    )
+
+
+def test_its_defaults_and_bounds_are_allowed(detector: Detector) -> None:
+    for parameter in detector.parameters:
+        for value in (parameter.default, parameter.low, parameter.high):
+            build_config(detector.config, {parameter.name: type(parameter.default)(value)})
+
+
+def test_scoring_twice_gives_the_same(detector: Detector) -> None:
+    history = _busy()
+    assert detector.detect(history, detector.config()) == detector.detect(history, detector.config())
+
+
+def test_nothing_happened_finds_nothing(detector: Detector) -> None:
+    assert detector.detect(build.history(np.zeros((3, 24 * 30))), detector.config()) == []
+
+
+def test_its_findings_are_explained_and_plain(detector: Detector) -> None:
+    for finding in detector.detect(_busy(), detector.config()):
+        assert finding.type == detector.type
+        assert finding.evidence.keys() >= EVIDENCE
+        assert json.loads(json.dumps(finding.evidence)) == finding.evidence
+        assert 0 <= finding.score <= 1
+        assert finding.start < finding.end
+
+
+def test_its_chart_covers_what_is_judged(detector: Detector) -> None:
+    counts = build.office(30)
+    for width, buckets in ((300, 288), (3600, 24)):
+        shown = detector.chart(build.history(counts), detector.config(), width)
+        assert len(shown.starts) == len(shown.observed) == len(shown.expected) == buckets
+        assert (shown.lower <= shown.upper).all()
