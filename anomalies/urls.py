@@ -1,6 +1,29 @@
 from django.contrib import admin
+from django.contrib.auth.views import LoginView, LogoutView
 from django.urls import path
 
+from anomalies.api import events_v1, grantex_v1
+from anomalies.web import actions, preferences, views
+
 urlpatterns = [
+    path("", views.anomaly_list, name="anomaly_list"),
+    path("anomalies/new/", views.anomaly_news, name="anomaly_news"),
+    path("anomalies/<slug:public_id>/", views.anomaly_detail, name="anomaly_detail"),
+    path("anomalies/<slug:public_id>/events/", views.anomaly_events, name="anomaly_events"),
+    path("anomalies/<slug:public_id>/acknowledge/", actions.acknowledge, name="acknowledge"),
+    path("anomalies/<slug:public_id>/notes/", actions.add_note, name="add_note"),
+    path("reviews/<int:entry>/undo/", actions.undo, name="undo"),
+    path("filters/<slug:name>/", views.filter_options, name="filter_options"),
+    path("types/", views.types, name="types"),
+    path("preferences/", preferences.prefer, name="preferences"),
+    path(
+        "login/",
+        LoginView.as_view(template_name="anomalies/login.html", redirect_authenticated_user=True),
+        name="login",
+    ),
+    path("logout/", LogoutView.as_view(), name="logout"),
     path("admin/", admin.site.urls),
+    path("v1/", grantex_v1.urls),
+    path("v1/", events_v1.api.urls),
+    path("v1/<path:path>", grantex_v1.unknown_path),
 ]

@@ -1,0 +1,55 @@
+"""Who may see a page."""
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Concatenate, ParamSpec
+
+from django.conf import settings
+from django.contrib.auth.views import redirect_to_login
+from django.core.exceptions import PermissionDenied
+from django.http import HttpResponse
+from django.shortcuts import resolve_url
+from django.utils.cache import add_never_cache_headers, patch_vary_headers
+from django_htmx.http import HttpResponseClientRedirect
+
+from anomalies.web.request import Request
+
+P = ParamSpec("P")
+View = Callable[Concatenate[Request, P], HttpResponse]
+
+VIEW = "anomalies.view_anomaly"
+REVIEW = "anomalies.review_anomaly"
+
+
+def requires(permission: str) -> Callable[[View[P]], View[P]]:
+    """Let in people with that permission; others get the login page or, if they are known, a 403.
+
+    A partial request of a session that has expired moves the whole page to the login: no form lands in a panel.
+    """
+
+    def decorate(view: View[P]) -> View[P]:
+        @wraps(view)
+        def guarded(request: Request, /, *args: P.args, **kwargs: P.kwargs) -> HttpResponse:
+            if not request.user.is_authenticated:
+                return _to_login(request)
+            if not request.user.has_perm(permission):
+                raise PermissionDenied
+            response = view(request, *args, **kwargs)
+            # The same address answers a page or a part of it, and nothing of it outlives the session.
+            patch_vary_headers(response, ["HX-Request", "HX-Target"])
+            add_never_cache_headers(response)
+            return response
+
+        return guarded
+
+    return decorate
+
+
+def _to_login(request: Request) -> HttpResponse:
+    if request.htmx:
+        there = request.htmx.current_url_abs_path or "/"
+        login = redirect_to_login(there, resolve_url(settings.LOGIN_URL))
+        return HttpResponseClientRedirect(login.url)
+    # What was posted is gone after a login, so that leads to the list, not to a page that cannot be fetched.
+    there = request.get_full_path() if request.method in ("GET", "HEAD") else "/"
+    return redirect_to_login(there, resolve_url(settings.LOGIN_URL))

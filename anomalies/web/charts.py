@@ -1,0 +1,155 @@
+"""A series with its expected band as SVG: the geometry here, the colours in the style sheet."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+
+from django.utils import timezone
+
+from anomalies.services.evidence import BandedSeries
+
+WIDTH, HEIGHT = 456, 140
+LEFT, RIGHT, TOP, BOTTOM = 2, 40, 8, 18
+LEAST_MARK = 6  # units of the drawing; an interval of one bucket would be a hair line
+MOST_POINTS = 144  # three units of the drawing each, wide enough to hover
+MOST_TABLE_ROWS = 48
+SPANS = {"24h": ("24 h", timedelta(days=1)), "7d": ("7 d", timedelta(days=7)), "30d": ("30 d", timedelta(days=30))}
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One bucket, or the most extreme of several that share a place."""
+
+    time: datetime
+    observed: int
+    expected: float
+    lower: float
+    upper: float
+
+    @property
+    def outside(self) -> bool:
+        return not self.lower <= self.observed <= self.upper
+
+
+@dataclass(frozen=True, slots=True)
+class Hover:
+    x: float
+    width: float
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    x: float
+    y: float
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Chart:
+    """Coordinates in a drawing of 456 by 140; `marked` is the anomalous interval's x and width, if in sight."""
+
+    unit: str
+    width: int
+    height: int
+    band: str
+    expected: str
+    observed: str
+    marked: tuple[float, float] | None
+    marked_words: str
+    hovers: list[Hover]
+    times: list[Tick]
+    values: list[Tick]
+    table: list[Point]
+    top: int
+    floor: int
+    right: int
+
+    @property
+    def plot_height(self) -> int:
+        return self.floor - self.top
+
+
+def draw(series: BandedSeries, *, start: datetime, end: datetime) -> Chart | None:
+    """Return the chart of a series in which the interval from `start` to `end` is marked, or None without points."""
+    points = merged(series, MOST_POINTS)
+    if not points:
+        return None
+    first = points[0].time.timestamp()
+    last = series.times[-1] + series.resolution_seconds
+    highest = max(1.0, *(max(p.observed, p.upper) for p in points))
+    inner_width, inner_height = WIDTH - LEFT - RIGHT, HEIGHT - TOP - BOTTOM
+
+    def x(seconds: float) -> float:
+        return round(LEFT + inner_width * (min(max(seconds, first), last) - first) / max(last - first, 1), 1)
+
+    def y(value: float) -> float:
+        return round(TOP + inner_height * (1 - min(value / highest, 1)), 1)
+
+    def path(values: Iterable[tuple[Point, float]]) -> str:
+        return " ".join(f"{x(point.time.timestamp())},{y(value)}" for point, value in values)
+
+    marked = None
+    if end.timestamp() > first and start.timestamp() < last:
+        left, right = x(start.timestamp()), x(end.timestamp())
+        missing = max(0.0, LEAST_MARK - (right - left)) / 2
+        marked = (round(left - missing, 1), round(right - left + 2 * missing, 1))
+    edges = [x(point.time.timestamp()) for point in points] + [x(last)]
+    peak = max(points, key=lambda point: point.observed)
+    values = [Tick(WIDTH - RIGHT + 5, y(peak.observed) + 4, f"{peak.observed:,}")]
+    usual = y(peak.expected) + 4
+    if abs(usual - values[0].y) >= 12:
+        values.append(Tick(WIDTH - RIGHT + 5, usual, f"{peak.expected:,.0f}"))
+    return Chart(
+        unit=series.unit,
+        width=WIDTH,
+        height=HEIGHT,
+        band=f"{path((p, p.upper) for p in points)} {path((p, p.lower) for p in reversed(points))}",
+        expected=path((p, p.expected) for p in points),
+        observed=path((p, p.observed) for p in points),
+        marked=marked,
+        marked_words=f"{clock(start)} to {clock(end)}",
+        hovers=[
+            Hover(left, round(right - left, 1), f"{clock(p.time)}: {p.observed:,} {series.unit}, {usual_range(p)}")
+            for p, (left, right) in zip(points, pairwise(edges), strict=True)
+        ],
+        times=[Tick(x(seconds), HEIGHT - 4, tick_words(seconds, last - first)) for seconds in tick_times(first, last)],
+        values=values,
+        table=merged(series, MOST_TABLE_ROWS),
+        top=TOP,
+        floor=HEIGHT - BOTTOM,
+        right=WIDTH - RIGHT,
+    )
+
+
+def merged(series: BandedSeries, most: int) -> list[Point]:
+    """Return at most so many points: of buckets side by side the one furthest outside its band, so no peak is lost."""
+    points = [
+        Point(datetime.fromtimestamp(time, UTC), observed, expected, lower, upper)
+        for time, observed, expected, lower, upper in zip(
+            series.times, series.observed, series.expected, series.lower, series.upper, strict=True
+        )
+    ]
+    together = -(-len(points) // most) or 1
+    groups = (points[i : i + together] for i in range(0, len(points), together))
+    return [max(group, key=lambda p: max(p.observed - p.upper, p.lower - p.observed)) for group in groups]
+
+
+def usual_range(point: Point) -> str:
+    return f"expected {point.expected:,.0f} ({point.lower:,.0f} to {point.upper:,.0f})"
+
+
+def clock(moment: datetime) -> str:
+    """`20 Nov 14:03 CET`, in the reviewer's zone."""
+    return f"{timezone.localtime(moment):%-d %b %H:%M %Z}"
+
+
+def tick_times(first: float, last: float) -> list[float]:
+    """Four times along the axis, away from its right end, where their words would not fit."""
+    return [first + (last - first) * i / 4 for i in range(4)]
+
+
+def tick_words(seconds: float, span: float) -> str:
+    moment = timezone.localtime(datetime.fromtimestamp(seconds, UTC))
+    return f"{moment:%H:%M}" if span <= 2 * 86_400 else f"{moment:%-d %b}"

@@ -1,0 +1,173 @@
+"""The filters of the anomalies list. A new one is one line in AnomalyFilter, and a test."""
+
+import contextlib
+import ipaddress
+from collections.abc import Mapping
+from typing import Any
+
+import django_filters
+from django import forms
+from django.db.models import Q, QuerySet
+from django.http import QueryDict
+
+from anomalies.detection.registry import DETECTORS
+from anomalies.models import Anomaly, Severity
+from anomalies.models.anomaly import AnomalyQuerySet
+from anomalies.web.period import NAMES as PERIOD_NAMES
+from anomalies.web.period import UNITS, Period, PeriodFilter, PeriodWidget
+
+MOST_CHOSEN = 50
+SEARCH_LENGTH = 200
+
+Known = Mapping[str, tuple[str, Any]]  # word in the URL: label, value of the column
+
+TYPES: Known = {type_: (detector.label, type_) for type_, detector in DETECTORS.items()}
+SEVERITIES: Known = {s.label: (s.label.title(), s.value) for s in reversed(Severity)}
+STATUSES: Known = {s.value: (s.label.title(), s.value) for s in Anomaly.Status}
+
+
+class FacetField(forms.Field):
+    """Turns words of the URL into those that exist; a sentence in `complaints` names each other one."""
+
+    widget = forms.MultipleHiddenInput
+
+    def __init__(self, *, column: str, known: Known | None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.column, self.known, self.parameter = column, known, ""
+
+    def clean(self, value: list[str] | None) -> list[str]:
+        words = list(dict.fromkeys(word for word in value or [] if word))
+        self.complaints: list[str] = []
+        if len(words) > MOST_CHOSEN:
+            self.complaints.append(
+                f"{self.parameter}: {len(words):,} values, of which the first {MOST_CHOSEN} were applied."
+            )
+        kept = []
+        for word in words[:MOST_CHOSEN]:
+            if self._exists(word):
+                kept.append(word)
+            else:
+                named = ", ".join(self.known) if self.known is not None else "no anomaly has it"
+                instead = f"it is none of {named}" if self.known is not None else named
+                self.complaints.append(f"{self.parameter}: “{word[:80]}” was left out, {instead}.")
+        return kept
+
+    def _exists(self, word: str) -> bool:
+        if self.known is not None:
+            return word in self.known
+        return "\x00" not in word and Anomaly.objects.filter(**{self.column: word}).exists()
+
+
+class Facet(django_filters.Filter):  # type: ignore[misc]  # django-filter has no types
+    """Checkboxes over the values of one column; `known` are all there can be, else those of the rows count."""
+
+    field_class = FacetField
+
+    def __init__(self, column: str, *, label: str, known: Known | None = None, more: bool = False):
+        super().__init__(column, label=label, column=column, known=known, required=False)
+        self.known, self.more = known, more
+
+    def filter(self, rows: QuerySet[Any, Any], value: list[str]) -> QuerySet[Any, Any]:
+        if not value:
+            return rows
+        return rows.filter(**{f"{self.field_name}__in": [self.column_value(word) for word in value]})
+
+    def column_value(self, word: str) -> Any:
+        return self.known[word][1] if self.known is not None else word
+
+    def label_of(self, word: str) -> str:
+        return self.known[word][0] if self.known is not None else word
+
+
+class SearchField(forms.Field):
+    def clean(self, value: str | None) -> str:
+        text = (value or "").strip()
+        self.complaints: list[str] = []
+        if "\x00" in text or len(text) > SEARCH_LENGTH:
+            self.complaints.append(f"q: searches are texts of at most {SEARCH_LENGTH} characters; it was left out.")
+            return ""
+        return text
+
+
+class SearchFilter(django_filters.Filter):  # type: ignore[misc]  # django-filter has no types
+    """A part of the id, the sentence, the agent, the principal or the address."""
+
+    field_class = SearchField
+
+    def filter(self, rows: QuerySet[Any, Any], value: str) -> QuerySet[Any, Any]:
+        if not value:
+            return rows
+        found = Q()
+        for column in ("public_id", "description", "agent__public_id", "principal__public_id", "entity"):
+            found |= Q(**{f"{column}__icontains": value})
+        with contextlib.suppress(ValueError):  # not a whole address
+            found |= Q(ip=str(ipaddress.ip_address(value)))
+        return rows.filter(found)
+
+
+class AnomalyFilter(django_filters.FilterSet):  # type: ignore[misc]  # django-filter has no types
+    time = PeriodFilter("detected_at", label="All time")
+    type = Facet("type", label="Type", known=TYPES)
+    severity = Facet("severity", label="Severity", known=SEVERITIES)
+    agent = Facet("agent", label="Agent")
+    status = Facet("status", label="Status", known=STATUSES)
+    user = Facet("principal", label="User", more=True)
+    integration = Facet("integration", label="Integration", more=True)
+    resource_type = Facet("resource_type", label="Resource type", more=True)
+    q = SearchFilter("description", label="Search")
+
+    def __init__(self, query: QueryDict) -> None:
+        super().__init__(query, Anomaly.objects.all())
+        for name in self.facets:
+            self.form.fields[name].parameter = name
+        self.form.full_clean()
+        self.values: dict[str, Any] = self.form.cleaned_data
+
+    @property
+    def facets(self) -> dict[str, Facet]:
+        return {name: filter_ for name, filter_ in self.filters.items() if isinstance(filter_, Facet)}
+
+    @property
+    def period(self) -> Period | None:
+        value: Period | None = self.values["time"]
+        return value
+
+    @property
+    def typed_period(self) -> dict[str, Any]:
+        """What was typed into the filter by time, to be shown in its fields again."""
+        typed = PeriodWidget().value_from_datadict(self.data, None, "time")
+        absolute = typed["when"] == "absolute" or (not typed["when"] and bool(typed["from"] or typed["to"]))
+        unit = typed["unit"] if typed["unit"] in UNITS else "days"
+        return {**typed, "start": typed["from"], "end": typed["to"], "absolute": absolute, "unit": unit, "units": UNITS}
+
+    @property
+    def in_use(self) -> bool:
+        return any(self.values.values())
+
+    @property
+    def complaints(self) -> list[str]:
+        """One sentence for each value in the URL that was left out."""
+        return [sentence for field in self.form.fields.values() for sentence in field.complaints]
+
+    def matching(self, *, without: str = "") -> AnomalyQuerySet:
+        """The anomalies that pass all filters, or all but one."""
+        rows: AnomalyQuerySet = Anomaly.objects.all()
+        for name, value in self.values.items():
+            if name != without:
+                rows = self.filters[name].filter(rows, value)
+        return rows
+
+    def query(self) -> QueryDict:
+        """The filters as the URL says them: what applies and nothing else."""
+        query = QueryDict(mutable=True)
+        if self.period:
+            query.update(self.period.query)
+        for name in self.facets:
+            if self.values[name]:
+                query.setlist(name, self.values[name])
+        if self.values["q"]:
+            query["q"] = self.values["q"]
+        return query
+
+
+PARAMETERS = {*AnomalyFilter.base_filters, *PERIOD_NAMES} - {"time"}

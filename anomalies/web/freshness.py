@@ -1,0 +1,47 @@
+"""How far what the pages show is complete, from real watermarks."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from anomalies.models import Scan, Source
+
+LATE = timedelta(minutes=15)
+LIVE = timedelta(days=7)  # a source silent for longer, or fed with older events, is an import and never late
+
+
+@dataclass(frozen=True, slots=True)
+class LateSource:
+    name: str
+    watermark: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Freshness:
+    """`complete_to` is the time as which the last scan ran, None before the first one."""
+
+    complete_to: datetime | None
+    scan_is_late: bool
+    late: list[LateSource]
+
+    @property
+    def first_late(self) -> LateSource | None:
+        return self.late[0] if self.late else None
+
+    @property
+    def more_late(self) -> int:
+        return max(0, len(self.late) - 1)
+
+
+def freshness(*, now: datetime) -> Freshness:
+    """Return up to when events were judged, and the live sources whose newest event is older than 15 minutes."""
+    scan = Scan.objects.filter(finished_at__isnull=False).order_by("-started_at").first()
+    sources = Source.objects.filter(received_at__gte=now - LIVE, watermark__lt=now - LATE).order_by("watermark")
+    return Freshness(
+        complete_to=min(scan.now, now) if scan else None,
+        scan_is_late=bool(scan and now - scan.started_at > LATE),
+        late=[
+            LateSource(source.name, source.watermark)
+            for source in sources
+            if source.watermark and source.received_at and source.received_at - source.watermark < LIVE
+        ],
+    )

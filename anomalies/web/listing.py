@@ -1,0 +1,143 @@
+"""The anomalies list as its URL describes it."""
+
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+from django.http import QueryDict
+from django.urls import reverse
+
+from anomalies.models import Anomaly
+from anomalies.web.facets import MOST_ROWS, bounded_count
+from anomalies.web.filters import PARAMETERS, AnomalyFilter
+from anomalies.web.paging import Page, page_of
+from anomalies.web.row import Row
+
+PAGE_SIZE = 50
+DEFAULT_SORT = "-detected"
+ORDERS = {
+    "-detected": ("-detected_at", "-id"),
+    "detected": ("detected_at", "id"),
+    "-severity": ("-severity", "-detected_at", "-id"),
+    "severity": ("severity", "-detected_at", "-id"),
+}
+VIEWS = {"Needs review": "status=open", "High unacknowledged": "severity=high&status=open", "All": ""}
+OTHER_PARAMETERS = {"sort", "older", "newer", "open"}
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """A link above the list to filters that are often wanted."""
+
+    label: str
+    url: str
+    count: str
+    current: bool
+
+
+class Listing:
+    """Filters, order and page of one URL; what makes no sense in it is left out and named in `complaints`."""
+
+    def __init__(self, query: QueryDict) -> None:
+        self.filters = AnomalyFilter(query)
+        self.complaints = self.filters.complaints
+        known = PARAMETERS | OTHER_PARAMETERS | {f"{name}_search" for name in self.filters.facets}
+        self.complaints += [
+            f"{name[:40]}: there is no such filter; it was left out." for name in query if name not in known
+        ]
+        self.sort = query.get("sort") or DEFAULT_SORT
+        if self.sort not in ORDERS:
+            self.complaints.append(f"sort: “{self.sort[:40]}” is none of {', '.join(ORDERS)}.")
+            self.sort = DEFAULT_SORT
+        self.open = query.get("open", "")
+        self.boundary = {name: self._row(name, wanted) for name in ("older", "newer") if (wanted := query.get(name))}
+
+    def _row(self, parameter: str, public_id: str) -> Anomaly | None:
+        row = Anomaly.objects.filter(public_id=public_id.replace("\x00", "")).first()
+        if row is None:
+            self.complaints.append(f"{parameter}: there is no anomaly “{public_id[:40]}”; this is the first page.")
+        return row
+
+    def page(self) -> Page[Anomaly]:
+        older, newer = self.boundary.get("older"), self.boundary.get("newer")
+        rows = self.filters.matching()
+        return page_of(rows, ORDERS[self.sort], size=PAGE_SIZE, after=older, before=None if older else newer)
+
+    def query(self, **changes: str) -> str:
+        """The filters and the order, with some parameters set, as a query string; empty ones are left out."""
+        query = self.filters.query()
+        if self.sort != DEFAULT_SORT:
+            query["sort"] = self.sort
+        for name, value in changes.items():
+            query.pop(name, None)
+            if value:
+                query[name] = value
+        return query.urlencode()
+
+    def url(self, **changes: str) -> str:
+        return _list_url(self.query(**changes))
+
+    def here(self) -> dict[str, str]:
+        """The page that is shown, as parameters."""
+        return {name: row.public_id for name, row in self.boundary.items() if row is not None}
+
+    def sort_links(self) -> dict[str, dict[str, str]]:
+        """For each column that sorts: its link, and the direction it is sorted by now, in the words of ARIA."""
+        links = {}
+        for column in ("detected", "severity"):
+            falling = self.sort == f"-{column}"
+            links[column] = {
+                "url": self.url(sort=column if falling else f"-{column}"),
+                "direction": "descending" if falling else "ascending" if self.sort == column else "none",
+            }
+        return links
+
+    def context(self) -> dict[str, Any]:
+        """What the table needs: its rows, its links and the number of anomalies that match."""
+        page = self.page()
+        here = self.here()
+        return {
+            "listing": self,
+            "rows": [Row(anomaly) for anomaly in page.rows],
+            "older_url": self.url(older=page.next_from.public_id) if page.next_from else "",
+            "newer_url": self.url(newer=page.previous_from.public_id) if page.previous_from else "",
+            "first_url": self.url(),
+            "first_page": not here,
+            "state": self.query(**here),
+            "here_url": self.url(**here),
+            "sorting": self.sort_links(),
+            "match_count": said(bounded_count(self.filters.matching())),
+            "newest": newest_id(),
+        }
+
+
+def views(listing: Listing) -> list[View]:
+    current = listing.filters.query()
+    links = []
+    for label, words in VIEWS.items():
+        query = QueryDict(words)
+        rows = AnomalyFilter(query).matching()
+        same = {k: sorted(v) for k, v in current.lists()} == {k: sorted(v) for k, v in query.lists()}
+        links.append(View(label, _list_url(words), said(bounded_count(rows)), same))
+    return links
+
+
+def newest_id() -> str:
+    """The anomaly that was raised last: what is raised after it is new."""
+    newest = Anomaly.objects.order_by("-id").values_list("public_id", flat=True).first()
+    return newest or ""
+
+
+def said(count: int) -> str:
+    """`128`, `1,204`, `10,000+`."""
+    return f"{count:,}" if count <= MOST_ROWS else f"{MOST_ROWS:,}+"
+
+
+def _list_url(query: str) -> str:
+    path = reverse("anomaly_list")
+    return f"{path}?{query}" if query else path
+
+
+def agent_url(public_id: str) -> str:
+    """The list of one agent's anomalies, whatever its id contains."""
+    return _list_url(f"agent={quote(public_id, safe='')}")

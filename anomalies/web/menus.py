@@ -1,0 +1,81 @@
+"""The popovers of the filters: their options with counts, and what they say when in use."""
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+from anomalies.web.facets import count_values
+from anomalies.web.filters import AnomalyFilter, Facet
+
+MOST_OPTIONS = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    word: str
+    label: str
+    count: int
+    chosen: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Menu:
+    name: str
+    label: str
+    options: list[Option]
+    hidden: int  # options beyond the first 50
+    unseen: list[str]  # words chosen that the search hides; they stay chosen
+    total: int
+    chosen: list[str]
+    search: str
+    more: bool
+
+    @property
+    def summary(self) -> str:
+        """What the button says: the only value chosen, or how many."""
+        if not self.chosen:
+            return self.label
+        return f"{self.label}: {self.chosen[0] if len(self.chosen) == 1 else len(self.chosen)}"
+
+
+def menus_of(filters: AnomalyFilter) -> list[Menu]:
+    """Return the popover of each filter; each option counts what it would show beside the other filters."""
+    names = list(filters.facets)
+    idle = [name for name in names if not filters.values[name]]
+    counted: dict[str, Counter[Any]] = {}
+    for group, without in [(idle, ""), *(([name], name) for name in names if name not in idle)]:
+        if group:
+            columns = [filters.facets[name].field_name for name in group]
+            rows = filters.matching(without=without).newest_first()
+            counts = count_values(rows, columns)
+            counted |= {name: counts[column] for name, column in zip(group, columns, strict=True)}
+    return [menu_of(filters, name, counted[name]) for name in names]
+
+
+def menu_of(filters: AnomalyFilter, name: str, counts: Counter[Any] | None = None) -> Menu:
+    """Return one popover, with only the options that contain what was typed into its search field."""
+    facet: Facet = filters.facets[name]
+    if counts is None:
+        rows = filters.matching(without=name).newest_first()
+        counts = count_values(rows, [facet.field_name])[facet.field_name]
+    chosen: list[str] = filters.values[name]
+    if facet.known is not None:
+        words = list(facet.known)
+    else:
+        words = [*chosen, *(word for word, _ in counts.most_common() if word not in chosen)]
+    search = str(filters.data.get(f"{name}_search", "")).strip()
+    found = [word for word in words if search.casefold() in facet.label_of(word).casefold()]
+    return Menu(
+        name=name,
+        label=facet.label,
+        options=[
+            Option(word, facet.label_of(word), counts[facet.column_value(word)], word in chosen)
+            for word in found[:MOST_OPTIONS]
+        ],
+        hidden=max(0, len(found) - MOST_OPTIONS),
+        unseen=[word for word in chosen if word not in found[:MOST_OPTIONS]],
+        total=len(words),
+        chosen=[facet.label_of(word) for word in chosen],
+        search=search,
+        more=facet.more,
+    )

@@ -1,0 +1,158 @@
+"""The pages that show: the list, the details, the events behind an anomaly, the types."""
+
+from django.db.models import Q, QuerySet
+from django.http import Http404, HttpResponse, QueryDict
+from django.shortcuts import get_object_or_404, render
+from django.utils import timezone
+from django.views.decorators.http import require_safe
+from django_htmx.http import push_url
+
+from anomalies.detection.registry import DETECTORS
+from anomalies.models import Anomaly, Event
+from anomalies.services.evidence import events_behind
+from anomalies.web.access import VIEW, requires
+from anomalies.web.facets import bounded_count
+from anomalies.web.frame import fragment, frame_of, page
+from anomalies.web.listing import Listing, newest_id, said, views
+from anomalies.web.menus import menu_of, menus_of
+from anomalies.web.paging import page_of
+from anomalies.web.panel import RawEvent, panel_of
+from anomalies.web.request import Request
+from anomalies.web.zone import in_own_zone
+
+EVENTS_PAGE_SIZE = 100
+
+
+def anomaly_called(public_id: str) -> Anomaly:
+    """Return the anomaly with what its details name, or answer 404."""
+    anomalies = Anomaly.objects.select_related("agent", "principal", "assignee")
+    return get_object_or_404(anomalies, public_id=public_id)
+
+
+@require_safe
+@requires(VIEW)
+@in_own_zone
+def anomaly_list(request: Request) -> HttpResponse:
+    listing = Listing(request.GET)
+    context = {**listing.context(), "menus": menus_of(listing.filters), "views": views(listing)}
+    if not context["rows"]:
+        context["any_event"] = Event.objects.exists()
+        context["frame"] = frame_of(request)
+    if request.htmx.target == "results":
+        response = fragment(request, "anomalies/anomaly_list.html#swap", {**context, "swap": True})
+        return push_url(response, context["here_url"])
+    if listing.open:
+        opened = Anomaly.objects.filter(public_id=listing.open.replace("\x00", "")).first()
+        if opened:
+            context["panel"] = panel_of(request, opened, now=timezone.now())
+        else:
+            listing.complaints.append(f"open: there is no anomaly “{listing.open[:40]}”.")
+    return page(request, "anomalies/anomaly_list.html", context)
+
+
+@require_safe
+@requires(VIEW)
+def filter_options(request: Request, name: str) -> HttpResponse:
+    """The options of one filter that contain what was typed."""
+    listing = Listing(request.GET)
+    if name not in listing.filters.facets:
+        raise Http404
+    return fragment(request, "anomalies/_options.html", {"menu": menu_of(listing.filters, name)})
+
+
+@require_safe
+@in_own_zone
+def anomaly_news(request: Request) -> HttpResponse:
+    """How many anomalies were raised since the page was made. A session that ended is told, never thrown out."""
+    if not request.user.is_authenticated:
+        return render(request, "anomalies/_signed_out.html")
+    return _news(request)
+
+
+@requires(VIEW)
+def _news(request: Request) -> HttpResponse:
+    query = request.GET.copy()
+    since = "".join(query.pop("since", []))
+    listing = Listing(query)
+    seen = Anomaly.objects.filter(public_id=since.replace("\x00", "")).values_list("id", flat=True).first()
+    new = listing.filters.matching().filter(id__gt=seen or 0)
+    context = {
+        "listing": listing,
+        "newest": since,
+        "news_count": said(bounded_count(new)) if newest_id() != since else "",
+        "first_url": listing.url(),
+        "frame": frame_of(request),
+    }
+    return fragment(request, "anomalies/_news.html", context)
+
+
+@require_safe
+@requires(VIEW)
+@in_own_zone
+def anomaly_detail(request: Request, public_id: str) -> HttpResponse:
+    panel = panel_of(request, anomaly_called(public_id), now=timezone.now())
+    context = {"panel": panel, "state": list_state(request.GET)}
+    if request.htmx.target == "chart":
+        return fragment(request, "anomalies/_panel.html#chart", context)
+    if request.htmx:
+        return fragment(request, "anomalies/_panel.html", context)
+    return page(request, "anomalies/anomaly_detail.html", {**context, "alone": True})
+
+
+def list_state(query: QueryDict) -> str:
+    """The list from which somebody came, as its query string."""
+    state = query.copy()
+    for name in ("span", "open"):
+        state.pop(name, None)
+    return state.urlencode()
+
+
+@require_safe
+@requires(VIEW)
+@in_own_zone
+def anomaly_events(request: Request, public_id: str) -> HttpResponse:
+    anomaly = anomaly_called(public_id)
+    events = events_behind(anomaly)
+    status, text = request.GET.get("status", ""), request.GET.get("q", "").replace("\x00", "").strip()[:200]
+    complaint = ""
+    if status and status not in Event.Status.values:
+        complaint = f"status: “{status[:40]}” was left out, it is none of {', '.join(Event.Status.values)}."
+        status = ""
+    if status:
+        events = events.filter(status=status)
+    if text:
+        columns = ("action", "agent__public_id", "principal__public_id", "resource", "user_agent", "request_id")
+        found = Q(ip__startswith=text)
+        for column in columns:
+            found |= Q(**{f"{column}__icontains": text})
+        events = events.filter(found)
+    after, before = _event(events, request.GET.get("later")), _event(events, request.GET.get("earlier"))
+    shown = page_of(events, ("time", "id"), size=EVENTS_PAGE_SIZE, after=after, before=None if after else before)
+    kept = QueryDict(mutable=True)
+    kept.update({name: value for name, value in {"status": status, "q": text}.items() if value})
+    context = {
+        "anomaly": anomaly,
+        "events": [RawEvent(event) for event in shown.rows],
+        "count": said(bounded_count(events)),
+        "later": shown.next_from,
+        "earlier": shown.previous_from,
+        "kept": kept.urlencode(),
+        "status": status,
+        "text": text,
+        "statuses": Event.Status.choices,
+        "complaints": [complaint] if complaint else [],
+    }
+    return page(request, "anomalies/anomaly_events.html", context)
+
+
+def _event(events: QuerySet[Event], number: str | None) -> Event | None:
+    if not (number and number.isascii() and number.isdigit() and len(number) < 19):
+        return None
+    return events.filter(pk=number).first()
+
+
+@require_safe
+@requires(VIEW)
+@in_own_zone
+def types(request: Request) -> HttpResponse:
+    return page(request, "anomalies/types.html", {"detectors": DETECTORS.values()})

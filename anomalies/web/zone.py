@@ -1,0 +1,43 @@
+"""The time zone in which a reviewer reads and writes times."""
+
+from collections.abc import Callable
+from datetime import UTC, tzinfo
+from functools import wraps
+from typing import Concatenate, ParamSpec
+from urllib.parse import unquote
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from django.http import HttpResponse
+from django.utils import timezone
+
+from anomalies.web.request import Request
+
+P = ParamSpec("P")
+View = Callable[Concatenate[Request, P], HttpResponse]
+
+
+def browser_zone(request: Request) -> ZoneInfo | None:
+    """The zone that the browser told by its cookie, or None without one that exists."""
+    name = unquote(request.COOKIES.get("local_zone", ""))
+    try:
+        return ZoneInfo(name) if name else None
+    except (ValueError, ZoneInfoNotFoundError, OSError):
+        return None
+
+
+def zone_of(request: Request) -> tzinfo:
+    """The browser's zone, or UTC if the reviewer chose it or the browser's is unknown."""
+    if request.COOKIES.get("zone") == "utc":
+        return UTC
+    return browser_zone(request) or UTC
+
+
+def in_own_zone(view: View[P]) -> View[P]:
+    """Run the view, with its template, in the reviewer's time zone."""
+
+    @wraps(view)
+    def zoned(request: Request, /, *args: P.args, **kwargs: P.kwargs) -> HttpResponse:
+        with timezone.override(zone_of(request)):
+            return view(request, *args, **kwargs)
+
+    return zoned

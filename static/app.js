@@ -1,0 +1,185 @@
+"use strict";
+/* What plain links and forms cannot do: keys, closing, undo in time, the browser's time zone. */
+
+const $ = (selector, within = document) => within.querySelector(selector);
+const TOAST_MS = 10000;
+
+// The server cannot know the browser's time zone before it is told.
+const zone = Intl.DateTimeFormat().resolvedOptions().timeZone || "";
+const told = document.cookie.split("; ").find((pair) => pair.startsWith("local_zone="));
+if (zone && told !== `local_zone=${encodeURIComponent(zone)}`) {
+  const secure = location.protocol === "https:" ? ";secure" : "";
+  document.cookie = `local_zone=${encodeURIComponent(zone)};path=/;max-age=31536000;samesite=lax${secure}`;
+}
+
+const rows = () => [...document.querySelectorAll(".list tbody tr")];
+const link = (row) => row && $("[data-row-link]", row);
+const current = () => document.activeElement.closest(".list tbody tr") || $(".list tr[aria-current=true]");
+const panel = () => $("#panel");
+const isOpen = () => Boolean(panel() && panel().firstElementChild);
+
+function toast(text) {
+  const box = document.createElement("div");
+  box.className = "toast warning";
+  box.dataset.toast = "";
+  box.append(Object.assign(document.createElement("span"), { textContent: text }));
+  $("#toasts").append(box);
+  expire(box);
+}
+
+// A toast goes after 10 s in view, but not from under a pointer or the focus.
+function expire(box) {
+  box.dataset.seen = "";
+  const leave = () => (box.matches(":hover, :focus-within") || document.hidden ? setTimeout(leave, 1000) : box.remove());
+  setTimeout(leave, TOAST_MS);
+}
+
+function mark(row) {
+  for (const other of rows()) other.toggleAttribute("aria-current", false);
+  if (row) row.setAttribute("aria-current", "true");
+}
+
+function markOpened() {
+  const opened = isOpen() && panel().firstElementChild.id.replace("panel-", "row-");
+  mark(opened ? document.getElementById(opened) : null);
+}
+
+function close() {
+  const row = $(".list tr[aria-current=true]");
+  const back = $("[data-close]", panel()).getAttribute("href");
+  panel().replaceChildren();
+  history.pushState(null, "", back);
+  mark(null);
+  if (row) link(row).focus();
+}
+
+function move(step) {
+  const all = rows();
+  if (!all.length) return;
+  const at = all.indexOf(current());
+  const next = all[Math.min(Math.max(at + step, 0), all.length - 1)];
+  link(next).focus();
+  next.scrollIntoView({ block: "nearest" });
+  if (isOpen()) follow(next);
+}
+
+// With the panel open, it shows the row one moves to; the address follows, the history does not grow.
+let following;
+function follow(row) {
+  clearTimeout(following);
+  following = setTimeout(() => {
+    const to = link(row);
+    htmx.ajax("GET", to.getAttribute("href"), { source: panel(), target: "#panel", swap: "innerHTML" }).then(() => {
+      history.replaceState(history.state, "", to.getAttribute("hx-push-url"));
+      markOpened();
+    });
+  }, 120);
+}
+
+// A key presses the button that carries it: in the row one is at, else in the panel.
+function press(key) {
+  const row = document.activeElement.closest(".list tbody tr");
+  const opened = isOpen() ? panel() : $(".sheet .panel");
+  const isSame = row && isOpen() && row.id.replace("row-", "panel-") === panel().firstElementChild.id;
+  const places = row && !isSame ? [row] : [opened, current()];
+  if (key === "u") places.unshift($("#toasts"));
+  const button = places.filter(Boolean).map((place) => $(`[data-key=${key}]`, place)).find(Boolean);
+  if (button) button.click();
+}
+
+const KEYS = {
+  j: () => move(1),
+  k: () => move(-1),
+  a: () => press("a"),
+  u: () => press("u"),
+  "/": () => $("#search")?.focus(),
+  "?": () => $("#keys")?.showModal(),
+};
+
+document.addEventListener("keydown", (event) => {
+  if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing || $("dialog[open]")) return;
+  if (event.key === "Escape") {
+    const menu = $("details.menu[open]");
+    if (menu) {
+      menu.open = false;
+      $("summary", menu).focus();
+    } else if (event.target.matches("input, textarea, select")) event.target.blur();
+    else if (isOpen()) close();
+    return;
+  }
+  if (event.target.closest("input:not([type=checkbox]), textarea, select, [contenteditable]")) return;
+  if (event.key === "Enter" && event.target === document.body && current()) link(current()).click();
+  const act = KEYS[event.key];
+  if (act) {
+    event.preventDefault();
+    act();
+  }
+});
+
+document.addEventListener("click", (event) => {
+  const { target } = event;
+  for (const menu of document.querySelectorAll("details.menu[open]")) if (!menu.contains(target)) menu.open = false;
+  if (target.closest("[data-open-keys]")) $("#keys").showModal();
+  if (target.closest("[data-dismiss]")) target.closest("[data-toast]").remove();
+  if (event.ctrlKey || event.metaKey || event.shiftKey || event.button) return;
+  if (panel() && panel().contains(target) && target.closest("[data-close]")) {
+    event.preventDefault();
+    close();
+  }
+  // The whole row opens the details, and so does its recommendation; text that is being selected stays selected.
+  const row = target.closest(".list tbody tr");
+  if (row && !target.closest("[data-row-link], button") && !String(getSelection())) {
+    event.preventDefault();
+    link(row).click();
+  }
+});
+
+// Which parts of the page an action may change: only those are sent back.
+document.addEventListener("htmx:configRequest", ({ detail, target }) => {
+  const id = target.closest("[data-anomaly]")?.dataset.anomaly;
+  const present = [`row-${id}`, `panel-${id}`, "views"].filter((name) => document.getElementById(name));
+  if (id) detail.headers["X-Present"] = present.join();
+  if (target.closest("#toasts")) target.closest("[data-toast]").hidden = true;
+});
+
+document.addEventListener("htmx:afterRequest", () => {
+  for (const box of document.querySelectorAll("[data-toast][hidden]")) box.remove();
+});
+
+// The options under the pointer or the focus stay as they are: their own filter does not change their counts.
+document.addEventListener("htmx:oobBeforeSwap", (event) => {
+  const { target } = event.detail;
+  if (target.classList.contains("options") && target.contains(document.activeElement)) event.detail.shouldSwap = false;
+});
+
+let wasIn = null;
+document.addEventListener("htmx:beforeSwap", () => {
+  wasIn = document.activeElement.closest("[id^=row-], [id^=panel-]")?.id ?? null;
+});
+
+document.addEventListener("htmx:afterSettle", ({ detail }) => {
+  for (const box of document.querySelectorAll("[data-toast]:not([data-seen])")) expire(box);
+  if (detail.target.id === "panel") {
+    markOpened();
+    panel().scrollTop = 0;
+    if (!document.activeElement.closest(".list") || innerWidth <= 860) $("h2", panel())?.focus();
+  }
+  if (detail.target.id === "results") markOpened();
+  // What had the focus was replaced: it goes to the same place of what came.
+  if (wasIn && document.activeElement === document.body) {
+    const again = document.getElementById(wasIn);
+    if (again) (link(again) || $("h2", again))?.focus({ preventScroll: true });
+  }
+  if (wasIn) markOpened();
+  wasIn = null;
+});
+
+document.addEventListener("htmx:sendError", () => toast("The server cannot be reached; nothing was changed."));
+document.addEventListener("htmx:responseError", ({ detail }) => {
+  const words = { 403: "You may not do this, or the page is too old: reload it.", 404: "That is not there any more." };
+  toast(words[detail.xhr.status] ?? "Something broke on our side; nothing may have been changed.");
+});
+
+for (const box of document.querySelectorAll("[data-toast]")) expire(box);
+markOpened();
+$(".list tr[aria-current=true]")?.scrollIntoView({ block: "nearest" });
