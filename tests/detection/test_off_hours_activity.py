@@ -26,7 +26,7 @@ def test_a_night_shift_of_an_office_agent_is_raised() -> None:
     counts = _days()
     counts[0, -22:-20] = 20  # 02:00 to 04:00 of a Tuesday
     [finding] = _found(counts)
-    assert finding.description == "40 actions between 02:00 and 04:00 on Tuesday, usually none"
+    assert finding.description == "40 actions between 02:00 and 04:00 on Tuesday, usually hardly any"
     assert finding.end - finding.start == 2 * HOUR
     assert finding.raised_at == finding.start + HOUR
 

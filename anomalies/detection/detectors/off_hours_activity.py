@@ -214,7 +214,7 @@ def _finding(history: History, row: int, night: _Night, config: Config) -> Findi
         score=score,
         severity=severity,
         description=f"{wording.plural(night.events, 'action')} {when}, "
-        f"{'off its working hours' if configured else 'usually none' if expected < 1 else 'rarely any'}",
+        f"{'off its working hours' if configured else 'usually hardly any'}",
         evidence=plain(
             {
                 "observed": night.slots,
