@@ -1,0 +1,58 @@
+"""What goes wrong in the simulated organisation, and when."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+
+class Kind(StrEnum):
+    RATE_SPIKE = "rate spike"
+    HIGH_FAILURE_RATE = "high failure rate"
+    BRUTE_FORCE = "brute force"
+    NEW_PRINCIPAL = "new principal"
+    OFF_HOURS = "off hours"
+
+
+# Of the anomaly that each is to raise.
+TYPES = {
+    Kind.RATE_SPIKE: "rate_spike",
+    Kind.HIGH_FAILURE_RATE: "high_failure_rate",
+    Kind.BRUTE_FORCE: "high_failure_rate",
+    Kind.NEW_PRINCIPAL: "new_principal",
+    Kind.OFF_HOURS: "off_hours_activity",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Incident:
+    """One incident. `end` is exclusive; what it adds to or changes in the events lies between."""
+
+    number: int
+    kind: Kind
+    start: datetime
+    end: datetime
+    agent: int  # number of the agent
+    agent_id: str
+    principal_id: str | None = None
+    source_ip: str | None = None
+    times_usual: float = 1.0  # of a rate spike
+    events: int = 0  # of a kind that adds that many
+    breaks_in: bool = False  # brute force that ends with a success
+
+    @property
+    def type(self) -> str:
+        return TYPES[self.kind]
+
+    def window(self) -> dict[str, Any]:
+        """The incident as truth files spell it, without what it is not about."""
+        named = {
+            "name": f"{self.kind} {self.number}",
+            "type": self.type,
+            "agent_id": None if self.kind == Kind.BRUTE_FORCE else self.agent_id,
+            "principal_id": self.principal_id,
+            "source_ip": self.source_ip if self.kind == Kind.BRUTE_FORCE else None,
+            "start": self.start.isoformat(),
+            "end": self.end.isoformat(),
+        }
+        return {key: value for key, value in named.items() if value is not None}
