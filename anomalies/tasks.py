@@ -11,3 +11,11 @@ from anomalies.services import scans
 def scan() -> None:
     """Count what arrived and look for anomalies; another scan under way makes it a no-op."""
     scans.run_if_idle(now=timezone.now(), trigger=Scan.Trigger.SCHEDULE)
+
+
+@shared_task
+def trickle() -> None:
+    """Let a few more events of the simulated month arrive."""
+    from anomalies.services import demo
+
+    demo.trickle(now=timezone.now())
