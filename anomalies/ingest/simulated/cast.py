@@ -191,7 +191,7 @@ def _profile(rhythm: Rhythm, *, busy: bool, rng: np.random.Generator) -> NDArray
     hours = np.arange(24)
     if rhythm == Rhythm.OFFICE:
         profile[0, 9:17] = 1.0
-        profile[0, [7, 8, 12, 17, 18]] = (0.04, 0.4, 0.7, 0.4, 0.04)
+        profile[0, [7, 8, 12, 17, 18]] = (0.15, 0.5, 0.7, 0.4, 0.15)
         return np.asarray(profile * rng.uniform(12.0, 40.0))
     if rhythm == Rhythm.NIGHTLY:
         begin = int(rng.integers(0, 4))

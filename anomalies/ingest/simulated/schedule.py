@@ -1,5 +1,6 @@
 """When which incident happens: one in every two days, of each kind in turn, for all time."""
 
+import math
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import cache
@@ -70,17 +71,25 @@ class Schedule:
                 anchor + timedelta(hours=last),
                 number=int(anchor.timestamp()) * 10 + n,  # never a slot's
                 turn=2 * int(anchor.timestamp()),  # even: the guessing succeeds
+                plain=True,
             )
             for n, (kind, first, last) in enumerate(_FINALE)
         ]
 
-    def _incident(self, kind: Kind, begin: datetime, end: datetime, *, number: int, turn: int) -> Incident:
-        """Return an incident that starts between these times; a rate spike if no agent suits the kind."""
+    def _incident(
+        self, kind: Kind, begin: datetime, end: datetime, *, number: int, turn: int, plain: bool = False
+    ) -> Incident:
+        """Return an incident that starts between these times; a rate spike if no agent suits the kind.
+
+        `plain`: of an agent that is busy then, and large, so that it is seen within minutes.
+        """
         rng = np.random.default_rng((*self._seeds, number))
         suitable = self._suitable(kind)
         if not suitable:
             kind, suitable = Kind.RATE_SPIKE, list(self._agents)
-        agent, start = self._cast(kind, suitable, begin, end, rng)
+        agent, start = self._cast(kind, suitable, begin, end, rng, enough=math.inf if plain else BUSY)
+        if kind == Kind.RATE_SPIKE and plain:
+            return _incident(number, kind, agent, start, 30, times_usual=12.0)
         if kind == Kind.RATE_SPIKE:
             return self._spike(agent, start, number, rng)
         if kind == Kind.HIGH_FAILURE_RATE:
@@ -121,7 +130,14 @@ class Schedule:
         return [agent for agent in self._agents if agent.rhythm != Rhythm.NIGHTLY and agent.number != 0]
 
     def _cast(
-        self, kind: Kind, suitable: Sequence[Agent], begin: datetime, end: datetime, rng: np.random.Generator
+        self,
+        kind: Kind,
+        suitable: Sequence[Agent],
+        begin: datetime,
+        end: datetime,
+        rng: np.random.Generator,
+        *,
+        enough: float,
     ) -> tuple[Agent, datetime]:
         """Return who and when: at work if possible, and at two in the morning for what is to be off hours."""
         seconds = (end - begin).total_seconds()
@@ -134,7 +150,7 @@ class Schedule:
             busy = self._rate(agent, int(start.timestamp() // 3600))
             if busy > most:
                 best, most = (agent, start), busy
-            if busy >= BUSY:
+            if busy >= enough:
                 break
         assert best is not None  # TRIES is positive
         return best
