@@ -10,6 +10,7 @@ from anomalies.ingest.ids import Ids
 from anomalies.ingest.json_records import parsed_object
 from anomalies.ingest.lines import numbered_lines
 from anomalies.ingest.record import EventRecord, FieldError, ReadOptions, Rejection, SourceError
+from anomalies.ingest.wording import printable, shown
 
 DELIMITERS = ",;\t"
 REQUIRED = ("time", "agent_id", "action", "status")
@@ -112,11 +113,11 @@ def _columns(header: list[str]) -> list[str]:
         columns.append(field if field in NAMES else name.strip())
     for field in REQUIRED:
         if field not in columns:
-            seen = ", ".join(columns)
-            raise SourceError(f'The header row has no column "{field}"; its columns are: {seen[:200] or "none"}.')
+            seen = ", ".join(map(printable, columns[:20]))
+            raise SourceError(f'The header row has no column "{field}"; its columns are: {seen or "none"}.')
     for field in columns:
         if columns.count(field) > 1:
-            raise SourceError(f'The header row has more than one column "{field[:60]}".')
+            raise SourceError(f"The header row has more than one column {shown(field)}.")
     return columns
 
 

@@ -9,7 +9,7 @@ import msgspec
 
 from anomalies.ingest.record import EventRecord, FieldError, ReadOptions
 from anomalies.ingest.times import parsed_time
-from anomalies.ingest.wording import shown
+from anomalies.ingest.wording import printable, shown
 
 STATUSES = ("success", "failure", "blocked")
 MAX_LENGTHS = {  # characters, as in the event table
@@ -30,6 +30,7 @@ OTHER_FIELDS = ("time", "status", "ip", "country", "latitude", "longitude", "met
 NAMES = frozenset((*MAX_LENGTHS, *OTHER_FIELDS))
 OPTIONAL_TEXTS = ("grant_id", "request_id", "resource", "resource_type", "integration", "permission", "city")
 
+MAX_IP_LENGTH = 64  # characters; the longest address has 45
 MAX_METADATA_BYTES = 64 * 1024  # as JSON
 MAX_METADATA_DEPTH = 32
 
@@ -112,9 +113,13 @@ def ip_address(value: object) -> str | None:
     return address
 
 
-@lru_cache(maxsize=65_536)
 def known_ip_address(text: str) -> str | None:
     """Return the address in its canonical form, or None if it is none."""
+    return _known_ip_address(text) if len(text) <= MAX_IP_LENGTH else None
+
+
+@lru_cache(maxsize=65_536)
+def _known_ip_address(text: str) -> str | None:
     try:
         address = ipaddress.ip_address(text.strip())
     except ValueError:
@@ -151,7 +156,7 @@ def _metadata(fields: Mapping[str, Any]) -> dict[str, Any]:
     unknown = {name: value for name, value in fields.items() if name not in NAMES}
     for name in unknown:
         if given.get(name, _missing) not in (_missing, unknown[name]):
-            raise FieldError(f"{name[:60]}: it is given twice, also in metadata.")
+            raise FieldError(f"{printable(name)}: it is given twice, also in metadata.")
     metadata = {**given, **unknown}
     if metadata:
         check_metadata(metadata)

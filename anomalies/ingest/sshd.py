@@ -20,6 +20,7 @@ from anomalies.ingest.ids import Ids
 from anomalies.ingest.lines import numbered_lines
 from anomalies.ingest.record import EventRecord, FieldError, ReadOptions, Rejection
 from anomalies.ingest.times import TOLERANCE, sane_time
+from anomalies.ingest.wording import shown
 
 MAX_REPEATS = 10_000  # of one line
 DISORDER = timedelta(days=1)  # by which a line may be earlier than the one before it
@@ -115,7 +116,7 @@ class _Calendar:
             try:
                 time = datetime.fromisoformat(line["iso"])
             except ValueError:
-                raise FieldError(f"time: {line['iso'][:40]} is not ISO 8601.") from None
+                raise FieldError(f"time: {shown(line['iso'])} is not ISO 8601.") from None
             time = time if time.tzinfo else time.replace(tzinfo=self._zone)
         else:
             time = self._with_year(line)

@@ -12,5 +12,11 @@ def shown(value: object) -> str:
     if isinstance(value, float):
         return repr(value)
     if isinstance(value, str):
-        return f'"{value}"' if len(value) <= MAX_SHOWN else f'"{value[:MAX_SHOWN]}..."'
+        return f'"{printable(value)}"'
     return "an object" if isinstance(value, dict) else "a list" if isinstance(value, list) else type(value).__name__
+
+
+def printable(text: str) -> str:
+    """Return the text shortened, and with what is no plain character escaped: it may go to a terminal or be stored."""
+    short = text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}..."
+    return short if short.isprintable() else short.encode("unicode_escape").decode()

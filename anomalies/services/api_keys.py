@@ -5,8 +5,11 @@ import secrets
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
+from django.db import IntegrityError, transaction
+
 from anomalies.models import ApiKey
 
+MAX_NAME_LENGTH = 100  # characters
 LAST_USED_EVERY = timedelta(minutes=1)  # a busy key's row is not written at each call
 
 
@@ -19,18 +22,24 @@ def _sha256(plain: str) -> str:
 
 
 def create(*, name: str, scopes: Sequence[str], expires_at: datetime | None = None) -> tuple[ApiKey, str]:
-    """Make a key and return it with its plain text, which is kept nowhere."""
+    """Make a key and return it with its plain text, which is kept nowhere.
+
+    Raises ApiKeyError if the name is taken or without sense, or a scope is unknown.
+    """
     unknown = set(scopes) - set(ApiKey.Scope.values)
     if unknown or not scopes:
-        raise ApiKeyError(
-            f"scope: one or more of {', '.join(ApiKey.Scope.values)}, not {', '.join(unknown) or 'none'}."
-        )
-    if ApiKey.objects.filter(name=name).exists():
-        raise ApiKeyError(f"name: a key named {name} exists already.")
+        given = ", ".join(sorted(unknown)) or "none"
+        raise ApiKeyError(f"scope: it is {given}, not one or more of {', '.join(ApiKey.Scope.values)}.")
+    if not name.strip() or len(name) > MAX_NAME_LENGTH or not name.isprintable():
+        raise ApiKeyError(f"name: it has 1 to {MAX_NAME_LENGTH} printable characters.")
     plain = f"gx_live_{secrets.token_urlsafe(32)}"
-    key = ApiKey.objects.create(
-        name=name, start=plain[:12], sha256=_sha256(plain), scopes=sorted(set(scopes)), expires_at=expires_at
-    )
+    try:
+        with transaction.atomic():
+            key = ApiKey.objects.create(
+                name=name, start=plain[:12], sha256=_sha256(plain), scopes=sorted(set(scopes)), expires_at=expires_at
+            )
+    except IntegrityError as error:
+        raise ApiKeyError(f"name: a key named {name} exists already.") from error
     return key, plain
 
 

@@ -13,6 +13,7 @@ from anomalies.ingest.record import EventRecord, Rejection, SourceError
 from anomalies.models import Agent, Batch, Principal, Source
 
 EVENTS_A_BATCH = 50_000  # of a file
+MAX_REJECTIONS_KEPT = EVENTS_A_BATCH
 MAX_SOURCE_NAME = 100  # characters
 MAX_REASONS_TOLD = 1000  # of one call; the number of rejections tells of the others
 
@@ -88,7 +89,10 @@ class IdempotencyError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """What became of a batch. `replayed`: it was stored before, under the same Idempotency-Key."""
+    """What became of a batch. `rejections` are the first 50,000, so all of a file's batch; `rejected` counts all.
+
+    `replayed`: it was stored before, under the same Idempotency-Key.
+    """
 
     batch: Batch | None  # None: there was no event in it
     accepted: int
@@ -119,9 +123,9 @@ def store(
         earlier = _earlier(source_name, idempotency_key, body_sha256)
         if earlier:
             return earlier
-        staged, rejections = _stage(cursor, outcomes)
+        staged, rejected, rejections = _stage(cursor, outcomes)
         if staged == 0 and idempotency_key is None:
-            return Stored(None, 0, 0, len(rejections), rejections)
+            return Stored(None, 0, 0, rejected, rejections)
         source = _source(source_name, format)
         batch = _batch(source, received_at, idempotency_key, body_sha256)
         if batch is None:
@@ -135,7 +139,7 @@ def store(
         cursor.execute(_INSERT, [source.pk, batch.pk])
         accepted = cursor.rowcount
         cursor.execute(_GRANTS)
-        stored = Stored(batch, accepted, staged - accepted, len(rejections), rejections)
+        stored = Stored(batch, accepted, staged - accepted, rejected, rejections)
         _keep_figures(stored)
         _freshen(cursor, source, received_at)
     return stored
@@ -226,22 +230,24 @@ def _batch(source: Source, received_at: datetime, idempotency_key: str | None, b
         return None
 
 
-def _stage(cursor: CursorWrapper, outcomes: Iterable[EventRecord | Rejection]) -> tuple[int, list[Rejection]]:
-    """Copy the events into the staging table; return their number, and the rejections."""
+def _stage(cursor: CursorWrapper, outcomes: Iterable[EventRecord | Rejection]) -> tuple[int, int, list[Rejection]]:
+    """Copy the events into the staging table; return how many they are, how many were rejected, and those."""
     cursor.execute(_STAGE)
     cursor.execute("SELECT EXISTS (SELECT FROM staged_event)")
     if cursor.fetchone()[0]:  # from earlier in this transaction
         cursor.execute("TRUNCATE staged_event")
-    staged = 0
-    rejections = []
+    staged = rejected = 0
+    rejections: list[Rejection] = []
     with cursor.copy(f"COPY staged_event ({_NAMES}) FROM STDIN") as copy:
         for outcome in outcomes:
             if isinstance(outcome, Rejection):
-                rejections.append(outcome)
+                rejected += 1
+                if rejected <= MAX_REJECTIONS_KEPT:
+                    rejections.append(outcome)
             else:
                 copy.write_row(_row(outcome))
                 staged += 1
-    return staged, rejections
+    return staged, rejected, rejections
 
 
 def _row(event: EventRecord) -> tuple[str | float | None, ...]:

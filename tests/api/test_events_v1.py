@@ -1,5 +1,6 @@
 import gzip
 import json
+import re
 from datetime import timedelta
 from typing import Any
 
@@ -9,7 +10,6 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from anomalies.models import ApiKey, Batch, Event, Source
-from anomalies.services import api_keys
 from tests import make
 
 pytestmark = pytest.mark.django_db
@@ -255,6 +255,8 @@ def test_openapi_describes_the_call() -> None:
     assert "application/x-ndjson" in operation["requestBody"]["content"]
 
 
-def test_key_twice_of_a_name_cannot_be_made(key: str) -> None:
-    with pytest.raises(api_keys.ApiKeyError, match="exists already"):
-        make.api_key("ingest")
+def test_documentation_page_needs_no_other_host() -> None:
+    page = Client().get("/v1/events/docs").content.decode()
+
+    assert "swagger-ui" in page
+    assert "//" not in "".join(re.findall(r'(?:src|href)="([^"]*)"', page))

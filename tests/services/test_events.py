@@ -1,11 +1,19 @@
+import json
 import random
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
+from io import BytesIO
 from typing import Any
+from uuid import uuid4
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from anomalies.ingest.record import EventRecord, Rejection, SourceError
+from anomalies.ingest import reading
+from anomalies.ingest.fields import MAX_LENGTHS
+from anomalies.ingest.record import EventRecord, ReadOptions, Rejection, SourceError
+from anomalies.ingest.registry import FORMATS
 from anomalies.models import Agent, Batch, Event, Grant, Principal, Source
 from anomalies.services import events
 from tests.make import NOW
@@ -101,6 +109,14 @@ def test_rejections_are_counted_and_returned() -> None:
     assert (stored.accepted, stored.rejected, stored.rejections) == (1, 1, [rejection])
     batch = Batch.objects.get()
     assert (batch.accepted, batch.duplicate, batch.rejected) == (1, 0, 1)
+
+
+def test_rejections_beyond_the_first_are_counted_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(events, "MAX_REJECTIONS_KEPT", 2)
+
+    stored = store(record(), *(Rejection(line, "no") for line in range(5)))
+
+    assert (stored.rejected, len(stored.rejections)) == (5, 2)
 
 
 def test_without_an_event_there_is_no_batch() -> None:
@@ -222,6 +238,31 @@ def test_calls_with_the_same_key_at_once_make_one_batch(at_once: AtOnce) -> None
     assert {each.batch for each in stored} == {Batch.objects.get()}
     assert [each.accepted for each in stored] == [2] * 4
     assert sorted(each.replayed for each in stored) == [False, True, True, True]
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=6,
+)
+
+
+@settings(deadline=None, max_examples=50)
+@given(
+    st.lists(
+        st.dictionaries(st.sampled_from([*MAX_LENGTHS, "ip", "country", "latitude", "metadata", "other"]), json_values),
+        min_size=5,
+        max_size=20,
+    )
+)
+def test_whatever_a_reader_accepts_can_be_stored(odd: list[dict[str, Any]]) -> None:
+    good = {"time": NOW.isoformat(), "agent_id": "ag_1", "action": "read", "status": "success"}
+    content = b"\n".join(json.dumps({**good, **fields}).encode() for fields in [{}, *odd])
+    outcomes = list(reading.read(FORMATS["native"], BytesIO(content), ReadOptions(now=NOW)))
+
+    stored = store(*outcomes, source_name="odd", idempotency_key=str(uuid4()))
+
+    assert stored.accepted + stored.duplicate + stored.rejected == len(odd) + 1
 
 
 def test_times_keep_their_microseconds() -> None:
