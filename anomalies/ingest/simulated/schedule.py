@@ -16,6 +16,7 @@ LONGEST = timedelta(hours=2)  # an incident
 TRIES = 60  # to find an agent busy enough at that hour
 BUSY = 10.0  # events an hour, so that a spike of it can be told from chance
 LEAST_EXCESS = 25.0  # events of a spike above the usual
+PLAIN_RATE = 300.0  # events an hour of a spike that nobody overlooks
 KINDS = tuple(Kind)
 
 # What a demonstration finds around its time: the kind, and the hours within which it starts.
@@ -89,7 +90,8 @@ class Schedule:
             kind, suitable = Kind.RATE_SPIKE, list(self._agents)
         agent, start = self._cast(kind, suitable, begin, end, rng, enough=math.inf if plain else BUSY)
         if kind == Kind.RATE_SPIKE and plain:
-            return _incident(number, kind, agent, start, 30, times_usual=12.0)
+            usual = max(self._rate(agent, int(start.timestamp() // 3600)), 1.0)
+            return _incident(number, kind, agent, start, 30, times_usual=max(12.0, PLAIN_RATE / usual))
         if kind == Kind.RATE_SPIKE:
             return self._spike(agent, start, number, rng)
         if kind == Kind.HIGH_FAILURE_RATE:
