@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models import Q
 
 from anomalies.models import ApiKey, OutboxMessage, StreamLease
@@ -12,6 +12,7 @@ from anomalies.models import ApiKey, OutboxMessage, StreamLease
 MAX_STREAMS = 5  # at once for one key
 LEASE = timedelta(seconds=30)  # a stream that was not renewed for so long is over
 MESSAGES_AT_ONCE = 500
+LAST_NUMBER = 2**63 - 1
 
 
 class TooManyStreamsError(Exception):
@@ -36,22 +37,27 @@ class Position:
         return f"evt_{self.transaction}_{self.number}"
 
     @classmethod
-    def parse(cls, text: str) -> "Position":
-        """The position that reads so. Raises UnknownPositionError."""
-        match = re.fullmatch(r"evt_([0-9]{1,18})_([0-9]{1,18})", text)
-        if match is None:
-            raise UnknownPositionError
-        return cls(int(match[1]), int(match[2]))
-
-    @classmethod
     def of(cls, message: OutboxMessage) -> "Position":
         return cls(message.transaction, message.pk)
 
 
+def position_of(event_id: str) -> Position:
+    """The position after the event with that id. Raises UnknownPositionError.
+
+    An id from before the database was restored elsewhere may lie ahead of all: nothing would come after it for long.
+    """
+    match = re.fullmatch(r"evt_([0-9]{1,18})_([0-9]{1,18})", event_id, re.ASCII)
+    if match is None or int(match[1]) > newest_position().transaction:
+        raise UnknownPositionError
+    return Position(int(match[1]), int(match[2]))
+
+
 def newest_position() -> Position:
-    """Where a listener starts who wants what comes from now on."""
-    newest = OutboxMessage.objects.settled().last()
-    return Position.of(newest) if newest else Position(0, 0)
+    """Where a listener starts who wants what comes from now on: after all that is settled."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint")
+        (oldest_running,) = cursor.fetchone()
+    return Position(oldest_running - 1, LAST_NUMBER)
 
 
 def messages_after(position: Position) -> list[OutboxMessage]:

@@ -35,7 +35,7 @@ def test_messages_come_once_each_in_settled_order() -> None:
         position = stream.Position.of(messages[0])
         seen.append(messages[0].type)
     assert seen == ["first.0", "second.0", "first.1", "second.1", "first.2", "second.2"]
-    assert stream.newest_position() == position
+    assert stream.messages_after(stream.newest_position()) == []
 
 
 @pytest.mark.django_db(transaction=True)
@@ -74,15 +74,29 @@ def test_more_messages_than_fit_at_once_come_in_the_next_call(monkeypatch: pytes
     )
 
 
-def test_a_position_reads_as_it_is_written() -> None:
-    position = stream.Position(transaction=771, number=42)
-    assert stream.Position.parse(str(position)) == position == stream.Position.parse("evt_771_42")
+@pytest.mark.django_db(transaction=True)
+def test_an_event_id_is_the_position_after_it() -> None:
+    anomaly = make.anomaly()
+    with transaction.atomic():
+        message = announce("anomaly.updated", anomaly)
+    message.refresh_from_db()
+    position = stream.position_of(f"evt_{message.transaction}_{message.pk}")
+    assert position == stream.Position.of(message)
+    assert str(position) == f"evt_{message.transaction}_{message.pk}"
 
 
+@pytest.mark.django_db
 @pytest.mark.parametrize("text", ["", "evt_1", "evt_1_2_3", "evt_a_b", " evt_1_2", "evt_1_2\n", "evt_٣_٤"])
-def test_anything_else_is_no_position(text: str) -> None:
+def test_anything_else_is_no_event_id(text: str) -> None:
     with pytest.raises(stream.UnknownPositionError, match="Last-Event-ID"):
-        stream.Position.parse(text)
+        stream.position_of(text)
+
+
+@pytest.mark.django_db
+def test_an_event_id_ahead_of_all_events_is_refused_and_not_waited_for() -> None:
+    ahead = stream.newest_position().transaction + 1_000
+    with pytest.raises(stream.UnknownPositionError):
+        stream.position_of(f"evt_{ahead}_1")
 
 
 def test_a_key_has_at_most_five_streams(key: ApiKey) -> None:

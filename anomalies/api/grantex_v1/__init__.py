@@ -13,7 +13,8 @@ __all__ = ["api", "unknown_path", "urls"]
 api = NinjaAPI(
     title="Grantex API",
     version="1",
-    description="Anomalies, the audit log, agents and the event stream, as the published Grantex clients call them.",
+    description="Anomalies, the audit log, agents and the event stream, as the published Grantex clients call them. "
+    "Events in bulk go to [their own API](/v1/events/docs).",
     urls_namespace="grantex_v1",
     parser=StrictParser(),
     docs=Swagger(settings={"validatorUrl": "none"}),  # it would ask another host about our schema

@@ -21,7 +21,7 @@ Description = Annotated[str, Field(max_length=10_000), NO_NUL]
 Scopes = Annotated[list[Annotated[str, Field(min_length=1, max_length=200), NO_NUL]], Field(max_length=1000)]
 Status = Literal["active", "suspended", "revoked"]
 
-router = Router(tags=["Agents"])
+router = Router(tags=["Agents"], by_alias=True)
 
 
 class AgentAnswer(CamelSchema):

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Annotated, Any
 
-from django.db.models import Q
+import msgspec
+from django.db.models import Q, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.utils import timezone
 from ninja import Body, Router
@@ -23,8 +24,25 @@ READ, REVIEW = ApiKeyAuth(ApiKey.Scope.READ), ApiKeyAuth(ApiKey.Scope.REVIEW)
 # A deviation that is over still answers `detect` for so long: clients that detect now and then miss none.
 HOLDS_FOR = timedelta(hours=24)
 ROWS_AT_ONCE = 2000
+# What `facts` tells of: lists may be long, and reading whole rows takes a third longer.
+TOLD = (
+    "public_id",
+    "type",
+    "severity",
+    "score",
+    "description",
+    "agent",
+    "principal",
+    "ip",
+    "state",
+    "status",
+    "started_at",
+    "detected_at",
+    "acknowledged_at",
+    "evidence",
+)
 
-router = Router(tags=["Anomalies"])
+router = Router(tags=["Anomalies"], by_alias=True)
 
 
 class AnomalyAnswer(CamelSchema):
@@ -80,6 +98,11 @@ def to_wire(facts: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def _rows(anomalies: QuerySet[Anomaly]) -> list[msgspec.Raw]:
+    newest_first = anomalies.order_by("-detected_at", "-id").only(*TOLD)
+    return encoded(to_wire(facts(each)) for each in newest_first.iterator(ROWS_AT_ONCE))
+
+
 def _wire_time(iso: str | None) -> str | None:
     return wire_time(datetime.fromisoformat(iso)) if iso else None
 
@@ -102,7 +125,7 @@ def detect(request: HttpRequest) -> HttpResponse:
         | Q(scan=scan)
         | Q(updated_at__gte=scan.now)
     )
-    rows = encoded(to_wire(facts(each)) for each in holding.newest_first().iterator(ROWS_AT_ONCE))
+    rows = _rows(holding)
     return json_answer(
         {
             "detectedAt": wire_time(scan.now),
@@ -117,10 +140,7 @@ def detect(request: HttpRequest) -> HttpResponse:
 @router.get("/anomalies", auth=READ, response=AnomalyList)
 def list_anomalies(request: HttpRequest, unacknowledged: str = "") -> HttpResponse:
     """Return all anomalies, newest first; with `unacknowledged=true` those that nobody has decided about."""
-    anomalies = Anomaly.objects.newest_first()
-    if unacknowledged == "true":
-        anomalies = anomalies.needs_review()
-    rows = encoded(to_wire(facts(each)) for each in anomalies.iterator(ROWS_AT_ONCE))
+    rows = _rows(Anomaly.objects.needs_review() if unacknowledged == "true" else Anomaly.objects.all())
     return json_answer({"anomalies": rows, "total": len(rows)})
 
 

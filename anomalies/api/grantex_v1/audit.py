@@ -24,7 +24,7 @@ ROWS_AT_ONCE = 2000
 Id = Annotated[str, Field(max_length=200), NO_NUL]
 GivenId = Annotated[str, Field(min_length=1, max_length=200), NO_NUL]
 
-router = Router(tags=["Audit log"])
+router = Router(tags=["Audit log"], by_alias=True)
 
 
 def _aware(time: datetime) -> datetime:

@@ -25,10 +25,25 @@ POLL_SECONDS = 1.0
 RENEW_SECONDS = 10.0
 KEEP_ALIVE_SECONDS = 30.0
 
-router = Router(tags=["Events"])
+router = Router(tags=["Events"], by_alias=True)
 
 
-@router.get("/events/stream", auth=ApiKeyAuth(ApiKey.Scope.READ), response={200: None, 400: Error, 429: Error})
+_FRAMES = {
+    "responses": {
+        200: {
+            "description": "One line `data: {id, type, createdAt, data, payload}` an event, the last two the same.",
+            "content": {"text/event-stream": {"schema": {"type": "string"}}},
+        }
+    }
+}
+
+
+@router.get(
+    "/events/stream",
+    auth=ApiKeyAuth(ApiKey.Scope.READ),
+    response={200: None, 400: Error, 429: Error},
+    openapi_extra=_FRAMES,
+)
 def listen(request: HttpRequest, types: str = "") -> HttpResponseBase:
     """Stream events as `text/event-stream`, from now on or after the id in `Last-Event-ID`.
 
@@ -38,7 +53,7 @@ def listen(request: HttpRequest, types: str = "") -> HttpResponseBase:
         raise HttpError(501, "The event stream needs an ASGI server; this one would block for ever.")
     try:
         last_id = request.headers.get("Last-Event-ID", "")
-        position = stream.Position.parse(last_id) if last_id else stream.newest_position()
+        position = stream.position_of(last_id) if last_id else stream.newest_position()
         lease = stream.open_stream(key_of(request), at=timezone.now())
     except stream.UnknownPositionError as error:
         raise HttpError(400, str(error)) from None
@@ -104,15 +119,15 @@ def _close(lease: StreamLease) -> None:
 
 def _frame(message: OutboxMessage) -> bytes:
     """One event: the id for `Last-Event-ID`, and all of it as JSON on one line."""
-    position = str(stream.Position.of(message))
+    event_id = str(stream.Position.of(message))
     told = to_wire(message.payload)
     line = msgspec.json.encode(
         {
-            "id": position,
+            "id": event_id,
             "type": message.type,
             "createdAt": wire_time(message.created_at),
             "data": told,
             "payload": told,
         }
     )
-    return b"id: " + position.encode() + b"\ndata: " + line + b"\n\n"
+    return b"id: " + event_id.encode() + b"\ndata: " + line + b"\n\n"

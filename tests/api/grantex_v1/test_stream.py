@@ -8,6 +8,7 @@ from typing import Any
 
 import httpx
 import pytest
+from django.db import connection
 from django.utils import timezone
 
 from anomalies.api.grantex_v1 import stream
@@ -15,6 +16,8 @@ from anomalies.models import Anomaly, ApiKey, OutboxMessage, StreamLease
 from anomalies.services import reviews
 from anomalies.services.actor import Actor
 from tests import make
+from tests.api.conftest import Call
+from tests.api.grantex_v1.expected import error
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -152,8 +155,6 @@ def test_revoking_the_key_ends_its_stream(listen: Listen) -> None:
 
 
 def test_idle_streams_hold_no_connection_to_the_database(listen: Listen, monkeypatch: pytest.MonkeyPatch) -> None:
-    from django.db import connection
-
     monkeypatch.setattr(stream, "POLL_SECONDS", 3600.0)
     for _ in range(5):
         next(listen().iter_lines())
@@ -161,3 +162,7 @@ def test_idle_streams_hold_no_connection_to_the_database(listen: Listen, monkeyp
     assert pool is not None
     # One is this test's own.
     _until(lambda: pool.get_stats()["pool_size"] - pool.get_stats()["pool_available"] == 1)
+
+
+def test_without_asgi_the_stream_says_so_and_does_not_block(call: Call) -> None:
+    assert "ASGI" in error(call("GET", "/v1/events/stream"), 501, "NOT_IMPLEMENTED")

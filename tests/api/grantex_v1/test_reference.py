@@ -1,0 +1,41 @@
+"""The page that documents the API."""
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+
+from tests import make
+from tests.api.grantex_v1.expected import SCOPES, golden
+
+pytestmark = pytest.mark.django_db
+
+
+def test_the_reference_lists_every_call(vic: User) -> None:
+    client = Client()
+    client.force_login(vic)
+    paths = client.get("/v1/openapi.json").json()["paths"]
+    listed = {(method.upper(), path) for path, methods in paths.items() for method in methods}
+    assert listed >= {
+        (method, path.replace("anom_1", "{anomaly_id}").replace("ag_1", "{agent_id}").replace("alog_1", "{entry_id}"))
+        for method, path, _ in SCOPES
+    }
+
+
+def test_the_reference_spells_fields_as_the_answers_do(vic: User) -> None:
+    client = Client()
+    client.force_login(vic)
+    reference = client.get("/v1/openapi.json").json()
+    schemas = reference["components"]["schemas"]
+    assert list(schemas["AnomalyAnswer"]["properties"]) == list(golden(make.anomaly()))
+    assert {"agentDid", "grantId", "principalId"} <= set(schemas["NewEntry"]["properties"])
+    assert {"pageSize", "since"} <= {
+        parameter["name"] for parameter in reference["paths"]["/v1/audit/entries"]["get"]["parameters"]
+    }
+    stream = reference["paths"]["/v1/events/stream"]["get"]["responses"]
+    assert "text/event-stream" in stream["200"]["content"]
+    assert "429" in stream
+
+
+def test_the_reference_needs_a_login(db: None) -> None:
+    for path in ("/v1/docs", "/v1/openapi.json"):
+        assert Client().get(path).status_code == 302
