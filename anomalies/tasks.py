@@ -4,7 +4,7 @@ from celery import shared_task
 from django.utils import timezone
 
 from anomalies.models import Scan
-from anomalies.services import scans
+from anomalies.services import demo, scans
 
 
 @shared_task
@@ -16,6 +16,4 @@ def scan() -> None:
 @shared_task
 def trickle() -> None:
     """Let a few more events of the simulated month arrive."""
-    from anomalies.services import demo
-
     demo.trickle(now=timezone.now())

@@ -21,7 +21,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from anomalies.management.supervisor import ChildDiedError, Supervisor
-from anomalies.services import installation
+from anomalies.services import demo, installation
 from anomalies.services.installation import Credentials
 from config.celery import app
 
@@ -69,9 +69,11 @@ class Command(BaseCommand):
         logs = settings.LOCAL_DIR / "log"
         with Supervisor(folder=settings.BASE_DIR, logs=logs, environment=environment) as supervisor:
             try:
-                for name, command in _programs(port).items():
-                    supervisor.start(name, command)
+                web, *others = _programs(port).items()
+                supervisor.start(*web)
                 _wait_until_it_answers(port, supervisor.check)
+                for program in others:  # two cores start one sooner than three
+                    supervisor.start(*program)
                 self._welcome(port, credentials)
                 while True:
                     supervisor.check()
@@ -82,8 +84,6 @@ class Command(BaseCommand):
                     signal.signal(number, signal.SIG_IGN)  # a second Ctrl-C must leave nothing behind
 
     def _fill(self) -> None:
-        from anomalies.services import demo
-
         if not demo.is_empty():
             self.console.print("The database is not empty: no simulated month is added.")
             return
