@@ -49,3 +49,10 @@ def authenticate(plain: str, *, at: datetime) -> ApiKey | None:
     if key and (key.last_used_at is None or at - key.last_used_at >= LAST_USED_EVERY):
         ApiKey.objects.filter(pk=key.pk).update(last_used_at=at)
     return key
+
+
+def revoke(key: ApiKey, *, at: datetime) -> None:
+    """End a key for good. Raises ApiKeyError if it was revoked before."""
+    if not ApiKey.objects.filter(pk=key.pk, revoked_at__isnull=True).update(revoked_at=at):
+        raise ApiKeyError(f"{key.name}: it is already revoked.")
+    key.revoked_at = at

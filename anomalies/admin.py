@@ -1,1 +1,0 @@
-"""The admin site: triage as Django users expect it."""

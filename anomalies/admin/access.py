@@ -1,0 +1,191 @@
+"""Agents, their users and grants, and what is done unasked to an agent that spikes."""
+
+import re
+from typing import Any
+
+from django import forms
+from django.contrib import admin, messages
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.utils import timezone
+
+from anomalies.admin.base import BoundedPaginator, ReadOnlyAdmin, ToldChangesAdmin, actor_of
+from anomalies.models import Agent, AgentPrincipal, Grant, Principal, ResponsePolicy
+from anomalies.services import access, working_hours
+from anomalies.services.working_hours import WorkingHoursError
+
+_WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
+_HOURS = re.compile(r"(\d{1,2})(?::00)?\s*(?:-|to)\s*(\d{1,2})(?::00)?")
+
+
+class _AgentForm(forms.ModelForm):
+    """Working hours a weekday, holidays a line: nobody types JSON."""
+
+    monday, tuesday, wednesday, thursday, friday, saturday, sunday = (
+        forms.CharField(required=False, max_length=20, help_text="Such as 9-17; empty: not at work." if not n else "")
+        for n in range(7)
+    )
+    holidays_listed = forms.CharField(
+        label="Holidays",
+        required=False,
+        widget=forms.Textarea(attrs={"rows": 4}),
+        help_text="A date a line: 2026-12-25",
+    )
+
+    class Meta:
+        model = Agent
+        fields = ("name", "description", "time_zone")
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for number, weekday in enumerate(_WEEKDAYS):
+            first, last = (self.instance.working_hours or {}).get(str(number), (None, None))
+            self.initial[weekday] = "" if first is None else f"{first}-{last}"
+        self.initial["holidays_listed"] = "\n".join(self.instance.holidays)
+
+    def clean(self) -> dict[str, Any]:
+        hours: dict[str, list[int]] = {}
+        for number, weekday in enumerate(_WEEKDAYS):
+            if text := self.cleaned_data.get(weekday):
+                if not (found := _HOURS.fullmatch(text)):
+                    self.add_error(weekday, f"{text!r} is no span of hours such as 9-17.")
+                    continue
+                hours[str(number)] = [int(found[1]), int(found[2])]
+                self._check(weekday, working_hours={str(number): hours[str(number)]})
+        self.cleaned_data["working_hours"] = hours or None
+        self.cleaned_data["holidays"] = (self.cleaned_data.get("holidays_listed") or "").replace(",", " ").split()
+        self._check("holidays_listed", holidays=self.cleaned_data["holidays"])
+        if "time_zone" in self.cleaned_data:
+            self._check("time_zone", time_zone=self.cleaned_data["time_zone"])
+        return self.cleaned_data
+
+    def _check(self, field: str, **given: Any) -> None:
+        try:
+            working_hours.check(**{"time_zone": "UTC", "working_hours": None, "holidays": [], **given})
+        except WorkingHoursError as error:
+            self.add_error(field, str(error))
+
+
+@admin.register(Agent)
+class AgentAdmin(ToldChangesAdmin):
+    form = _AgentForm
+    paginator = BoundedPaginator
+    show_full_result_count = False
+    change_list_template = "admin/anomalies/bounded_change_list.html"
+    list_display = ("public_id", "name", "status", "time_zone", "first_seen", "last_seen")
+    list_filter = ("status", ("deleted_at", admin.EmptyFieldListFilter))
+    search_fields = ("public_id", "name")
+    ordering = ("public_id",)
+    actions = None
+    fieldsets = (
+        (None, {"fields": ("public_id", "name", "description", "status", "scopes")}),
+        (
+            "At work",
+            {
+                "fields": ("time_zone", *_WEEKDAYS, "holidays_listed"),
+                "description": "Hours in the agent's own zone. All days empty: learned from what it does.",
+            },
+        ),
+        (
+            "Since",
+            {"fields": ("first_seen", "last_seen", "registered_at", "registered_by", "updated_at", "updated_by")},
+        ),
+    )
+    readonly_fields = (
+        "public_id",
+        "status",
+        "scopes",
+        "first_seen",
+        "last_seen",
+        "registered_at",
+        "registered_by",
+        "updated_at",
+        "updated_by",
+    )
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False  # they come with their events, or register
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Agent | None = None) -> bool:
+        return super().has_change_permission(request, obj) and (obj is None or obj.deleted_at is None)
+
+    def get_fieldsets(self, request: HttpRequest, obj: Agent | None = None) -> Any:
+        if self.has_change_permission(request, obj):
+            return self.fieldsets
+        first, _, last = self.fieldsets
+        return (first, ("At work", {"fields": ("time_zone", "working_hours", "holidays")}), last)
+
+    def save_model(self, request: HttpRequest, obj: Agent, form: Any, change: bool) -> None:
+        by, at, wanted = actor_of(request), timezone.now(), form.cleaned_data
+        access.update_agent(obj, by=by, at=at, name=wanted["name"], description=wanted["description"])
+        working_hours.change(
+            obj,
+            time_zone=wanted["time_zone"],
+            working_hours=wanted["working_hours"],
+            holidays=wanted["holidays"],
+            by=by,
+            at=at,
+        )
+
+
+@admin.register(Principal)
+class PrincipalAdmin(ReadOnlyAdmin):
+    list_display = ("public_id", "name", "email", "first_seen", "last_seen")
+    search_fields = ("public_id", "name", "email")
+    ordering = ("public_id",)
+
+
+@admin.register(AgentPrincipal)
+class AgentPrincipalAdmin(ReadOnlyAdmin):
+    list_display = ("agent_id", "principal_id", "first_seen", "last_seen")
+    search_fields = ("agent_id__exact", "principal_id__exact")
+    search_help_text = "The whole id of an agent or a user"
+    ordering = ("-id",)
+
+
+@admin.register(Grant)
+class GrantAdmin(ReadOnlyAdmin):
+    list_display = ("public_id", "agent_id", "principal_id", "status", "issued_at", "expires_at")
+    list_filter = ("status",)
+    search_fields = ("public_id__exact", "agent_id__exact", "principal_id__exact")
+    search_help_text = "The whole id of a grant, an agent or a user"
+    ordering = ("-id",)
+    actions = ("revoke",)
+
+    def has_revoke_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("anomalies.change_grant")
+
+    @admin.action(description="Revoke selected grants", permissions=["revoke"])
+    def revoke(self, request: HttpRequest, queryset: QuerySet[Grant]) -> None:
+        done = 0
+        for grant in queryset:
+            try:
+                access.revoke_grant(grant, by=actor_of(request), at=timezone.now())
+            except access.GrantNotActiveError as error:
+                self.message_user(request, str(error), messages.WARNING)
+            else:
+                self.log_change(request, grant, "Revoked.")
+                done += 1
+        if done:
+            self.message_user(request, f"{done:,} revoked.", messages.SUCCESS)
+
+
+@admin.register(ResponsePolicy)
+class ResponsePolicyAdmin(ToldChangesAdmin):
+    list_display = ("mode", "updated_at", "updated_by")
+    fields = ("mode", "updated_at", "updated_by")
+    readonly_fields = ("updated_at", "updated_by")
+    actions = None
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return super().has_add_permission(request) and not ResponsePolicy.objects.exists()
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def save_model(self, request: HttpRequest, obj: ResponsePolicy, form: Any, change: bool) -> None:
+        access.set_response_mode(obj.mode, by=actor_of(request), at=timezone.now())
+        obj.refresh_from_db()

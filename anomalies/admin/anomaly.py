@@ -1,0 +1,134 @@
+"""Anomalies: looked through, filtered and acknowledged."""
+
+from collections import Counter
+from typing import Any
+
+from django.contrib import admin, messages
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from anomalies.admin.base import ReadOnlyAdmin, actor_of, pretty
+from anomalies.detection.registry import DETECTORS
+from anomalies.models import Anomaly, Interval, ReviewEntry
+from anomalies.services import reviews
+
+
+class TypeFilter(admin.SimpleListFilter):
+    """By the registry: asking the table which types there are would read all of it."""
+
+    title = "type"
+    parameter_name = "type"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [(detector.type, detector.label) for detector in DETECTORS.values()]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Anomaly]) -> QuerySet[Anomaly]:
+        return queryset.filter(type=self.value()) if self.value() else queryset
+
+
+class _ReadOnlyInline:
+    extra = 0
+    can_delete = False
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+class TimelineInline(_ReadOnlyInline, admin.TabularInline):
+    model = ReviewEntry
+    verbose_name_plural = "timeline"
+    fields = ("at", "action", "actor", "from_status", "to_status", "note")
+    ordering = ("id",)
+
+
+class IntervalInline(_ReadOnlyInline, admin.TabularInline):
+    model = Interval
+    fields = ("resolution_seconds", "started_at", "ended_at", "state", "peak", "expected", "upper", "score")
+    ordering = ("started_at", "resolution_seconds")
+
+
+@admin.register(Anomaly)
+class AnomalyAdmin(ReadOnlyAdmin):
+    list_display = (
+        "public_id",
+        "severity",
+        "type_label",
+        "description",
+        "agent_id",
+        "principal_id",
+        "detected_at",
+        "status",
+    )
+    list_filter = ("severity", TypeFilter, "status", "state", ("agent", admin.RelatedOnlyFieldListFilter))
+    search_fields = ("public_id", "entity", "description")
+    search_help_text = "Id, agent, user or address, or words of the description"
+    date_hierarchy = "detected_at"
+    ordering = ("-detected_at", "-id")
+    actions = ("acknowledge",)
+    inlines = (TimelineInline, IntervalInline)
+    fieldsets = (
+        (None, {"fields": ("public_id", "page", "type_label", "description", "severity", "score")}),
+        (
+            "About",
+            {
+                "fields": (
+                    "kind",
+                    "entity",
+                    "agent",
+                    "principal",
+                    "ip",
+                    "integration",
+                    "resource",
+                    "resource_type",
+                )
+            },
+        ),
+        ("Deviation", {"fields": ("state", "started_at", "active_until", "ended_at", "detected_at", "scan")}),
+        (
+            "Review",
+            {"fields": ("status", "verdict", "acknowledged_at", "acknowledged_by", "resolved_at", "assignee")},
+        ),
+        ("Evidence", {"fields": ("evidence_shown", "fingerprint", "updated_at", "created_at")}),
+    )
+
+    @admin.display(description="type", ordering="type")
+    def type_label(self, anomaly: Anomaly) -> str:
+        detector = DETECTORS.get(anomaly.type)
+        return detector.label if detector else anomaly.type
+
+    @admin.display(description="evidence")
+    def evidence_shown(self, anomaly: Anomaly) -> SafeString:
+        return pretty(anomaly.evidence)
+
+    @admin.display(description="for review")
+    def page(self, anomaly: Anomaly) -> SafeString:
+        return format_html('<a href="{}">Open its page</a>', self.view_on_site(anomaly))
+
+    def view_on_site(self, anomaly: Anomaly) -> str:
+        return reverse("anomaly_detail", args=[anomaly.public_id])
+
+    def has_review_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("anomalies.review_anomaly")
+
+    @admin.action(description="Acknowledge selected anomalies", permissions=["review"])
+    def acknowledge(self, request: HttpRequest, queryset: QuerySet[Anomaly]) -> None:
+        done, decided = 0, Counter[str]()
+        for anomaly in queryset:
+            try:
+                reviews.acknowledge(anomaly, by=actor_of(request), at=timezone.now())
+                done += 1
+            except reviews.AlreadyDecidedError as error:
+                by = f" by {error.entry.actor}" if error.entry else ""
+                decided[f"{error.anomaly.status}{by}"] += 1
+        if done:
+            self.message_user(request, f"{done:,} acknowledged.", messages.SUCCESS)
+        if decided:
+            parts = ", ".join(f"{count:,} {decision}" for decision, count in decided.items())
+            self.message_user(request, f"Left as they were: {parts} already.", messages.WARNING)

@@ -1,0 +1,86 @@
+"""What the pages of the admin site share."""
+
+import json
+from functools import cached_property
+from typing import Any
+
+from django.contrib import admin
+from django.core.paginator import Paginator
+from django.db import connection, models
+from django.http import HttpRequest
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from anomalies.services.actor import Actor
+
+MOST_COUNTED = 10_000  # rows; an exact count of millions takes seconds
+
+
+class BoundedPaginator(Paginator):
+    """Counts and leafs through the first rows only. The page says so (`bounded_change_list.html`)."""
+
+    @cached_property
+    def count(self) -> int:
+        rows = self.object_list
+        assert isinstance(rows, models.QuerySet)
+        return min(rows.order_by()[: MOST_COUNTED + 1].count(), MOST_COUNTED)
+
+
+class ReadOnlyAdmin(admin.ModelAdmin):
+    """Rows to look at: who may view them may do no more. For tables that may grow large."""
+
+    paginator = BoundedPaginator
+    show_full_result_count = False
+    list_per_page = 50
+    change_list_template = "admin/anomalies/bounded_change_list.html"
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
+        about = {"most_counted": MOST_COUNTED, "rows_estimated": estimated_rows(self.model)}
+        return super().changelist_view(request, {**about, **(extra_context or {})})
+
+
+def estimated_rows(model: type[models.Model]) -> int:
+    """Return how many rows the table has, as far as PostgreSQL knows without counting."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT reltuples::bigint FROM pg_class WHERE oid = %s::regclass", [model._meta.db_table])
+        return int(max(cursor.fetchone()[0], 0))
+
+
+def actor_of(request: HttpRequest) -> Actor:
+    assert request.user.is_authenticated  # the admin site lets nobody else in
+    return Actor(name=request.user.get_username(), user=request.user)
+
+
+def pretty(content: Any) -> SafeString:
+    """JSON as people read it."""
+    return format_html("<pre>{}</pre>", json.dumps(content, indent=2, ensure_ascii=False))
+
+
+class ToldChangesAdmin(admin.ModelAdmin):
+    """Django's history says what changed, from which value to which."""
+
+    def construct_change_message(
+        self, request: HttpRequest, form: Any, formsets: Any, add: bool = False
+    ) -> list[dict[str, dict[str, Any]]]:
+        if add or not form.changed_data:
+            return super().construct_change_message(request, form, formsets, add)
+        changes = [
+            f"{form.fields[name].label or name}: {_told(form.initial.get(name))} → {_told(form.cleaned_data[name])}"
+            for name in form.changed_data
+        ]
+        return [{"changed": {"fields": changes}}]
+
+
+def _told(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "nothing" if value in ("", None) else str(value)

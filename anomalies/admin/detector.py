@@ -1,0 +1,98 @@
+"""Detectors: switched on and off, with their parameters as fields that know their bounds."""
+
+from collections.abc import Callable
+from typing import Any
+
+from django import forms
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.utils import timezone
+
+from anomalies.admin.base import ToldChangesAdmin
+from anomalies.detection.parameter import Parameter
+from anomalies.detection.registry import DETECTORS
+from anomalies.models import DetectorSettings
+from anomalies.services import detectors
+
+
+class _SettingsForm(forms.ModelForm):
+    """Made for one detector: its parameters are fields (`_form_of`)."""
+
+    class Meta:
+        model = DetectorSettings
+        fields = ("enabled",)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for parameter in DETECTORS[self.instance.type].parameters:
+            self.initial[parameter.name] = self.instance.parameters.get(parameter.name, parameter.default)
+
+    @property
+    def parameters(self) -> dict[str, float]:
+        return {p.name: self.cleaned_data[p.name] for p in DETECTORS[self.instance.type].parameters}
+
+
+def _field(parameter: Parameter) -> forms.Field:
+    kind: Callable[..., forms.Field] = forms.IntegerField if isinstance(parameter.default, int) else forms.FloatField
+    return kind(
+        label=f"{parameter.name} ({parameter.unit})" if parameter.unit else parameter.name,
+        min_value=parameter.low,
+        max_value=parameter.high,
+        help_text=f"{parameter.help}. {parameter.low:g} to {parameter.high:g}, default {parameter.default:g}.",
+    )
+
+
+def _form_of(type_: str) -> type[_SettingsForm]:
+    fields = {parameter.name: _field(parameter) for parameter in DETECTORS[type_].parameters}
+    return type("SettingsForm", (_SettingsForm,), fields)
+
+
+@admin.register(DetectorSettings)
+class DetectorSettingsAdmin(ToldChangesAdmin):
+    list_display = ("label", "enabled", "changed", "updated_at")
+    ordering = ("type",)
+    actions = None
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False  # there is a row for each that exists
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[DetectorSettings]:
+        return super().get_queryset(request).filter(type__in=DETECTORS)
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        detectors.add_missing_settings()
+        return super().changelist_view(request, extra_context)
+
+    def get_form(
+        self, request: HttpRequest, obj: DetectorSettings | None = None, change: bool = False, **kwargs: Any
+    ) -> Any:
+        return _form_of(obj.type) if obj else _SettingsForm
+
+    def get_fieldsets(self, request: HttpRequest, obj: DetectorSettings | None = None) -> Any:
+        parameters = [parameter.name for parameter in DETECTORS[obj.type].parameters] if obj else []
+        about = (None, {"fields": ["label", "meaning", "enabled", "updated_at"]})
+        if not self.has_change_permission(request, obj):
+            return [about, ("Parameters", {"fields": ["changed"]})]
+        return [about, ("Parameters", {"fields": parameters})]
+
+    def get_readonly_fields(self, request: HttpRequest, obj: DetectorSettings | None = None) -> list[str]:
+        return ["label", "meaning", "changed", "updated_at"]
+
+    def save_model(self, request: HttpRequest, obj: DetectorSettings, form: Any, change: bool) -> None:
+        detectors.configure(obj, enabled=obj.enabled, parameters=form.parameters, at=timezone.now())
+
+    @admin.display(description="detector", ordering="type")
+    def label(self, settings: DetectorSettings) -> str:
+        return DETECTORS[settings.type].label
+
+    @admin.display(description="meaning")
+    def meaning(self, settings: DetectorSettings) -> str:
+        return DETECTORS[settings.type].meaning
+
+    @admin.display(description="changed parameters")
+    def changed(self, settings: DetectorSettings) -> str:
+        return ", ".join(f"{name} {value:g}" for name, value in settings.parameters.items()) or "none"

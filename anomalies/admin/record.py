@@ -1,0 +1,72 @@
+"""What the system writes about itself: read only."""
+
+from django.contrib import admin
+from django.utils.safestring import SafeString
+
+from anomalies.admin.base import ReadOnlyAdmin, pretty
+from anomalies.models import AuditEntry, OutboxMessage, ReviewEntry, Scan, Series, StreamLease
+
+# Bucket blocks have a key of three columns, which the admin site does not know: their series stand for them.
+
+
+@admin.register(Scan)
+class ScanAdmin(ReadOnlyAdmin):
+    list_display = (
+        "id",
+        "trigger",
+        "now",
+        "started_at",
+        "finished_at",
+        "events_counted",
+        "series_judged",
+        "series_failed",
+        "anomalies_raised",
+    )
+    list_filter = ("trigger",)
+    ordering = ("-started_at",)
+
+
+@admin.register(Series)
+class SeriesAdmin(ReadOnlyAdmin):
+    list_display = ("__str__", "first_time", "last_time", "judged_until", "dirty_from")
+    list_filter = ("kind", "metric")
+    search_fields = ("entity__startswith",)
+    ordering = ("kind", "entity", "metric")
+    sortable_by = ()
+
+
+@admin.register(ReviewEntry)
+class ReviewEntryAdmin(ReadOnlyAdmin):
+    list_display = ("at", "action", "anomaly", "actor", "from_status", "to_status", "note")
+    list_select_related = ("anomaly",)
+    list_filter = ("action",)
+    search_fields = ("anomaly__public_id__exact", "actor__exact")
+    ordering = ("-id",)
+
+
+@admin.register(OutboxMessage)
+class OutboxMessageAdmin(ReadOnlyAdmin):
+    list_display = ("id", "type", "anomaly", "created_at")
+    list_select_related = ("anomaly",)
+    ordering = ("-id",)
+    fields = ("type", "anomaly", "payload_shown", "transaction", "created_at")
+
+    @admin.display(description="payload")
+    def payload_shown(self, message: OutboxMessage) -> SafeString:
+        return pretty(message.payload)
+
+
+@admin.register(AuditEntry)
+class AuditEntryAdmin(ReadOnlyAdmin):
+    list_display = ("public_id", "timestamp", "agent_id", "principal_id", "action", "status")
+    search_fields = ("public_id__exact", "agent_id__exact", "principal_id__exact")
+    search_help_text = "The whole id of an entry, an agent or a user"
+    ordering = ("-id",)
+    sortable_by = ()
+
+
+@admin.register(StreamLease)
+class StreamLeaseAdmin(ReadOnlyAdmin):
+    list_display = ("api_key", "renewed_at")
+    list_select_related = ("api_key",)
+    ordering = ("-renewed_at",)
