@@ -1,6 +1,6 @@
 """The unmodified `grantex` client against a running server."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from queue import Queue
 
@@ -10,8 +10,9 @@ from grantex import Grantex, GrantexApiError, GrantexAuthError
 from grantex._types import ListAuditParams
 from grantex.resources._events import GrantexEvent, StreamOptions
 
-from anomalies.models import Anomaly, ReviewEntry, StreamLease
-from anomalies.services import reviews
+from anomalies.ingest.record import EventRecord
+from anomalies.models import Anomaly, OutboxMessage, ReviewEntry, StreamLease
+from anomalies.services import events, reviews
 from anomalies.services.actor import Actor
 from tests import make
 
@@ -63,6 +64,39 @@ def test_detect_twice_gives_the_same_ids_and_the_acknowledged_stays_so(grantex: 
     assert second.anomalies[0].acknowledged_at is not None
 
 
+def _three_weeks_of_ten_an_hour() -> None:
+    start = timezone.now().replace(minute=0, second=0, microsecond=0) - timedelta(days=21)
+    records = [
+        EventRecord(
+            external_id=f"past-{hour}-{number}",
+            time=start + timedelta(hours=hour, minutes=6 * number),
+            agent_id="ag_billing",
+            principal_id="user_1",
+            action="invoice.read",
+            status="success",
+        )
+        for hour in range(21 * 24)
+        for number in range(10)
+    ]
+    events.store(records, source_name="past", format="native", received_at=timezone.now())
+
+
+def test_a_burst_in_the_audit_log_is_detected_once_and_stays_acknowledged(grantex: Grantex) -> None:
+    _three_weeks_of_ten_an_hour()
+    assert grantex.anomalies.detect().total == 0
+    for _ in range(80):
+        _log(grantex)
+    first = grantex.anomalies.detect()
+    assert [(each.type, each.agent_id) for each in first.anomalies if each.agent_id] != []
+    assert "rate_spike" in {each.type for each in first.anomalies}
+    for anomaly in first.anomalies:
+        grantex.anomalies.acknowledge(anomaly.id)
+    second = grantex.anomalies.detect()
+    assert [each.id for each in second.anomalies] == [each.id for each in first.anomalies]
+    assert all(each.acknowledged_at for each in second.anomalies)
+    assert grantex.anomalies.list(unacknowledged=True).total == 0
+
+
 def test_what_is_logged_is_found_again_and_its_agent_listed(grantex: Grantex) -> None:
     first, second = _log(grantex), _log(grantex, status="failure", action="invoice.pay")
     entries = grantex.audit.list().entries
@@ -111,20 +145,20 @@ def _acknowledge(anomaly: Anomaly) -> None:
 def test_the_event_stream_tells_of_an_acknowledgement(grantex: Grantex) -> None:
     anomaly = make.anomaly()
     _acknowledge(make.anomaly())  # before anybody listens
-    events: Queue[GrantexEvent] = Queue()
-    subscription = grantex.events.subscribe(events.put, StreamOptions(types=["anomaly.acknowledged"]))
-    _listening()
+    _until(OutboxMessage.objects.settled().exists)
+    heard: Queue[GrantexEvent] = Queue()
+    subscription = grantex.events.subscribe(heard.put, StreamOptions(types=["anomaly.acknowledged"]))
+    _until(StreamLease.objects.exists)  # its position is taken by then
     grantex.anomalies.acknowledge(anomaly.public_id)
-    event = events.get(timeout=30)
+    event = heard.get(timeout=30)
     assert (event.type, event.data["id"]) == ("anomaly.acknowledged", anomaly.public_id)
     assert event.data["acknowledgedAt"] is not None
     assert event.id.startswith("evt_")
     assert subscription.active
-    assert events.empty()
+    assert heard.empty()
 
 
-def _listening() -> None:
-    """Wait until a stream is open: its position is taken by then."""
+def _until(condition: Callable[[], bool]) -> None:
     deadline = timezone.now() + timedelta(seconds=30)
-    while not StreamLease.objects.exists():
+    while not condition():
         assert timezone.now() < deadline

@@ -89,6 +89,7 @@ def test_an_event_is_one_line_of_data_as_documented(listen: Listen) -> None:
 
 def test_it_starts_now_and_keeps_the_order(listen: Listen) -> None:
     _acknowledged()
+    _until(OutboxMessage.objects.settled().exists)
     lines = listen().iter_lines()
     anomalies = [_acknowledged() for _ in range(5)]
     assert [_next_event(lines)["data"]["id"] for _ in anomalies] == [each.public_id for each in anomalies]
