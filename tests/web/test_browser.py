@@ -1,0 +1,322 @@
+"""The pages in a real browser: keys, focus, swaps, and everything once more without JavaScript."""
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+
+import pytest
+from django.contrib.auth.models import Group, Permission, User
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from pytest_django.live_server_helper import LiveServer
+
+from anomalies.models import Anomaly, ReviewEntry, Severity
+from anomalies.services import reviews
+from anomalies.services.actor import Actor
+from tests import make
+
+CHROMIUM = os.environ.get("ANOMALIES_CHROMIUM") or next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+)
+pytestmark = [
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.skipif(not CHROMIUM, reason="no Chromium found: install one, or name it in ANOMALIES_CHROMIUM"),
+]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """One browser for all tests.
+
+    Playwright keeps an event loop running in this thread, for which Django would refuse the plain queries of the
+    tests; they run one after the other, so nothing is unsafe about them.
+    """
+    with pytest.MonkeyPatch.context() as patch, sync_playwright() as playwright:
+        patch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "1")
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def ana(transactional_db: None) -> User:
+    """The reviewer; each test here ends with empty tables, so the role is made anew as well."""
+    reviewer, _ = Group.objects.get_or_create(name="reviewer")
+    reviewer.permissions.set(Permission.objects.filter(codename__in=["view_anomaly", "review_anomaly"]))
+    user = User.objects.create_user("ana", password="ana-password")
+    user.groups.add(reviewer)
+    return user
+
+
+@pytest.fixture
+def three(transactional_db: None) -> list[Anomaly]:
+    """Newest first: high, medium, low."""
+    return [
+        make.anomaly(
+            description=f"{severity.label} was seen 7 times",
+            severity=severity,
+            detected_at=make.NOW - timedelta(minutes=3 - severity),
+        )
+        for severity in reversed(Severity)
+    ]
+
+
+@pytest.fixture
+def open_context(
+    browser: Browser, live_server: LiveServer, ana: User, three: list[Anomaly]
+) -> Iterator[Callable[..., BrowserContext]]:
+    """Return a function that opens a context; at the end nothing may have gone wrong in any of them."""
+    contexts: list[BrowserContext] = []
+    wrong: list[str] = []
+
+    def open_context(**options: object) -> BrowserContext:
+        context = browser.new_context(base_url=live_server.url, timezone_id="Europe/Berlin", **options)  # type: ignore[arg-type]
+        context.set_default_timeout(10_000)
+        contexts.append(context)
+        context.on("console", lambda message: wrong.append(message.text) if message.type == "error" else None)
+        context.on("weberror", lambda error: wrong.append(str(error.error)))
+        context.on("request", lambda r: None if r.url.startswith((live_server.url, "data:")) else wrong.append(r.url))
+        return context
+
+    yield open_context
+    for context in contexts:
+        context.close()
+    assert wrong == []
+
+
+def log_in(context: BrowserContext) -> Page:
+    page = context.new_page()
+    page.goto("/")
+    page.get_by_label("Username").fill("ana")
+    page.get_by_label("Password").fill("ana-password")
+    page.get_by_role("button", name="Sign in").click()
+    expect(page.get_by_role("heading", name="Anomalies", exact=True)).to_be_visible()
+    return page
+
+
+@pytest.fixture
+def page(open_context: Callable[..., BrowserContext]) -> Page:
+    return log_in(open_context(viewport={"width": 1440, "height": 900}))
+
+
+def rows(page: Page) -> list[str]:
+    return page.locator(".list tbody .what").all_inner_texts()
+
+
+def test_the_browser_tells_its_time_zone_before_the_first_list(page: Page) -> None:
+    assert page.locator(".list .when small").inner_text() == "CET"
+    page.get_by_role("button", name="UTC").click()
+    expect(page.locator(".list .when small")).to_have_text("UTC")
+    expect(page.locator("tbody .when").first).to_have_text("20 Nov 12:00")
+
+
+def test_filtering_swaps_the_table_and_survives_reload_and_back(page: Page) -> None:
+    page.evaluate("window.marker = 'same page'")
+    page.locator("summary", has_text="Severity").click()
+    page.get_by_role("checkbox", name="Low").check()
+    expect(page.locator(".list tbody tr")).to_have_count(1)
+    expect(page.locator("#chip-severity")).to_have_text("Severity: Low")
+    expect(page.locator("#chip-severity")).to_have_class("chip on")
+    page.get_by_role("checkbox", name="High").check()
+    expect(page.locator(".list tbody tr")).to_have_count(2)
+    expect(page.locator("#live")).to_have_text("2 anomalies match.")
+    expect(page.get_by_role("checkbox", name="High")).to_be_focused()
+    assert page.evaluate("window.marker") == "same page"
+    assert page.url.endswith("/?severity=high&severity=low")
+    page.reload()
+    expect(page.locator(".list tbody tr")).to_have_count(2)
+    page.go_back()
+    expect(page.locator(".list tbody tr")).to_have_count(1)
+    page.get_by_role("link", name="Clear filters").click()
+    expect(page.locator(".list tbody tr")).to_have_count(3)
+    expect(page.locator("#chip-severity")).to_have_text("Severity3")
+
+
+def test_options_are_searched(page: Page) -> None:
+    page.locator("summary", has_text="Type").click()
+    page.get_by_label("Search type").fill("princ")
+    expect(page.locator("#menu-type .option")).to_have_count(1)
+    expect(page.locator("#menu-type .option")).to_contain_text("New principal")
+
+
+def test_time_filters_by_tab(page: Page) -> None:
+    page.locator("summary", has_text="All time").click()
+    expect(page.get_by_label("From")).to_be_hidden()
+    page.get_by_text("Absolute").click()
+    page.get_by_label("To", exact=True).fill("2026-11-20T12:58")
+    page.get_by_role("button", name="Apply").click()
+    expect(page.locator("#chip-time")).to_have_text("To 20 Nov 2026 12:58")
+    expect(page.locator(".list tbody tr")).to_have_count(0)
+    expect(page.get_by_role("heading", name="Nothing matches these filters")).to_be_visible()
+
+
+def test_searching_keeps_the_filters(page: Page) -> None:
+    page.goto("/?severity=high&severity=low")
+    page.keyboard.press("/")
+    page.keyboard.type("high was")
+    page.keyboard.press("Enter")
+    expect(page.locator(".list tbody tr")).to_have_count(1)
+    assert page.url.endswith("/?severity=high&severity=low&q=high+was")
+
+
+def test_a_click_opens_the_panel_and_the_list_stays(page: Page) -> None:
+    page.locator(".list tbody .sev").nth(1).click()
+    expect(page.locator("#panel-title")).to_have_text("medium was seen 7 times")
+    expect(page.locator(".list tbody tr").nth(1)).to_have_attribute("aria-current", "true")
+    page.reload()
+    expect(page.locator("#panel-title")).to_have_text("medium was seen 7 times")
+    assert len(rows(page)) == 3
+    page.keyboard.press("Escape")
+    expect(page.locator(".panel")).to_have_count(0)
+    assert page.url.endswith("/")
+    page.go_back()
+    expect(page.locator("#panel-title")).to_be_visible()
+
+
+def test_keys_move_open_acknowledge_undo_and_close(page: Page, three: list[Anomaly]) -> None:
+    page.keyboard.press("j")
+    page.keyboard.press("j")
+    page.keyboard.press("k")
+    page.keyboard.press("j")
+    expect(page.get_by_role("link", name="medium was seen 7 times", exact=True)).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page.locator("#panel-title")).to_have_text("medium was seen 7 times")
+    page.keyboard.press("a")
+    expect(page.locator(".toast")).to_contain_text("Acknowledged.")
+    expect(page.locator(".panel .decided")).to_contain_text("Acknowledged by ana")
+    row = page.locator(f"#row-{three[1].public_id}")
+    expect(row).to_have_class("medium done")
+    expect(page.locator("#counts")).to_have_text("2 open, 1 high")
+    assert Anomaly.objects.get(pk=three[1].pk).status == "acknowledged"
+    page.keyboard.press("u")
+    expect(row).to_have_class("medium")
+    expect(page.locator(".toast")).to_contain_text("Undone")
+    expect(page.locator("#counts")).to_have_text("3 open, 1 high")
+    assert Anomaly.objects.get(pk=three[1].pk).status == "open"
+    page.keyboard.press("j")
+    expect(page.locator("#panel-title")).to_have_text("low was seen 7 times")
+    page.keyboard.press("Escape")
+    expect(page.locator(".panel")).to_have_count(0)
+    expect(page.get_by_role("link", name="low was seen 7 times", exact=True)).to_be_focused()
+
+
+def test_a_row_is_acknowledged_without_opening_it_and_keeps_the_focus(page: Page, three: list[Anomaly]) -> None:
+    page.keyboard.press("j")
+    page.keyboard.press("a")
+    expect(page.locator(f"#row-{three[0].public_id}")).to_have_class("high done")
+    expect(page.get_by_role("link", name="high was seen 7 times", exact=True)).to_be_focused()
+    page.keyboard.press("j")
+    page.keyboard.press("a")
+    expect(page.locator(f"#row-{three[1].public_id}")).to_have_class("medium done")
+    assert ReviewEntry.objects.count() == 2
+
+
+def test_somebody_was_faster(page: Page, three: list[Anomaly]) -> None:
+    reviews.acknowledge(Anomaly.objects.get(pk=three[0].pk), by=Actor("bob"), at=make.NOW)
+    page.keyboard.press("j")
+    page.keyboard.press("a")
+    expect(page.locator(".toast")).to_contain_text("already acknowledged by bob")
+    expect(page.locator(f"#row-{three[0].public_id}")).to_have_class("high done")
+
+
+def test_keys_do_nothing_while_typing(page: Page, three: list[Anomaly]) -> None:
+    page.locator("tbody .what a").first.click()
+    page.get_by_label("Note to the acknowledgement").fill("")
+    page.keyboard.type("a j k u ? /")
+    expect(page.get_by_label("Note to the acknowledgement")).to_have_value("a j k u ? /")
+    assert ReviewEntry.objects.count() == 0
+    expect(page.locator("dialog")).to_be_hidden()
+    page.keyboard.press("Enter")
+    expect(page.locator(".timeline")).to_contain_text("a j k u ? /")
+
+
+def test_a_note_is_added_in_place(page: Page) -> None:
+    page.locator("tbody .what a").first.click()
+    page.get_by_label("Add a note").fill("looks planned")
+    page.get_by_role("button", name="Add note").click()
+    expect(page.locator(".timeline")).to_contain_text("looks planned")
+
+
+def test_the_help_sheet_opens_and_closes(page: Page) -> None:
+    page.keyboard.press("?")
+    expect(page.get_by_role("heading", name="Keyboard shortcuts")).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(page.locator("dialog")).to_be_hidden()
+
+
+def test_an_expired_session_leads_to_the_login_and_back(page: Page) -> None:
+    page.context.clear_cookies(name="sessionid")
+    page.locator("tbody .what a").first.click()
+    expect(page.get_by_role("button", name="Sign in")).to_be_visible()
+    expect(page.locator("#panel")).to_have_count(0)
+    page.get_by_label("Username").fill("ana")
+    page.get_by_label("Password").fill("ana-password")
+    page.get_by_role("button", name="Sign in").click()
+    expect(page.locator(".list tbody tr")).to_have_count(3)
+
+
+def test_news_are_offered_and_move_nothing(page: Page) -> None:
+    make.anomaly(description="brand new", severity=Severity.HIGH)
+    page.evaluate(
+        "htmx.trigger('#news', 'poll'); htmx.ajax('GET', document.getElementById('news')"
+        ".getAttribute('hx-get'), {target: '#news', swap: 'outerHTML'})"
+    )
+    expect(page.locator("#news")).to_have_text("1 new, show")
+    assert len(rows(page)) == 3
+    page.locator("#news a").click()
+    expect(page.locator(".list tbody tr")).to_have_count(4)
+    expect(page.locator("#news")).to_have_text("")
+
+
+def test_themes(open_context: Callable[..., BrowserContext]) -> None:
+    def background(page: Page) -> str:
+        return str(page.evaluate("getComputedStyle(document.body).backgroundColor"))
+
+    page = log_in(open_context(color_scheme="dark"))
+    assert background(page) == "rgb(20, 23, 26)"
+    page.get_by_label("Account and theme").click()
+    page.get_by_role("button", name="Light").click()
+    expect(page.locator("html")).to_have_attribute("data-theme", "light")
+    assert background(page) == "rgb(255, 255, 255)"
+
+
+@pytest.mark.parametrize("width", [360, 390, 700, 1024, 2560])
+def test_nothing_overflows_at_any_width(open_context: Callable[..., BrowserContext], width: int) -> None:
+    page = log_in(open_context(viewport={"width": width, "height": 844}))
+    page.locator("tbody .what a").first.click()
+    expect(page.locator("#panel-title")).to_be_visible()
+    if width <= 860:
+        box = page.locator("#panel").bounding_box()
+        assert box is not None
+        assert (box["x"], box["width"]) == (0, width)
+    for path in ("", "/types/", "/login/"):
+        if path:
+            page.goto(path)
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), (width, path)
+
+
+def test_rows_are_36_pixels_high(page: Page) -> None:
+    box = page.locator(".list tbody tr").first.bounding_box()
+    assert box is not None
+    assert box["height"] == pytest.approx(36, abs=1)
+
+
+def test_without_javascript_from_list_to_panel_to_acknowledge_to_undo(
+    open_context: Callable[..., BrowserContext], three: list[Anomaly]
+) -> None:
+    page = log_in(open_context(java_script_enabled=False))
+    page.locator("summary", has_text="Severity").click()
+    page.get_by_role("checkbox", name="High").check()
+    page.locator("details[open] button", has_text="Apply").click()
+    assert rows(page) == ["high was seen 7 times"]
+    page.locator("tbody .what a").first.click()
+    expect(page.locator("#panel-title")).to_have_text("high was seen 7 times")
+    page.get_by_label("Note to the acknowledgement").fill("by hand")
+    page.get_by_role("button", name="Acknowledge").click()
+    expect(page.locator(".toast")).to_contain_text("Acknowledged.")
+    assert Anomaly.objects.get(pk=three[0].pk).status == "acknowledged"
+    page.locator(".toast").get_by_role("button", name="Undo").click()
+    expect(page.locator(".toast")).to_contain_text("Undone: it is open again.")
+    assert Anomaly.objects.get(pk=three[0].pk).status == "open"
+    page.get_by_role("link", name="Back to the list").click()
+    assert rows(page) == ["high was seen 7 times"]

@@ -1,0 +1,77 @@
+"""web/charts: no peak is lost, the interval is marked, everything can be read."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from anomalies.services.evidence import BandedSeries
+from anomalies.web.charts import HEIGHT, MOST_POINTS, WIDTH, draw, merged
+from tests import make
+
+END = make.NOW
+
+
+def banded(count: int = 288, *, peak: int = 412, width: int = 300) -> BandedSeries:
+    """A day of 38 requests in each bucket, the last of which has the peak."""
+    first = END.timestamp() - count * width
+    return BandedSeries(
+        name="what=requests.agent=ag_billing",
+        unit="requests",
+        resolution_seconds=width,
+        times=[first + i * width for i in range(count)],
+        observed=[*[38] * (count - 1), peak][-count:] if count else [],
+        expected=[38.0] * count,
+        lower=[21.0] * count,
+        upper=[61.0] * count,
+    )
+
+
+def test_a_chart_without_points_is_none() -> None:
+    assert draw(banded(0), start=END, end=END) is None
+
+
+@pytest.mark.parametrize("count", [1, 2, 24, 288, 720, 8640])
+def test_everything_lies_within_the_drawing(count: int) -> None:
+    chart = draw(banded(count), start=END - timedelta(minutes=5), end=END)
+    assert chart is not None
+    for points in (chart.band, chart.observed, chart.expected):
+        for pair in points.split():
+            x, y = map(float, pair.split(","))
+            assert 0 <= x <= WIDTH
+            assert 0 <= y <= HEIGHT
+    assert len(chart.hovers) <= MOST_POINTS
+    assert len(chart.table) <= 48
+
+
+@pytest.mark.parametrize("most", [1, 7, 48, 144])
+def test_merging_keeps_what_is_furthest_outside(most: int) -> None:
+    series = banded(288)
+    series.observed[100] = 0
+    points = merged(series, most)
+    assert len(points) <= most
+    assert max(point.observed for point in points) == 412
+    if most > 2:
+        assert min(point.observed for point in points) == 0
+
+
+def test_the_interval_is_marked_wide_enough_to_be_seen() -> None:
+    chart = draw(banded(720, width=3600), start=END - timedelta(minutes=5), end=END)
+    assert chart is not None
+    assert chart.marked is not None
+    assert chart.marked[1] >= 6
+    assert chart.marked_words == "20 Nov 11:55 UTC to 20 Nov 12:00 UTC"
+
+
+def test_an_interval_out_of_sight_is_not_marked() -> None:
+    chart = draw(banded(), start=END - timedelta(days=9), end=END - timedelta(days=8))
+    assert chart is not None
+    assert chart.marked is None
+
+
+def test_hovering_tells_the_numbers() -> None:
+    chart = draw(banded(24, width=3600), start=END, end=END)
+    assert chart is not None
+    assert chart.hovers[-1].text == "20 Nov 11:00 UTC: 412 requests, expected 38 (21 to 61)"
+    assert [tick.text for tick in chart.values] == ["412", "38"]
+    assert chart.table[-1].outside
+    assert chart.table[-1].time == datetime(2026, 11, 20, 11, tzinfo=UTC)

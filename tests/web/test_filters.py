@@ -1,0 +1,173 @@
+"""web/filters and web/menus: AND between filters, OR within one, and nothing silent."""
+
+from datetime import timedelta
+
+import pytest
+from django.http import QueryDict
+from django.test import Client
+
+from anomalies.models import Severity
+from anomalies.web.filters import AnomalyFilter
+from anomalies.web.menus import menu_of, menus_of
+from tests import make
+
+pytestmark = pytest.mark.django_db
+
+
+def matching(query: str) -> set[str]:
+    return {anomaly.description for anomaly in AnomalyFilter(QueryDict(query)).matching()}
+
+
+@pytest.fixture
+def four() -> None:
+    make.anomaly(description="one", type="rate_spike", severity=Severity.HIGH, agent=make.agent("ag/1%2F2"))
+    make.anomaly(description="two", type="rate_spike", severity=Severity.LOW, principal=make.principal("user_2"))
+    make.anomaly(description="three", type="new_principal", severity=Severity.LOW, integration="okta", ip="10.2.0.14")
+    make.anomaly(description="four", type="off_hours_activity", severity=Severity.MEDIUM, resource_type="bucket")
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ("", {"one", "two", "three", "four"}),
+        ("type=rate_spike", {"one", "two"}),
+        ("severity=low", {"two", "three"}),
+        ("severity=low&severity=high", {"one", "two", "three"}),
+        ("type=rate_spike&severity=low", {"two"}),
+        ("agent=ag/1%252F2", {"one"}),
+        ("user=user_2", {"two"}),
+        ("integration=okta", {"three"}),
+        ("resource_type=bucket", {"four"}),
+        ("status=open&severity=medium", {"four"}),
+        ("status=acknowledged", set()),
+        ("q=THRE", {"three"}),
+        ("q=10.2.0.14", {"three"}),
+        ("q=user_2", {"two"}),
+        ("q=ag/1%252F", {"one"}),
+        ("q=100%25_'%22\\", set()),
+        ("severity=", {"one", "two", "three", "four"}),
+    ],
+)
+def test_filters_combine_by_and_and_within_one_by_or(four: None, query: str, expected: set[str]) -> None:
+    filters = AnomalyFilter(QueryDict(query))
+    assert {anomaly.description for anomaly in filters.matching()} == expected
+    assert filters.complaints == []
+
+
+@pytest.mark.parametrize(
+    ("query", "sentence", "expected"),
+    [
+        ("severity=huge&type=rate_spike", "severity: “huge” was left out, it is none of high, medium, low.", 2),
+        ("severity=huge&severity=low", "severity: “huge” was left out, it is none of high, medium, low.", 2),
+        ("type=';drop table x", "type: “';drop table x” was left out, it is none of rate_spike, ", 4),
+        ("agent=nobody", "agent: “nobody” was left out, no anomaly has it.", 4),
+        ("agent=a%00b", "agent: “a\x00b” was left out, no anomaly has it.", 4),
+        ("integration=<b>", "integration: “<b>” was left out, no anomaly has it.", 4),
+        ("q=a%00b", "q: searches are texts of at most 200 characters", 4),
+        (f"q={'x' * 201}", "q: searches are texts of at most 200 characters", 4),
+        ("last=abc", "last: “abc” is not a whole number from 1 to 9,999.", 4),
+        ("last=0", "last: “0” is not a whole number", 4),
+        ("last=99999999999999999999", "is not a whole number", 4),
+        ("last=٣", "last: “٣” is not a whole number", 4),
+        ("last=3&unit=fortnights", "unit: “fortnights” is none of hours, days, months.", 4),
+        ("from=yesterday", "from: “yesterday” is no date and time such as 2026-11-20T14:05.", 4),
+        ("to=2026-13-01T00:00&from=2020-01-01", "to: “2026-13-01T00:00” is no date and time", 4),
+        ("from=0001-01-01T00:00%2B14:00", "from: “0001-01-01T00:00+14:00” is no date and time", 4),
+        ("from=2026-02-01&to=2026-01-01", "from: it is not before to", 0),
+    ],
+)
+def test_what_makes_no_sense_is_named_and_the_rest_applies(
+    four: None, query: str, sentence: str, expected: int
+) -> None:
+    filters = AnomalyFilter(QueryDict(query))
+    assert len(filters.complaints) == 1
+    assert sentence in filters.complaints[0]
+    assert len(filters.matching()) == expected
+
+
+@pytest.mark.parametrize("name", ["severty", "sort_by", "x\x00y"])
+def test_an_unknown_parameter_is_named(as_ana: Client, four: None, name: str) -> None:
+    response = as_ana.get("/", {name: "1"})
+    assert "there is no such filter; it was left out." in response.text
+    assert len(response.context["rows"]) == 4
+
+
+def test_too_many_values_are_counted_not_dropped_in_silence(four: None) -> None:
+    query = "&".join(f"severity={'low' if i == 0 else i}" for i in range(60))
+    filters = AnomalyFilter(QueryDict(query))
+    assert "60 values, of which the first 50 were applied" in filters.complaints[0]
+
+
+def test_a_complaint_is_text_and_never_markup(as_ana: Client, four: None) -> None:
+    page = as_ana.get("/", {"severity": "<script>alert(1)</script>"}).text
+    assert "<script>alert" not in page
+    assert "&lt;script&gt;alert" in page
+
+
+def test_options_count_what_they_would_show_beside_the_other_filters(four: None) -> None:
+    menus = {menu.name: menu for menu in menus_of(AnomalyFilter(QueryDict("type=rate_spike")))}
+    assert {o.label: o.count for o in menus["severity"].options} == {"High": 1, "Medium": 0, "Low": 1}
+    types = {option.word: option.count for option in menus["type"].options}
+    assert (types["rate_spike"], types["new_principal"], types["off_hours_activity"]) == (2, 1, 1)
+    assert [o.word for o in menus["type"].options if o.chosen] == ["rate_spike"]
+
+
+def test_a_filter_in_use_says_so(four: None) -> None:
+    menus = {
+        menu.name: menu for menu in menus_of(AnomalyFilter(QueryDict("type=rate_spike&severity=low&severity=high")))
+    }
+    assert menus["type"].summary == "Type: Rate spike"
+    assert menus["severity"].summary == "Severity: 2"
+    assert menus["status"].summary == "Status"
+
+
+def test_searching_options_finds_parts_and_forgets_no_choice(four: None) -> None:
+    menu = menu_of(AnomalyFilter(QueryDict("type=rate_spike&type_search=PRINC")), "type")
+    assert [option.label for option in menu.options] == ["New principal"]
+    assert menu.unseen == ["rate_spike"]
+
+
+def test_the_options_are_asked_for_by_themselves(as_ana: Client, four: None) -> None:
+    answer = as_ana.get("/filters/agent/?agent_search=1%252F").text
+    assert 'value="ag/1%2F2"' in answer
+    assert "Nothing contains “zzz”" in as_ana.get("/filters/agent/?agent_search=zzz").text
+
+
+def test_a_long_list_of_options_says_how_many_it_hides() -> None:
+    for number in range(53):
+        make.anomaly(agent=make.agent(f"ag_{number}"))
+    menu = menu_of(AnomalyFilter(QueryDict("agent=ag_52")), "agent")
+    assert (len(menu.options), menu.hidden, menu.total) == (50, 3, 53)
+    assert menu.options[0].word == "ag_52"
+
+
+def test_the_address_says_what_applies_and_nothing_else(four: None) -> None:
+    query = "severity=low&severity=huge&last=3&unit=days&from=2020-01-01&type_search=x&q= two "
+    assert AnomalyFilter(QueryDict(query)).query().urlencode() == "last=3&unit=days&severity=low&q=two"
+
+
+def test_filters_work_as_a_plain_form(as_ana: Client, four: None) -> None:
+    form = {
+        "when": "relative",
+        "last": "",
+        "unit": "days",
+        "from": "",
+        "to": "",
+        "severity": "low",
+        "sort": "-detected",
+    }
+    response = as_ana.get("/", {**form, "type_search": "", "q": ""})
+    assert len(response.context["rows"]) == 2
+    assert response.context["listing"].complaints == []
+    assert '<input type="checkbox" name="severity" value="low" checked>' in response.text
+
+
+def test_the_sort_is_kept_and_an_unknown_one_is_named(as_ana: Client, four: None) -> None:
+    assert as_ana.get("/?sort=severity&severity=low").context["listing"].url() == "/?severity=low&sort=severity"
+    assert "sort: “name” is none of -detected" in as_ana.get("/?sort=name").text
+
+
+def test_time_filters_the_detection(four: None) -> None:
+    make.anomaly(description="old", detected_at=make.NOW - timedelta(days=400))
+    assert matching("to=2026-01-01&utc=1") == {"old"}
+    assert matching("from=2026-11-20T12:00&to=2026-11-20T12:01&utc=1") == {"one", "two", "three", "four"}

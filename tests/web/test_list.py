@@ -1,0 +1,231 @@
+"""web/listing and the list page: what is shown, in which order, and how often the database is asked."""
+
+import re
+from datetime import timedelta
+from itertools import chain
+
+import pytest
+from django.test import Client
+
+from anomalies.models import Anomaly, Severity
+from tests import make
+
+pytestmark = pytest.mark.django_db
+RESULTS = {"HX-Request": "true", "HX-Target": "results"}
+
+
+def ids(response: object) -> list[str]:
+    return [row.anomaly.public_id for row in response.context["rows"]]  # type: ignore[attr-defined]
+
+
+def many(count: int) -> list[Anomaly]:
+    """Anomalies of which every three share a detection time, newest last."""
+    return [
+        make.anomaly(detected_at=make.NOW + timedelta(minutes=i // 3), severity=1 + i % 3, principal=make.principal())
+        for i in range(count)
+    ]
+
+
+def test_the_newest_detection_comes_first(as_ana: Client) -> None:
+    old = make.anomaly(detected_at=make.NOW - timedelta(hours=1))
+    new = make.anomaly(detected_at=make.NOW)
+    assert ids(as_ana.get("/")) == [new.public_id, old.public_id]
+
+
+def test_a_row_says_all_that_the_contract_lists(as_ana: Client) -> None:
+    anomaly = make.anomaly(
+        resource="customers", integration="postgres-prod", agent=make.agent("ag_x"), principal=make.principal("user_7")
+    )
+    page = as_ana.get("/").text
+    for heading in ("Severity", "Type", "What happened", "Agent/User", "Resource", "Integration", "Detected", "Status"):
+        assert heading in page
+    for value in ("High", "Rate spike", "ag_x", "user_7", "customers", "postgres-prod", "20 Nov 12:00", "Open"):
+        assert value in page
+    assert "<b>412</b> requests in 5 minutes, 38 expected" in page
+    assert f'href="/anomalies/{anomaly.public_id}/"' in page
+    assert "Recommendation" in page
+
+
+@pytest.mark.parametrize(
+    ("sentence", "shown"),
+    [
+        ("user_301 for the first time; 1 new in 30 days", "user_301 for the first time; <b>1</b> new in 30 days"),
+        ("success after 147 failures from 24.151.103.17", "success after <b>147</b> failures from 24.151.103.17"),
+        ("62 % denied (31 of 50)", "<b>62 %</b> denied (31 of 50)"),
+        ("1,204 requests", "<b>1,204</b> requests"),
+        ("activity at 01:00", "activity at 01:00"),
+    ],
+)
+def test_the_number_observed_stands_out(as_ana: Client, sentence: str, shown: str) -> None:
+    make.anomaly(description=sentence)
+    assert shown in as_ana.get("/").text
+
+
+def test_markup_in_what_others_sent_is_text(as_ana: Client) -> None:
+    evil = '<script>alert("1")</script>'
+    anomaly = make.anomaly(
+        description=f"9 by {evil}",
+        agent=make.agent(f"ag_{evil}"),
+        principal=make.principal(f"user_{evil}"),
+        resource=evil,
+        integration=evil,
+        resource_type=evil,
+        evidence={**make.EVIDENCE, "why": f"{evil} made 10^12"},
+    )
+    make.event(agent_id=f"ag_{evil}", time=make.NOW - timedelta(minutes=1), user_agent=evil, action=evil)
+    for path in ("/", f"/anomalies/{anomaly.public_id}/", f"/anomalies/{anomaly.public_id}/events/"):
+        page = as_ana.get(path).text
+        assert "<script>alert" not in page
+        assert "&lt;script&gt;alert" in page
+
+
+def test_right_to_left_names_are_isolated(as_ana: Client) -> None:
+    make.anomaly(agent=make.agent("وكيل"))
+    assert "<bdi>وكيل</bdi>" in as_ana.get("/").text
+
+
+def test_paging_shows_every_row_once_over_ties_in_both_directions(as_ana: Client) -> None:
+    expected = [a.public_id for a in Anomaly.objects.filter(pk__in=[a.pk for a in many(127)]).newest_first()]
+    pages, url = [], "/"
+    while url:
+        response = as_ana.get(url)
+        pages.append(ids(response))
+        url = response.context["older_url"]
+    assert [len(page) for page in pages] == [50, 50, 27]
+    assert list(chain.from_iterable(pages)) == expected
+    back, url = [pages[-1]], response.context["newer_url"]
+    while url:
+        response = as_ana.get(url)
+        back.insert(0, ids(response))
+        url = response.context["newer_url"]
+    assert back == pages
+
+
+@pytest.mark.parametrize("sort", ["detected", "-severity", "severity"])
+def test_paging_is_exact_in_every_order(as_ana: Client, sort: str) -> None:
+    many(60)
+    first = as_ana.get(f"/?sort={sort}")
+    second = as_ana.get(first.context["older_url"])
+    shown = ids(first) + ids(second)
+    assert len(shown) == len(set(shown)) == 60
+    severities = [Anomaly.objects.get(public_id=x).severity for x in shown]
+    if "severity" in sort:
+        assert severities == sorted(severities, reverse=sort.startswith("-"))
+
+
+def test_new_rows_do_not_shift_the_older_page(as_ana: Client) -> None:
+    many(60)
+    url = as_ana.get("/").context["older_url"]
+    before = ids(as_ana.get(url))
+    make.anomaly(detected_at=make.NOW + timedelta(days=1))
+    assert ids(as_ana.get(url)) == before
+
+
+def test_an_unknown_page_is_the_first_one_and_says_so(as_ana: Client) -> None:
+    make.anomaly()
+    response = as_ana.get("/?older=anom_gone")
+    assert "older: there is no anomaly “anom_gone”" in response.text
+    assert len(ids(response)) == 1
+
+
+def test_headers_sort_and_turn_the_order(as_ana: Client) -> None:
+    make.anomaly()
+    sorting = as_ana.get("/").context["sorting"]
+    assert sorting["detected"] == {"url": "/?sort=detected", "direction": "descending"}
+    assert sorting["severity"] == {"url": "/?sort=-severity", "direction": "none"}
+    assert as_ana.get("/?sort=-severity").context["sorting"]["severity"]["url"] == "/?sort=severity"
+
+
+@pytest.mark.parametrize("count", [5, 50])
+def test_the_list_asks_the_database_as_often_for_50_rows_as_for_5(
+    as_ana: Client, count: int, django_assert_num_queries: object
+) -> None:
+    many(count)
+    as_ana.get("/")
+    # session, user, two of permissions; rows, count, newest id; counts of the filters; three views; scan, sources
+    with django_assert_num_queries(13):  # type: ignore[operator]
+        as_ana.get("/")
+
+
+def test_htmx_swaps_the_table_and_the_counts_and_gets_a_short_address(as_ana: Client) -> None:
+    make.anomaly(severity=Severity.LOW)
+    high = make.anomaly(severity=Severity.HIGH)
+    response = as_ana.get("/?severity=high&type_search=&last=&unit=days&sort=-detected", headers=RESULTS)
+    assert ids(response) == [high.public_id]
+    assert "<html" not in response.text
+    assert response.headers["HX-Push-Url"] == "/?severity=high"
+    assert 'id="counts" hx-swap-oob="true"' in response.text
+    assert 'id="menu-type"' in response.text
+    assert f'<tr id="row-{high.public_id}" class="high">' in response.text
+
+
+def test_every_link_that_htmx_follows_is_a_link_without_it_too(as_ana: Client) -> None:
+    many(60)
+    page = as_ana.get("/?severity=high").text
+    for tag in re.findall(r"<a [^>]*hx-get[^>]*>", page):
+        assert re.search(r'href="([^"]+)"', tag), tag
+        assert re.search(r'href="([^"]+)"', tag)[1] == re.search(r'hx-get="([^"]+)"', tag)[1]  # type: ignore[index]
+
+
+def test_counts_stop_at_ten_thousand(as_ana: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("anomalies.web.facets.MOST_ROWS", 10)
+    monkeypatch.setattr("anomalies.web.listing.MOST_ROWS", 10)
+    many(12)
+    response = as_ana.get("/")
+    assert response.context["match_count"] == "10+"
+
+
+def test_the_views_count_what_they_show(as_ana: Client) -> None:
+    make.anomaly(severity=Severity.LOW)
+    make.anomaly(severity=Severity.HIGH)
+    done = make.anomaly(severity=Severity.HIGH)
+    as_ana.post(f"/anomalies/{done.public_id}/acknowledge/")
+    seen = {view.label: (view.url, view.count) for view in as_ana.get("/").context["views"]}
+    assert seen == {
+        "Needs review": ("/?status=open", "2"),
+        "High unacknowledged": ("/?severity=high&status=open", "1"),
+        "All": ("/", "3"),
+    }
+    current = [v.label for v in as_ana.get("/?status=open&severity=high").context["views"] if v.current]
+    assert current == ["High unacknowledged"]
+
+
+def test_a_pill_offers_what_was_raised_since_and_matches(as_ana: Client) -> None:
+    first = make.anomaly()
+    url = f"/anomalies/new/?severity=high&since={first.public_id}"
+    assert "show" not in as_ana.get(url).text
+    make.anomaly(severity=Severity.LOW)
+    make.anomaly(severity=Severity.HIGH, detected_at=make.NOW - timedelta(days=9))
+    answer = as_ana.get(url).text
+    assert "1 new, show" in answer
+    assert 'href="/?severity=high"' in answer
+
+
+def test_without_events_the_page_explains_how_to_send_some(as_ana: Client) -> None:
+    page = as_ana.get("/").text
+    assert "No events yet" in page
+    assert "http://testserver/v1/events" in page
+    assert "uv run manage.py ingest FILE --format sshd --source bastion" in page
+
+
+def test_without_anomalies_the_page_says_how_far_it_is_complete(as_ana: Client) -> None:
+    make.event()
+    assert "no scan has finished yet" in as_ana.get("/").text
+    make.scan()
+    page = as_ana.get("/").text
+    assert "No anomalies" in page
+    assert "20 Nov 12:00</time> UTC: nothing so far deviates" in page
+
+
+def test_when_nothing_matches_there_is_a_way_out(as_ana: Client) -> None:
+    make.anomaly(severity=Severity.LOW)
+    page = as_ana.get("/?severity=high").text
+    assert "Nothing matches these filters" in page
+    assert 'href="/"' in page
+
+
+def test_the_open_panel_is_part_of_the_address(as_ana: Client) -> None:
+    anomaly = make.anomaly()
+    page = as_ana.get(f"/?open={anomaly.public_id}").text
+    assert f'<article class="panel" id="panel-{anomaly.public_id}"' in page
+    assert "open: there is no anomaly “anom_gone”" in as_ana.get("/?open=anom_gone").text

@@ -1,0 +1,192 @@
+"""web/panel and the details page: why it was flagged, what lies behind it, what was decided before."""
+
+from datetime import timedelta
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+
+from anomalies.models import Anomaly, Event, ReviewEntry
+from anomalies.services import reviews
+from anomalies.services.actor import Actor
+from tests import make
+from tests.web.test_charts import banded
+
+pytestmark = pytest.mark.django_db
+IN_PANEL = {"HX-Request": "true", "HX-Target": "panel"}
+
+
+def path(anomaly: Anomaly) -> str:
+    return f"/anomalies/{anomaly.public_id}/"
+
+
+def with_events(count: int, **fields: object) -> Anomaly:
+    anomaly = make.anomaly(**fields)
+    for i in range(count):
+        make.event(
+            time=make.NOW - timedelta(minutes=4, seconds=-i),
+            ip="10.2.0.14" if i else "10.2.0.19",
+            request_id="AR-2041",
+            grant_id="grnt_9f2c",
+            integration="postgres-prod",
+            resource="payments",
+            status="failure" if i % 2 else "success",
+        )
+    return anomaly
+
+
+def test_the_details_are_a_page_and_a_part_of_one(as_ana: Client) -> None:
+    anomaly = make.anomaly()
+    page, part = as_ana.get(path(anomaly)).text, as_ana.get(path(anomaly), headers=IN_PANEL).text
+    assert "<html" in page
+    assert "<html" not in part
+    for text in (page, part):
+        assert f'id="panel-{anomaly.public_id}"' in text
+        assert "412 requests in 5 minutes, 38 expected" in text
+
+
+def test_why_comes_with_its_numbers_its_rule_and_its_parameters(as_ana: Client) -> None:
+    page = as_ana.get(path(make.anomaly())).text
+    assert "At this hour on a Friday ag_billing makes 38 requests" in page
+    assert "below 1 in 10<sup>12</sup>" in page
+    assert "Rate spike, version 1 · 28 days of history" in page
+    assert "<dt>min_excess</dt><dd>3.0 events</dd>" in page
+
+
+def test_it_says_what_it_may_indicate_and_what_to_do(as_ana: Client) -> None:
+    page = as_ana.get(path(make.anomaly())).text
+    assert "A job looping on a failed call." in page
+    assert "suspend the agent or revoke its grants" in page
+
+
+def test_a_type_that_is_no_more_is_still_shown(as_ana: Client) -> None:
+    anomaly = make.anomaly(type="retired_type")
+    assert as_ana.get(path(anomaly)).status_code == 200
+    assert "retired_type" in as_ana.get("/").text
+
+
+def test_its_state_and_who_has_it(as_ana: Client, ana: User) -> None:
+    going_on = make.anomaly(assignee=ana)
+    ended = make.anomaly(state="closed", ended_at=make.NOW + timedelta(minutes=7))
+    assert "still going on" in as_ana.get(path(going_on)).text
+    assert "with <bdi>ana</bdi>" in as_ana.get(path(going_on)).text
+    assert "20 Nov 12:07</time> UTC" in as_ana.get(path(ended)).text
+    assert "unassigned" in as_ana.get(path(ended)).text
+
+
+def test_details_come_from_the_events_with_counts(as_ana: Client) -> None:
+    page = as_ana.get(path(with_events(3))).text
+    assert "<dt>Request ID</dt><dd><bdi>AR-2041</bdi></dd>" in page
+    assert "<dt>Grant</dt><dd><bdi>grnt_9f2c</bdi></dd>" in page
+    assert "<bdi>10.2.0.14</bdi> <small>2</small>, <bdi>10.2.0.19</bdi> <small>1</small>" in page
+
+
+def test_the_first_50_events_open_their_raw_records_and_link_to_all(as_ana: Client) -> None:
+    anomaly = with_events(52, evidence={**make.EVIDENCE, "event_count": 52})
+    page = as_ana.get(path(anomaly)).text
+    assert page.count("&quot;request_id&quot;: &quot;AR-2041&quot;") == 50
+    assert "The first 50 of 52." in page
+    everything = as_ana.get(f"{path(anomaly)}events/").text
+    assert "52 events, oldest first" in everything
+    assert everything.count("&quot;request_id&quot;: &quot;AR-2041&quot;") == 52
+
+
+def test_all_events_are_filtered_and_paged(as_ana: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("anomalies.web.views.EVENTS_PAGE_SIZE", 4)
+    events = f"{path(with_events(11))}events/"
+    first = as_ana.get(f"{events}?status=success")
+    assert len(first.context["events"]) == 4
+    later = as_ana.get(f"{events}?status=success&later={first.context['later'].pk}")
+    shown = [raw.event for raw in first.context["events"] + later.context["events"]]
+    assert shown == list(Event.objects.filter(status="success").order_by("time", "id"))
+    assert len(as_ana.get(f"{events}?q=10.2.0.19").context["events"]) == 1
+    assert "No event matches" in as_ana.get(f"{events}?q=zzz").text
+    assert (
+        "status: “odd” was left out, it is none of success, failure, blocked."
+        in as_ana.get(f"{events}?status=odd").text
+    )
+
+
+@pytest.mark.parametrize("parameter", ["later=x", "later=99999999999999999999", "earlier=-1", "q=%00"])
+def test_an_odd_page_of_events_is_the_first_one(as_ana: Client, parameter: str) -> None:
+    assert len(as_ana.get(f"{path(with_events(3))}events/?{parameter}").context["events"]) == 3
+
+
+def test_before_tells_how_the_same_was_decided(as_ana: Client, ana: User) -> None:
+    day = timedelta(days=1)
+    earlier = make.anomaly(started_at=make.NOW - 3 * day)
+    make.anomaly(started_at=make.NOW - 2 * day)
+    make.anomaly(started_at=make.NOW - 2 * day, type="new_principal")
+    make.anomaly(started_at=make.NOW - 2 * day, agent=make.agent("ag_other"))
+    reviews.acknowledge(earlier, by=Actor("ana", ana), at=make.NOW - day, note="month-end run")
+    page = as_ana.get(path(make.anomaly())).text
+    assert "2 rate spike anomalies of <bdi>ag_billing</bdi> before: " in page
+    assert "1 acknowledged" in page
+    assert "1 open" in page
+    assert "Last decided by <bdi>ana</bdi>, 19 Nov 2026: <q>month-end run</q>" in page
+    assert "The first rate spike of <bdi>ag_billing</bdi>" in as_ana.get(path(earlier)).text
+
+
+def test_the_timeline_tells_who_and_when(as_ana: Client, ana: User) -> None:
+    anomaly = make.anomaly()
+    entry = reviews.acknowledge(anomaly, by=Actor("ana", ana), at=make.NOW + timedelta(minutes=1), note="seen <b>")
+    reviews.undo(entry, by=Actor("bob"), at=make.NOW + timedelta(minutes=2))
+    page = as_ana.get(path(anomaly)).text
+    timeline = page[page.index("Timeline") :]
+    assert timeline.index("Detected") < timeline.index("Acknowledged by <bdi>ana</bdi>") < timeline.index("Undone by")
+    assert "seen &lt;b&gt;" in timeline
+    assert "20 Nov 12:01" in timeline
+
+
+def test_detection_is_told_once(as_ana: Client) -> None:
+    anomaly = make.anomaly()
+    ReviewEntry.objects.create(anomaly=anomaly, action="detected", at=make.NOW, actor="detection")
+    page = as_ana.get(path(anomaly)).text
+    assert page[page.index("Timeline") :].count("Detected") == 1
+
+
+def test_undo_stays_reachable_while_the_acknowledgement_holds(as_ana: Client, ana: User) -> None:
+    anomaly = make.anomaly()
+    entry = reviews.acknowledge(anomaly, by=Actor("ana", ana), at=make.NOW)
+    reviews.add_note(anomaly, by=Actor("ana", ana), at=make.NOW, note="later")
+    assert f'action="/reviews/{entry.pk}/undo/"' in as_ana.get(path(anomaly)).text
+    reviews.undo(entry, by=Actor("ana", ana), at=make.NOW)
+    page = as_ana.get(path(anomaly)).text
+    assert "/undo/" not in page
+    assert f'action="{path(anomaly)}acknowledge/"' in page
+
+
+def test_the_chart_is_drawn_and_its_span_is_chosen_by_link(as_ana: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    spans = []
+
+    def series(anomaly: Anomaly, *, span: timedelta, now: object) -> object:
+        spans.append(span)
+        return banded()
+
+    monkeypatch.setattr("anomalies.web.panel.banded_series", series)
+    anomaly = make.anomaly()
+    page = as_ana.get(f"{path(anomaly)}?span=7d").text
+    assert spans == [timedelta(days=7)]
+    assert '<svg class="chart"' in page
+    assert "style=" not in page
+    assert '<b aria-current="true">7 d</b>' in page
+    part = as_ana.get(f"{path(anomaly)}?span=30d", headers={"HX-Request": "true", "HX-Target": "chart"}).text
+    assert part.strip().startswith('<section id="chart"')
+    assert "Timeline" not in part
+    assert "span: “9y” is none of 24h, 7d, 30d." in as_ana.get(f"{path(anomaly)}?span=9y").text
+
+
+def test_the_way_back_leads_to_the_list_one_came_from(as_ana: Client) -> None:
+    page = as_ana.get(f"{path(make.anomaly())}?severity=high&span=7d").text
+    assert 'href="/?severity=high"' in page
+
+
+@pytest.mark.parametrize("count", [5, 50])
+def test_the_panel_asks_the_database_as_often_for_50_events_as_for_5(
+    as_ana: Client, count: int, django_assert_num_queries: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("anomalies.web.panel.banded_series", lambda *args, **kwargs: banded())
+    anomaly = with_events(count)
+    # session, user, two of permissions; the anomaly, its events, their facts, two of before, timeline
+    with django_assert_num_queries(10):  # type: ignore[operator]
+        as_ana.get(path(anomaly), headers=IN_PANEL)
