@@ -1,0 +1,112 @@
+"""admin/access: names, working hours, grants and the response policy."""
+
+from typing import Any
+
+import pytest
+from django.contrib.admin.models import LogEntry
+from django.contrib.messages import get_messages
+from django.http import HttpResponse
+from django.test import Client
+from django.urls import reverse
+
+from anomalies.models import Agent, ResponsePolicy
+from tests import make
+
+pytestmark = pytest.mark.django_db
+
+WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
+
+
+def _save(client: Client, agent: Agent, **changes: str) -> HttpResponse:
+    unchanged = {
+        "name": "",
+        "description": "",
+        "time_zone": "UTC",
+        "holidays_listed": "",
+        **dict.fromkeys(WEEKDAYS, ""),
+    }
+    return client.post(reverse("admin:anomalies_agent_change", args=[agent.pk]), {**unchanged, **changes})
+
+
+def test_name_zone_hours_and_holidays_are_kept(as_boss: Client) -> None:
+    agent = make.agent()
+    answer = _save(
+        as_boss,
+        agent,
+        name="Billing",
+        time_zone="Europe/Berlin",
+        monday="9-17",
+        friday="09:00 - 13:00",
+        holidays_listed="2026-12-25\n2026-12-24, 2026-12-25",
+    )
+    assert answer.status_code == 302
+    agent.refresh_from_db()
+    assert (agent.name, agent.time_zone, agent.updated_by) == ("Billing", "Europe/Berlin", "boss")
+    assert agent.working_hours == {"0": [9, 17], "4": [9, 13]}
+    assert agent.holidays == ["2026-12-24", "2026-12-25"]
+    assert "time zone: UTC → Europe/Berlin" in LogEntry.objects.get().get_change_message().lower().replace(
+        "europe/berlin", "Europe/Berlin"
+    ).replace("utc", "UTC")
+
+
+def test_the_form_shows_what_is_set_and_saving_it_unchanged_changes_nothing(as_boss: Client) -> None:
+    set_up: dict[str, Any] = {"working_hours": {"0": [9, 17]}, "holidays": ["2026-12-25"], "time_zone": "Asia/Tokyo"}
+    agent = make.agent(**set_up)
+    page = as_boss.get(reverse("admin:anomalies_agent_change", args=[agent.pk]))
+    shown = {name: value for name, value in page.context["adminform"].form.initial.items() if isinstance(value, str)}
+    _save(as_boss, agent, **shown)
+    agent.refresh_from_db()
+    assert {name: getattr(agent, name) for name in set_up} == set_up
+
+
+def test_all_days_empty_means_learned(as_boss: Client) -> None:
+    agent = make.agent(working_hours={"0": [9, 17]})
+    _save(as_boss, agent)
+    agent.refresh_from_db()
+    assert agent.working_hours is None
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "sentence"),
+    [
+        ("time_zone", "Mars/Olympus", "'Mars/Olympus' is no time zone"),
+        ("time_zone", "../etc/passwd", "is no time zone"),
+        ("monday", "9 to five", "'9 to five' is no span of hours"),
+        ("sunday", "17-9", "from an hour to a later one"),
+        ("tuesday", "9-25", "from an hour to a later one"),
+        ("holidays_listed", "2026-02-30", "'2026-02-30' is no date"),
+        ("holidays_listed", "Christmas", "'Christmas' is no date"),
+    ],
+)
+def test_what_is_wrong_is_said_at_its_field(as_boss: Client, field: str, value: str, sentence: str) -> None:
+    agent = make.agent()
+    form = _save(as_boss, agent, **{field: value}).context["adminform"].form
+    assert list(form.errors) == [field]
+    assert sentence in form.errors[field][0]
+    agent.refresh_from_db()
+    assert (agent.time_zone, agent.working_hours, agent.holidays) == ("UTC", None, [])
+
+
+def test_a_deleted_agent_cannot_be_changed(as_boss: Client) -> None:
+    agent = make.agent(deleted_at=make.NOW)
+    assert _save(as_boss, agent, name="Zombie").status_code == 403
+
+
+def test_revoking_grants_tells_each_outcome(as_boss: Client) -> None:
+    active, ended = make.grant("grnt_1"), make.grant("grnt_2", status="expired")
+    answer = as_boss.post(
+        reverse("admin:anomalies_grant_changelist"), {"action": "revoke", "_selected_action": [active.pk, ended.pk]}
+    )
+    told = {str(message) for message in get_messages(answer.wsgi_request)}
+    assert told == {"1 revoked.", "The grant grnt_2 is already expired."}
+    active.refresh_from_db()
+    assert (active.status, active.revoked_by) == ("revoked", "boss")
+
+
+def test_the_response_policy_says_who_chose_it(as_boss: Client) -> None:
+    as_boss.post(reverse("admin:anomalies_responsepolicy_add"), {"mode": "revoke_agent_grants"})
+    policy = ResponsePolicy.objects.get()
+    assert (policy.mode, policy.updated_by) == ("revoke_agent_grants", "boss")
+    as_boss.post(reverse("admin:anomalies_responsepolicy_change", args=[policy.pk]), {"mode": "alert_only"})
+    policy.refresh_from_db()
+    assert policy.mode == "alert_only"

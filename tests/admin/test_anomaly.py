@@ -1,0 +1,118 @@
+"""admin/anomaly: triage."""
+
+from datetime import timedelta
+
+import pytest
+from django.contrib.messages import get_messages
+from django.http import HttpResponse
+from django.test import Client
+from django.urls import reverse
+from pytest_django import DjangoAssertNumQueries
+
+from anomalies.admin import base
+from anomalies.models import Anomaly, OutboxMessage, ReviewEntry, Severity
+from anomalies.services import reviews
+from anomalies.services.actor import Actor
+from tests import make
+
+pytestmark = pytest.mark.django_db
+
+LIST = "admin:anomalies_anomaly_changelist"
+
+
+def _acknowledge(client: Client, *anomalies: Anomaly) -> HttpResponse:
+    chosen = {"action": "acknowledge", "_selected_action": [anomaly.pk for anomaly in anomalies]}
+    return client.post(reverse(LIST), chosen)
+
+
+def _told(answer: HttpResponse) -> list[str]:
+    return [str(message) for message in get_messages(answer.wsgi_request)]
+
+
+def test_acknowledge_goes_through_the_service_and_tells_each_outcome(as_boss: Client) -> None:
+    new = [make.anomaly(), make.anomaly()]
+    decided = make.anomaly()
+    reviews.acknowledge(decided, by=Actor(name="bob"), at=make.NOW)
+    answer = _acknowledge(as_boss, *new, decided)
+    assert _told(answer) == ["2 acknowledged.", "Left as they were: 1 acknowledged by bob already."]
+    for anomaly in new:
+        anomaly.refresh_from_db()
+        assert (anomaly.status, anomaly.acknowledged_by) == ("acknowledged", "boss")
+    assert ReviewEntry.objects.filter(actor="boss", user__username="boss").count() == 2
+    assert OutboxMessage.objects.count() == 3
+
+
+def test_reviewing_staff_may_acknowledge(as_reviewing_staff: Client) -> None:
+    anomaly = make.anomaly()
+    assert _told(_acknowledge(as_reviewing_staff, anomaly)) == ["1 acknowledged."]
+
+
+def test_who_only_looks_is_not_offered_to_acknowledge_and_cannot(as_looking_staff: Client) -> None:
+    anomaly = make.anomaly()
+    assert "Acknowledge selected" not in as_looking_staff.get(reverse(LIST)).content.decode()
+    _acknowledge(as_looking_staff, anomaly)
+    anomaly.refresh_from_db()
+    assert anomaly.status == "open"
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        {"severity__exact": "3"},
+        {"type": "rate_spike"},
+        {"status__exact": "open"},
+        {"state__exact": "open"},
+        {"agent__public_id__exact": "ag_deploy"},
+        {"q": "ag_deploy"},
+        {"detected_at__year": "2026", "detected_at__month": "11"},
+    ],
+)
+def test_filters_search_and_dates_narrow_the_list(as_boss: Client, query: dict[str, str]) -> None:
+    wanted = make.anomaly(agent=make.agent("ag_deploy"))
+    other = make.anomaly(
+        type="new_principal",
+        severity=Severity.LOW,
+        state="closed",
+        ended_at=make.NOW,
+        detected_at=make.NOW - timedelta(days=60),
+    )
+    reviews.acknowledge(other, by=Actor(name="bob"), at=make.NOW)
+    assert list(as_boss.get(reverse(LIST), query).context["cl"].queryset) == [wanted]
+
+
+def test_only_agents_with_anomalies_are_offered_as_filter(as_boss: Client) -> None:
+    make.anomaly(agent=make.agent("ag_deploy"))
+    make.agent("ag_quiet")
+    page = as_boss.get(reverse(LIST)).content.decode()
+    assert "agent__public_id__exact=ag_deploy" in page
+    assert "ag_quiet" not in page
+
+
+def test_the_row_shows_evidence_timeline_and_its_page(as_boss: Client) -> None:
+    anomaly = make.anomaly(evidence={"observed": 412, "why": "<b>many</b>"})
+    reviews.add_note(anomaly, by=Actor(name="ana"), at=make.NOW, note="looked at it")
+    page = as_boss.get(reverse("admin:anomalies_anomaly_change", args=[anomaly.pk])).content.decode()
+    assert "&quot;observed&quot;: 412" in page
+    assert "<b>many</b>" not in page
+    assert "looked at it" in page
+    assert reverse("anomaly_detail", args=[anomaly.public_id]) in page
+
+
+def test_the_list_asks_as_many_questions_for_fifty_rows_as_for_one(
+    as_boss: Client, django_assert_max_num_queries: DjangoAssertNumQueries
+) -> None:
+    for number in range(50):
+        make.anomaly(agent=make.agent(f"ag_{number}"), principal=make.principal(f"user_{number}"))
+    with django_assert_max_num_queries(13):
+        assert as_boss.get(reverse(LIST)).status_code == 200
+
+
+def test_a_large_table_is_leafed_through_up_to_a_bound_and_says_so(
+    as_boss: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(base, "MOST_COUNTED", 2)
+    for _ in range(3):
+        make.anomaly()
+    answer = as_boss.get(reverse(LIST))
+    assert answer.context["cl"].result_count == 2
+    assert "these are the first 2 of about" in answer.content.decode()
