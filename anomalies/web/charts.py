@@ -14,6 +14,8 @@ LEFT, RIGHT, TOP, BOTTOM = 2, 40, 8, 18
 LEAST_MARK = 6  # units of the drawing; an interval of one bucket would be a hair line
 MOST_POINTS = 144  # three units of the drawing each, wide enough to hover
 MOST_TABLE_ROWS = 48
+DAY = 86_400
+TICK_STEPS = (60, 300, 900, 1800, 3600, 3 * 3600, 6 * 3600, 12 * 3600, DAY, 2 * DAY, 7 * DAY, 28 * DAY, 400 * DAY)
 SPANS = {"24h": ("24 h", timedelta(days=1)), "7d": ("7 d", timedelta(days=7)), "30d": ("30 d", timedelta(days=30))}
 
 
@@ -146,10 +148,14 @@ def clock(moment: datetime) -> str:
 
 
 def tick_times(first: float, last: float) -> list[float]:
-    """Four times along the axis, away from its right end, where their words would not fit."""
-    return [first + (last - first) * i / 4 for i in range(4)]
+    """Return round times of the reviewer's clock, at most five, none so near to the right end that it would not fit."""
+    step = next(step for step in TICK_STEPS if (last - first) / step <= 5)
+    offset = timezone.localtime(datetime.fromtimestamp(first, UTC)).utcoffset() or timedelta()
+    start = -(-(first + offset.total_seconds()) // step) * step - offset.total_seconds()
+    times = (start + i * step for i in range(5))
+    return [time for time in times if time <= last - (last - first) * 0.06]
 
 
 def tick_words(seconds: float, span: float) -> str:
     moment = timezone.localtime(datetime.fromtimestamp(seconds, UTC))
-    return f"{moment:%H:%M}" if span <= 2 * 86_400 else f"{moment:%-d %b}"
+    return f"{moment:%H:%M}" if span <= 2 * DAY else f"{moment:%-d %b}"

@@ -1,8 +1,10 @@
 """web/charts: no peak is lost, the interval is marked, everything can be read."""
 
 from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
+from django.utils import timezone
 
 from anomalies.services.evidence import BandedSeries
 from anomalies.web.charts import HEIGHT, MOST_POINTS, WIDTH, draw, merged
@@ -75,3 +77,13 @@ def test_hovering_tells_the_numbers() -> None:
     assert [tick.text for tick in chart.values] == ["412", "38"]
     assert chart.table[-1].outside
     assert chart.table[-1].time == datetime(2026, 11, 20, 11, tzinfo=UTC)
+
+
+def test_the_time_axis_has_round_times_of_the_reviewers_clock() -> None:
+    with timezone.override(ZoneInfo("Asia/Kolkata")):
+        day = draw(banded(), start=END, end=END)
+        week = draw(banded(168, width=3600), start=END, end=END)
+    assert day is not None
+    assert [tick.text for tick in day.times] == ["18:00", "00:00", "06:00", "12:00"]
+    assert week is not None
+    assert [tick.text for tick in week.times] == ["15 Nov", "17 Nov", "19 Nov"]
