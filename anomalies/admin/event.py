@@ -3,22 +3,26 @@
 import ipaddress
 
 from django.contrib import admin
+from django.contrib.admin.views.main import SEARCH_VAR
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 
 from anomalies.admin.base import ReadOnlyAdmin
-from anomalies.models import Batch, Event, Source
+from anomalies.models import Agent, Batch, Event, Principal, Source
 
 
 @admin.register(Event)
 class EventAdmin(ReadOnlyAdmin):
-    """Newest stored first. No filter and no order but those that an index answers."""
+    """No filter and no order but those that an index answers."""
 
     list_display = ("external_id", "time", "agent_id", "principal_id", "action", "status", "ip", "resource")
-    ordering = ("-id",)
     sortable_by = ()
     search_fields = ("agent_id",)  # shows the box; `get_search_results` says what it finds
     search_help_text = "The whole id of an agent, a user or an event, or a whole address"
+
+    def get_ordering(self, request: HttpRequest) -> tuple[str, ...]:
+        """Newest stored first; of what was searched for, newest first: as the indexes are ordered."""
+        return ("-time", "-id") if request.GET.get(SEARCH_VAR) else ("-id",)
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Event], search_term: str
@@ -26,12 +30,16 @@ class EventAdmin(ReadOnlyAdmin):
         term = search_term.strip()
         if not term:
             return queryset, False
-        # By id with all sources: that is what the unique index answers.
-        sources = list(Source.objects.values_list("pk", flat=True))
-        found = Q(agent_id=term) | Q(principal_id=term) | Q(source_id__in=sources, external_id=term)
+        found = Q()
+        if Agent.objects.filter(public_id=term).exists():
+            found |= Q(agent_id=term)
+        if Principal.objects.filter(public_id=term).exists():
+            found |= Q(principal_id=term)
         if address := _address(term):
             found |= Q(ip=address)
-        return queryset.filter(found), False
+        # By id with all sources: that is what the unique index answers.
+        by_id = Q(source_id__in=list(Source.objects.values_list("pk", flat=True)), external_id=term)
+        return queryset.filter(found or by_id), False
 
 
 @admin.register(Source)
