@@ -43,9 +43,9 @@ TINY = 1e-9
 class Prior:
     """What is expected of an entity without a history.
 
-    Its mean is Gamma(shape) around `events_per_hour`. Its variance is `mu (1 + session) + dispersion mu^2`: of an
-    entity that hardly ever acts, a few events at once are one session, not a spike. The session's part fades as
-    `SESSION_PRIOR_EVENTS / (SESSION_PRIOR_EVENTS + events known)`.
+    Its mean is Gamma(shape) around `events_per_hour`: 120 and 1/2 let it do some 250 in 5 minutes. Its variance is
+    `mu (1 + session) + dispersion mu^2`: of an entity that hardly ever acts, a few events at once are one session, not
+    a spike. The session's part fades as `SESSION_PRIOR_EVENTS / (SESSION_PRIOR_EVENTS + events known)`.
     """
 
     events_per_hour: float
@@ -241,9 +241,10 @@ def _nothing(history: History) -> dict[int, Band]:
 def _of_day(history: History, day: float, prior: Prior, young_days: float, fit_days: float) -> dict[int, Band]:
     """Return what was to be expected in one UTC day, at each resolution.
 
-    Hours in which an entity is younger than `young_days` are judged by the prior and what it did so far: a
-    Gamma-Poisson posterior without seasons. A bucket of 5 minutes has a twelfth of its hour's mean, and an
-    over-dispersion of its own, from the days before that `history.fives` holds.
+    Hours in which an entity is younger than `young_days` are judged by the prior, its mean being raised to what the
+    entity did so far: whether that is its day or its night is not known yet, so it is no surer than the prior. A bucket
+    of 5 minutes has a twelfth of its hour's mean, and an over-dispersion of its own, from the days before that
+    `history.fives` holds.
     """
     last = history.hours.index(day) + 24
     first = max(0, last - 24 - round(fit_days * 24))
@@ -266,12 +267,11 @@ def _of_day(history: History, day: float, prior: Prior, young_days: float, fit_d
     young = age_days < young_days
     so_far = np.cumsum(counts, axis=1) - counts
     hours_so_far = np.cumsum(known, axis=1) - known
-    shape = prior.shape + so_far
-    young_mean = shape / (prior.shape / prior.events_per_hour + hours_so_far)
+    young_mean = np.maximum(prior.events_per_hour, so_far / np.maximum(hours_so_far, 1.0))
 
     today = slice(-24, None)
     mean = np.maximum(np.where(young, young_mean, mean), TINY)[:, today]
-    uncertainty = np.where(young, 1.0 / shape, 0.0)[:, today]
+    uncertainty = np.where(young, 1.0 / prior.shape, 0.0)[:, today]
     trusted = np.where(young, np.inf, observations)[:, today]
     days = age_days[:, today]
     known_events = so_far[:, -24]

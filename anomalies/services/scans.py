@@ -12,7 +12,7 @@ from django.utils import timezone
 from anomalies.detection.parameter import build_config
 from anomalies.detection.registry import DETECTORS
 from anomalies.models import DetectorSettings, Scan, Series
-from anomalies.services import counts, histories
+from anomalies.services import causes, counts, histories
 from anomalies.services.findings import Kept, keep
 
 logger = logging.getLogger(__name__)
@@ -165,15 +165,16 @@ def _together(due: list[histories.Window]) -> Iterator[list[histories.Window]]:
 
 def _judge(scan: Scan, kind: str, windows: Sequence[histories.Window], configs: dict[str, Any], replayed: bool) -> None:
     """Judge some entities of a kind; one that cannot be judged is logged, counted, and stops no other."""
-    kept, found = None, 0
+    kept, found, told = None, 0, 0
     try:
-        kept, found = _judge_together(scan, kind, windows, configs, replayed)
+        kept, found, told = _judge_together(scan, kind, windows, configs, replayed)
     except Exception:
         if len(windows) == 1:
             logger.exception("scan %s: %s %s could not be judged", scan.pk, kind, windows[0].entity)
     if kept:
         scan.series_judged += len(windows)
         scan.findings += found
+        scan.findings_told_by_agent += told
         scan.anomalies_raised += kept.raised
         scan.anomalies_extended += kept.extended
         scan.anomalies_closed += kept.closed
@@ -188,11 +189,12 @@ def _judge(scan: Scan, kind: str, windows: Sequence[histories.Window], configs: 
 @transaction.atomic
 def _judge_together(
     scan: Scan, kind: str, windows: Sequence[histories.Window], configs: dict[str, Any], replayed: bool
-) -> tuple[Kept, int]:
+) -> tuple[Kept, int, int]:
     history = histories.load(kind, windows, until=scan.now)
     found = [finding for type_, config in configs.items() for finding in DETECTORS[type_].detect(history, config)]
     entities = [window.entity for window in windows]
-    kept = keep(found, kind=kind, entities=entities, scan=scan, replayed=replayed)
+    own = causes.own(found)
+    kept = keep(own, kind=kind, entities=entities, scan=scan, replayed=replayed)
     with connection.cursor() as cursor:
         cursor.execute(_JUDGED, {"now": scan.now, "kind": kind, "entities": entities})
-    return kept, len(found)
+    return kept, len(found), len(found) - len(own)

@@ -84,7 +84,7 @@ def test_a_bucket_under_way_counts_for_what_it_holds() -> None:
 @pytest.mark.parametrize(("days", "most"), [(2, MEDIUM), (5, MEDIUM), (10, HIGH)])
 def test_a_short_history_limits_severity(days: int, most: int) -> None:
     counts = build.office(days, level=30)
-    counts[0, TEN] = 3000
+    counts[0, TEN] = 9000
     [finding] = detect(build.history(counts), Config())
     assert LOW <= finding.severity <= most
 

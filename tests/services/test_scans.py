@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from django.db import connection
 from django.db.models import Sum
+from msgspec import structs
 
 from anomalies.ingest.record import EventRecord
 from anomalies.models import (
@@ -236,13 +237,12 @@ def test_replay_dates_anomalies_by_the_tick_that_would_have_found_them() -> None
     assert anomaly.state == "closed"
 
 
-def test_replay_finds_what_scans_at_each_hour_find() -> None:
+def test_replay_finds_what_scans_every_three_hours_find() -> None:
     attack = _burst(MONDAY + timedelta(hours=30), 45, seconds=3, agent_id="sshd", ip="192.0.2.9", status="failure")
-    records = sorted([*_usual(21), *attack, *_burst(MONDAY + timedelta(days=20, hours=10), 300)], key=lambda r: r.time)
-    hours = sorted({record.time.replace(minute=0, second=0, microsecond=0) for record in records})
-    for hour in hours:
-        _store([record for record in records if hour <= record.time < hour + timedelta(hours=1)])
-        _run(hour + timedelta(hours=1))
+    records = [*_usual(21), *attack, *_burst(MONDAY + timedelta(days=20, hours=10), 300)]
+    for start in (MONDAY + timedelta(hours=3 * number) for number in range(21 * 8)):
+        _store([record for record in records if start <= record.time < start + timedelta(hours=3)])
+        _run(start + timedelta(hours=3))
     _run(MONDAY + timedelta(days=25))
     live = list(Anomaly.objects.order_by("fingerprint").values_list("fingerprint", "severity", "active_until"))
     _forget("anomaly")
@@ -358,6 +358,25 @@ def test_sums_of_accepted_match_the_buckets() -> None:
     _run(MONDAY + timedelta(days=4))
     accepted = Batch.objects.aggregate(total=Sum("accepted"))["total"]
     assert accepted == Event.objects.count() == _counted()["agent", 300]
+
+
+def test_an_address_that_is_all_its_agent_does_is_told_by_the_agent() -> None:
+    quiet = [{**structs.asdict(record), "ip": "10.0.0.1"} for record in _usual(20)]
+    _store(
+        [*(EventRecord(**fields) for fields in quiet), *_burst(SPIKE_SEEN - timedelta(minutes=6), 300, ip="10.0.0.1")]
+    )
+    scan = _run(SPIKE_SEEN)
+    assert [(one.kind, one.entity) for one in Anomaly.objects.filter(type="rate_spike")] == [("agent", "ag_billing")]
+    assert scan.findings_told_by_agent == 1
+
+
+def test_a_user_who_is_little_of_a_busy_agent_is_not() -> None:
+    busy = [_record(MONDAY + timedelta(seconds=12 * n), n) for n in range(7200 * 8)]
+    quiet = [_record(MONDAY + timedelta(hours=3 * n), 500_000 + n, principal_id="eve") for n in range(8 * 8)]
+    start = MONDAY + timedelta(days=7, hours=22)
+    _store([*busy, *quiet, *_burst(start, 60, seconds=2, principal_id="eve")])
+    _run(start + timedelta(minutes=4))
+    assert Anomaly.objects.filter(type="rate_spike", kind="principal", entity="eve").exists()
 
 
 def test_entries_of_detection_name_no_person(spike: Anomaly) -> None:

@@ -276,6 +276,7 @@ def _finding(history: History, row: int, group: list[_Part], config: Config) -> 
         raised_at=min(rate.raised_at for rate in rates),
         score=scoring.score(s),
         severity=severity,
+        told_by_agent=True,
         description=f"{ratio} refused ({best.failures:,} of {best.requests:,} in {window}), usually {usual}",
         evidence=plain(
             {

@@ -221,6 +221,7 @@ def _finding(kind: str, entity: str, group: list[_Judged], config: Config) -> Fi
         raised_at=min(one.opened_until for one in group),
         score=scoring.score(s),
         severity=severity,
+        told_by_agent=True,
         description=f"{observed} requests in {window}, {expected} expected",
         evidence=plain(
             {
@@ -263,7 +264,7 @@ def _why(entity: str, best: _Judged, window: str, config: Config) -> str:
             if best.history_days * DAY >= 60
             else f"{entity} was never seen before"
         )
-        first = f"{known}, so it is judged by what it did so far: {expected} requests in {window} were to be expected"
+        first = f"{known}, so it is judged as newcomers are: they make {expected} requests in {window}"
     else:
         first = f"At this hour of this day {entity} makes {expected} requests in {window}"
     return (
