@@ -371,6 +371,191 @@ def test_an_address_that_is_all_its_agent_does_is_told_by_the_agent() -> None:
 
 
 def test_a_user_who_is_little_of_a_busy_agent_is_not() -> None:
+    busy = [_record(MONDAY + timedelta(seconds=6 * n), n) for n in range(14_400 * 4)]
+    quiet = [_record(MONDAY + timedelta(hours=3 * n), 500_000 + n, principal_id="eve") for n in range(8 * 4)]
+    start = MONDAY + timedelta(days=3, hours=22)
+    _store([*busy, *quiet, *_burst(start, 40, seconds=2, principal_id="eve")])
+    _run(start + timedelta(minutes=4))
+    anomaly = Anomaly.objects.get(kind="address", type="high_failure_rate")
+    assert anomaly.severity == 2
+    reviews.acknowledge(anomaly, by=ANA, at=start + timedelta(minutes=4))
+    _store([_record(start + timedelta(minutes=5), 5000, **address)])
+    _run(start + timedelta(minutes=6))
+    anomaly.refresh_from_db()
+    assert (anomaly.severity, anomaly.status, anomaly.acknowledged_at) == (3, "open", None)
+    notes = list(anomaly.review_entries.order_by("id").values_list("action", "note"))
+    assert notes[-1] == ("reopened", "severity rose from medium to high")
+    assert anomaly.description == "Success for root after 30 failures in 5 minutes"
+
+
+def test_late_events_amend_the_same_anomaly(spike: Anomaly) -> None:
+    _run(SPIKE_SEEN + timedelta(hours=5))
+    _store(_burst(MONDAY + timedelta(days=20, hours=10, seconds=1), 250, seconds=1.1))
+    _run(SPIKE_SEEN + timedelta(hours=6))
+    after = Anomaly.objects.get(type="rate_spike")
+    assert after.public_id == spike.public_id
+    assert after.evidence["observed"] > 500
+
+
+def test_events_older_than_the_horizon_are_counted_and_reported(spike: Anomaly) -> None:
+    _store(_burst(MONDAY + timedelta(days=10), 400, seconds=0.5))
+    scan = _run(SPIKE_SEEN + timedelta(minutes=1))
+    assert scan.series_late == 1
+    assert Anomaly.objects.filter(type="rate_spike").count() == 1
+    assert _counted()["agent", 300] == Event.objects.count()
+
+
+def test_future_events_are_judged_when_their_time_comes() -> None:
+    _store([*_usual(20), *_burst(MONDAY + timedelta(days=20, hours=10), 300)])
+    _run(MONDAY + timedelta(days=20))
+    assert not Anomaly.objects.exists()
+    _run(SPIKE_SEEN)
+    assert Anomaly.objects.filter(type="rate_spike").exists()
+
+
+def test_replay_dates_anomalies_by_the_tick_that_would_have_found_them() -> None:
+    start = MONDAY + timedelta(days=20, hours=10)
+    _store([*_usual(22), *_burst(start, 300)])
+    scans.replay(now=MONDAY + timedelta(days=40))
+    anomaly = Anomaly.objects.get(type="rate_spike")
+    assert start < anomaly.detected_at <= start + timedelta(minutes=5)
+    assert anomaly.state == "closed"
+
+
+def test_replay_finds_what_scans_every_three_hours_find() -> None:
+    attack = _burst(MONDAY + timedelta(hours=30), 45, seconds=3, agent_id="sshd", ip="192.0.2.9", status="failure")
+    records = [*_usual(21), *attack, *_burst(MONDAY + timedelta(days=20, hours=10), 300)]
+    for start in (MONDAY + timedelta(hours=3 * number) for number in range(21 * 8)):
+        _store([record for record in records if start <= record.time < start + timedelta(hours=3)])
+        _run(start + timedelta(hours=3))
+    _run(MONDAY + timedelta(days=25))
+    live = list(Anomaly.objects.order_by("fingerprint").values_list("fingerprint", "severity", "active_until"))
+    _forget("anomaly")
+    scans.replay(now=MONDAY + timedelta(days=25))
+    assert list(Anomaly.objects.order_by("fingerprint").values_list("fingerprint", "severity", "active_until")) == live
+    assert len(live) >= 2
+
+
+def test_an_idle_scan_reads_little(django_assert_max_num_queries: Any, spike: Anomaly) -> None:
+    _run(SPIKE_SEEN + timedelta(days=1))
+    with django_assert_max_num_queries(12):
+        scan = _run(SPIKE_SEEN + timedelta(days=1, minutes=1))
+    assert scan.series_judged == 0
+
+
+def test_one_entity_that_cannot_be_judged_stops_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    _store([*_usual(20), *_burst(MONDAY + timedelta(days=20, hours=10), 300), _record(SPIKE_SEEN, agent_id="ag_odd")])
+    Agent.objects.filter(public_id="ag_odd").update(time_zone="Mars/Olympus")
+    scan = _run(SPIKE_SEEN + timedelta(minutes=1))
+    assert scan.series_failed == 1
+    assert Anomaly.objects.filter(type="rate_spike").count() == 1
+
+
+def test_a_detector_switched_off_raises_nothing() -> None:
+    DetectorSettings.objects.create(type="rate_spike", enabled=False)
+    _store([*_usual(20), *_burst(MONDAY + timedelta(days=20, hours=10), 300)])
+    _run(SPIKE_SEEN)
+    assert not Anomaly.objects.filter(type="rate_spike").exists()
+
+
+def test_a_changed_parameter_is_used_and_kept_as_evidence() -> None:
+    DetectorSettings.objects.create(type="rate_spike", parameters={"min_ratio": 1000})
+    _store([*_usual(20), *_burst(MONDAY + timedelta(days=20, hours=10), 300)])
+    _run(SPIKE_SEEN)
+    assert not Anomaly.objects.filter(type="rate_spike").exists()
+
+
+def test_meetings_and_first_seen_are_kept() -> None:
+    _store([_record(MONDAY, 1, principal_id="ana"), _record(MONDAY - timedelta(hours=1), 2, principal_id="ana")])
+    _run(MONDAY + timedelta(minutes=1))
+    pair = AgentPrincipal.objects.get()
+    assert (pair.first_seen, pair.last_seen) == (MONDAY - timedelta(hours=1), MONDAY)
+    assert Agent.objects.get().first_seen == MONDAY - timedelta(hours=1)
+
+
+def test_a_new_principal_from_a_new_address_is_medium() -> None:
+    settled = [_record(MONDAY + timedelta(minutes=10 * n), n, principal_id="ana", ip="10.0.0.1") for n in range(3000)]
+    when = MONDAY + timedelta(days=20, hours=22)
+    _store([*settled, _record(when, 9, principal_id="eve", ip="203.0.113.5")])
+    _run(when + timedelta(minutes=1))
+    anomaly = Anomaly.objects.get(type="new_principal")
+    assert (anomaly.principal_id, anomaly.agent_id, anomaly.severity) == ("eve", "ag_billing", 2)
+    assert anomaly.evidence["signs"] == ["from an address new to the agent"]
+
+
+def test_configured_hours_are_of_the_agents_own_zone() -> None:
+    _store([_record(MONDAY + timedelta(hours=h, minutes=5 * n), 100 * h + n) for h in (2, 3) for n in range(12)])
+    Agent.objects.update(time_zone="Asia/Tokyo", working_hours={str(day): [9, 17] for day in range(5)})
+    _run(MONDAY + timedelta(hours=5))
+    assert not Anomaly.objects.filter(type="off_hours_activity").exists()  # 11:00 to 13:00 in Tokyo
+    Agent.objects.update(holidays=["2026-10-05"])
+    scans.replay(now=MONDAY + timedelta(hours=5))
+    assert Anomaly.objects.filter(type="off_hours_activity").exists()
+
+
+def test_what_all_events_share_is_on_the_anomaly() -> None:
+    _store(
+        _burst(
+            MONDAY, 30, agent_id="sshd", ip="192.0.2.9", status="failure", integration="ssh", resource="db1",
+            resource_type="host", principal_id="root",
+        )
+    )  # fmt: skip
+    _run(MONDAY + timedelta(minutes=2))
+    anomaly = Anomaly.objects.get(kind="address", type="high_failure_rate")
+    assert (anomaly.agent_id, anomaly.principal_id, anomaly.ip) == ("sshd", "root", "192.0.2.9")
+    assert (anomaly.integration, anomaly.resource, anomaly.resource_type) == ("ssh", "db1", "host")
+    assert evidence.events_behind(anomaly).count() == 30
+
+
+def test_its_series_is_shown_with_its_band(spike: Anomaly) -> None:
+    shown = evidence.banded_series(spike, span=timedelta(hours=24), now=SPIKE_SEEN)
+    assert shown is not None
+    assert shown.resolution_seconds == 300
+    assert max(shown.observed) == 300 > max(shown.upper)
+    by_hour = evidence.banded_series(spike, span=timedelta(days=7), now=SPIKE_SEEN)
+    assert by_hour is not None
+    assert (by_hour.resolution_seconds, len(by_hour.times)) == (3600, 7 * 24 + 1)  # the first and last hour in part
+
+
+def test_run_if_idle_gives_way_to_a_scan_under_way() -> None:
+    locked, done = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_lock(%s)", [scans.LOCK])
+            locked.set()
+            done.wait(60)
+            cursor.execute("SELECT pg_advisory_unlock(%s)", [scans.LOCK])
+        connection.close()
+
+    with ThreadPoolExecutor() as other:
+        held = other.submit(hold)
+        locked.wait(60)
+        assert scans.run_if_idle(now=MONDAY, trigger=Scan.Trigger.SCHEDULE) is None
+        done.set()
+        held.result()
+    assert scans.run_if_idle(now=MONDAY, trigger=Scan.Trigger.SCHEDULE) is not None
+
+
+def test_sums_of_accepted_match_the_buckets() -> None:
+    _store(_usual(3))
+    _store(_usual(3))  # duplicates
+    _run(MONDAY + timedelta(days=4))
+    accepted = Batch.objects.aggregate(total=Sum("accepted"))["total"]
+    assert accepted == Event.objects.count() == _counted()["agent", 300]
+
+
+def test_an_address_that_is_all_its_agent_does_is_told_by_the_agent() -> None:
+    quiet = [{**structs.asdict(record), "ip": "10.0.0.1"} for record in _usual(20)]
+    _store(
+        [*(EventRecord(**fields) for fields in quiet), *_burst(SPIKE_SEEN - timedelta(minutes=6), 300, ip="10.0.0.1")]
+    )
+    scan = _run(SPIKE_SEEN)
+    assert [(one.kind, one.entity) for one in Anomaly.objects.filter(type="rate_spike")] == [("agent", "ag_billing")]
+    assert scan.findings_told_by_agent == 1
+
+
+def test_a_user_who_is_little_of_a_busy_agent_is_not() -> None:
     busy = [_record(MONDAY + timedelta(seconds=12 * n), n) for n in range(7200 * 8)]
     quiet = [_record(MONDAY + timedelta(hours=3 * n), 500_000 + n, principal_id="eve") for n in range(8 * 8)]
     start = MONDAY + timedelta(days=7, hours=22)
