@@ -107,7 +107,8 @@ def _concatenated(bands: Sequence[Band]) -> Band:
 
 
 def _parameters(mean: Floats, variance: Floats) -> tuple[Floats, Floats]:
-    size = mean**2 / np.maximum(variance - mean, TINY * np.maximum(mean, TINY))
+    mean = np.maximum(mean, TINY)
+    size = mean**2 / np.maximum(variance - mean, TINY * mean)
     return size, size / (size + mean)
 
 

@@ -118,7 +118,8 @@ class Anomaly(models.Model):
             models.Index(fields=["type", "-detected_at", "-id"], name="anomaly_type_newest"),
             models.Index(fields=["severity", "-detected_at", "-id"], name="anomaly_severity_newest"),
             models.Index(fields=["agent", "-detected_at", "-id"], name="anomaly_agent_newest"),
-            models.Index(fields=["type", "kind", "entity", "started_at"], name="anomaly_entity"),
+            models.Index(fields=["kind", "entity", "started_at"], name="anomaly_entity"),
+            models.Index(fields=["active_until"], name="anomaly_active_until"),
             models.Index(fields=["id"], condition=models.Q(state="open"), name="anomaly_state_open"),
         ]
 

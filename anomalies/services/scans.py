@@ -12,8 +12,9 @@ from django.utils import timezone
 from anomalies.detection.parameter import build_config
 from anomalies.detection.registry import DETECTORS
 from anomalies.models import DetectorSettings, Scan, Series
-from anomalies.services import causes, counts, histories
-from anomalies.services.findings import Kept, keep
+from anomalies.services import access, causes, counts, histories
+from anomalies.services.actor import Actor
+from anomalies.services.findings import DETECTION, Kept, keep
 
 logger = logging.getLogger(__name__)
 
@@ -195,6 +196,8 @@ def _judge_together(
     entities = [window.entity for window in windows]
     own = causes.own(found)
     kept = keep(own, kind=kind, entities=entities, scan=scan, replayed=replayed)
+    if scan.trigger == Scan.Trigger.SCHEDULE:
+        access.respond(scan, by=Actor(name=DETECTION), at=scan.now)
     with connection.cursor() as cursor:
         cursor.execute(_JUDGED, {"now": scan.now, "kind": kind, "entities": entities})
     return kept, len(found), len(found) - len(own)

@@ -21,7 +21,9 @@ from anomalies.models import (
     BucketBlock,
     DetectorSettings,
     Event,
+    Grant,
     OutboxMessage,
+    ResponsePolicy,
     ReviewEntry,
     Scan,
     Series,
@@ -278,6 +280,14 @@ def test_a_changed_parameter_is_used_and_kept_as_evidence() -> None:
     _store([*_usual(20), *_burst(MONDAY + timedelta(days=20, hours=10), 300)])
     _run(SPIKE_SEEN)
     assert not Anomaly.objects.filter(type="rate_spike").exists()
+
+
+def test_the_scheduled_scan_does_what_the_response_policy_asks() -> None:
+    ResponsePolicy.objects.create(mode=ResponsePolicy.Mode.REVOKE_AGENT_GRANTS)
+    _store([*_usual(20), *_burst(MONDAY + timedelta(days=20, hours=10), 300, grant_id="grnt_1")])
+    assert scans.run_if_idle(now=SPIKE_SEEN, trigger=Scan.Trigger.SCHEDULE) is not None
+    grant = Grant.objects.get()
+    assert (grant.status, grant.revoked_by) == ("revoked", "detection")
 
 
 def test_meetings_and_first_seen_are_kept() -> None:
