@@ -17,7 +17,7 @@ import psycopg
 import pytest
 from django.conf import settings
 
-from config.embedded.cluster import Cluster
+from config.embedded.cluster import NAME, Cluster
 
 SECONDS = 90
 pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="children are found through /proc")
@@ -180,6 +180,32 @@ def test_up_serves_until_it_is_told_to_stop(start: Callable[..., Up], environmen
     again.until_it_says("Ctrl-C stops it")
     assert password[1] in again.output
     assert key[1] in again.output
+
+
+def _count(environment: dict[str, str], table: str) -> int:
+    url = environment["DATABASE_URL"]
+    cluster = Cluster(Path(environment["ANOMALIES_LOCAL_DIR"]))
+    at = url or psycopg.conninfo.make_conninfo(host=str(cluster.socket_folder), user=NAME, dbname=NAME)
+    with psycopg.connect(at) as connection:
+        row = connection.execute(f"SELECT count(*) FROM {table}").fetchone()
+    assert row
+    return int(row[0])
+
+
+def test_the_demonstration_shows_anomalies_and_lives(start: Callable[..., Up], environment: dict[str, str]) -> None:
+    up = start("--demo")
+    up.until_it_says("Ctrl-C stops it")
+
+    assert _count(environment, "anomalies_anomaly") > 0
+    events = _count(environment, "anomalies_event")
+    assert events > 100_000
+    _until(lambda: _count(environment, "anomalies_event") > events)
+    up.program.send_signal(signal.SIGTERM)
+    assert up.end() == 0
+
+    again = start("--demo")
+    again.until_it_says("Ctrl-C stops it")
+    assert "not empty" in again.output
 
 
 @pytest.mark.parametrize("environment", ["embedded"], indirect=True)
