@@ -42,11 +42,12 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of a window: the first alarm that counts for it, and how many there are."""
+    """What became of a window: the first alarm that counts for it, how many there are, and of its type."""
 
     window: Window
     first: Anomaly | None
     alarms: int
+    alarms_of_its_type: int
 
     @property
     def delay(self) -> timedelta | None:
@@ -67,6 +68,15 @@ class Evaluation:
     @property
     def found(self) -> int:
         return sum(outcome.first is not None for outcome in self.outcomes)
+
+    @property
+    def labelled(self) -> int:
+        """How many windows say of which type their alarm should be."""
+        return sum(bool(outcome.window.type) for outcome in self.outcomes)
+
+    @property
+    def found_as_labelled(self) -> int:
+        return sum(outcome.alarms_of_its_type > 0 for outcome in self.outcomes)
 
     @property
     def recall(self) -> float | None:
@@ -158,7 +168,7 @@ def evaluate(windows: Sequence[Window], *, since: datetime | None = None, until:
     """
     history = Event.objects.aggregate(first=Min("time"), last=Max("time"))
     if history["first"] is None:
-        return Evaluation(tuple(Outcome(window, None, 0) for window in windows), 0, (), 0.0, 0.0)
+        return Evaluation(tuple(Outcome(window, None, 0, 0) for window in windows), 0, (), 0.0, 0.0)
     since = max(since or history["first"], history["first"])
     until = min(until or history["last"] + timedelta(microseconds=1), history["last"] + timedelta(microseconds=1))
     anomalies = list(Anomaly.objects.filter(started_at__gte=since, started_at__lt=until).order_by("detected_at", "id"))
@@ -168,7 +178,8 @@ def evaluate(windows: Sequence[Window], *, since: datetime | None = None, until:
         if since <= window.end and window.start < until:
             alarms = [anomaly for anomaly in anomalies if _counts(anomaly, window)]
             counted.update(alarm.pk for alarm in alarms)
-            outcomes.append(Outcome(window, alarms[0] if alarms else None, len(alarms)))
+            of_its_type = sum(alarm.type == window.type for alarm in alarms)
+            outcomes.append(Outcome(window, alarms[0] if alarms else None, len(alarms), of_its_type))
     false = tuple(anomaly for anomaly in anomalies if anomaly.pk not in counted)
     return Evaluation(
         tuple(outcomes), len(counted), false, max(until - since, timedelta()) / DAY, _series_days(since, until)

@@ -145,6 +145,14 @@ def test_dispersion_is_how_much_hours_differ_beyond_chance(dispersion: float, lo
     assert low < float(np.mean(ratios)) < high
 
 
+def test_one_zone_for_all_is_kept_by_all() -> None:
+    organisation = Organisation(zone="UTC")
+    assert {agent.place.zone for agent in organisation.agents} == {"UTC"}
+    weekend = list(organisation.events(datetime(2026, 11, 21, tzinfo=UTC), datetime(2026, 11, 23, tzinfo=UTC)))
+    office = {agent.id for agent in organisation.agents if agent.rhythm == Rhythm.OFFICE}
+    assert not office & {event.agent_id for event in weekend if not event.external_id.startswith("sim-1-i")}
+
+
 def test_volume_scales_the_events() -> None:
     usual, double = (sum(1 for _ in Organisation(volume=volume).events(NOW - DAY, NOW)) for volume in (1.0, 2.0))
     assert 1.7 < double / usual < 2.3

@@ -48,6 +48,15 @@ def test_each_window_has_a_line_and_the_last_line_sums_up(truth: Path) -> None:
     )
 
 
+def test_less_than_a_day_is_not_scaled_up(tmp_path: Path) -> None:
+    make.event(time=NOW)
+    make.event(time=NOW + 50 * MINUTE)
+    make.anomaly(started_at=NOW + MINUTE, active_until=NOW + 2 * MINUTE)
+    empty = tmp_path / "truth.json"
+    empty.write_text('{"windows": []}')
+    assert _evaluate(empty).splitlines()[-1] == "0 of 0 windows, 1 false in 50 min."
+
+
 def test_json_has_all_figures(truth: Path) -> None:
     figures = json.loads(_evaluate(truth, "--json"))
     assert [window["found"] for window in figures["windows"]] == [True, False]

@@ -91,6 +91,14 @@ class TestEvaluate:
         _anomaly(HOUR + minutes * MINUTE, minutes=5)
         assert evaluations.evaluate([_window(HOUR, 10)]).found == found
 
+    def test_an_alarm_of_another_type_finds_a_window_but_not_as_labelled(self) -> None:
+        _history()
+        _anomaly(HOUR, type="high_failure_rate")
+        _anomaly(DAY)
+        windows = [_window(HOUR, type="rate_spike"), _window(DAY, type="rate_spike"), _window(2 * DAY)]
+        evaluation = evaluations.evaluate(windows)
+        assert (evaluation.found, evaluation.labelled, evaluation.found_as_labelled) == (2, 2, 1)
+
     def test_an_alarm_before_the_window_was_not_late(self) -> None:
         _history()
         _anomaly(HOUR - 5 * MINUTE, late=MINUTE)

@@ -1,6 +1,6 @@
 """Who is in the simulated organisation: agents with their habits, users, places and systems."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import cache
 
@@ -152,13 +152,14 @@ def principal_name(number: int) -> str:
     return principal_id(number).removeprefix("user_").replace(".", " ").title()
 
 
-def agent(number: int, *, seed: int, principals: int) -> Agent:
-    """Return the agent of that number: the same one however many others there are."""
+def agent(number: int, *, seed: int, principals: int, zone: str = "") -> Agent:
+    """Return the agent of that number: the same one however many others there are; `zone` is instead of its own."""
     rng = np.random.default_rng((seed, 3, number))
     role, description, rhythm, integration, users = _ROLES[number % len(_ROLES)]
     again = number // len(_ROLES)
     role = f"{role}_{again + 1}" if again else role
     place = OFFICES[int(rng.integers(len(OFFICES)))]
+    place = replace(place, zone=zone or place.zone)
     least, most = {"s": (1, 2), "f": (3, 7), "m": (8, 12), "a": (principals, principals)}[users]
     known = rng.permutation(principals)[: int(rng.integers(least, most + 1))]
     shares = rng.uniform(0.5, 1.5, size=len(known))

@@ -34,7 +34,7 @@ class Organisation:
     """`finale`: a time around which a demonstration needs more to look at; five more incidents end shortly after it.
 
     `volume` scales all rates; `dispersion` is how much busier or calmer hours are than the agent's mean of that hour
-    (variance mean + dispersion * mean^2; 0 is Poisson).
+    (variance mean + dispersion * mean^2; 0 is Poisson). `zone`: that of all agents, instead of their own.
     """
 
     def __init__(
@@ -45,6 +45,7 @@ class Organisation:
         seed: int = 1,
         volume: float = 1.0,
         dispersion: float = 0.1,
+        zone: str = "",
         finale: datetime | None = None,
     ) -> None:
         if not 1 <= agents <= cast.MOST_AGENTS:
@@ -57,7 +58,7 @@ class Organisation:
         self.volume = volume
         self.dispersion = dispersion
         self.principals = tuple(cast.principal_id(number) for number in range(principals))
-        self.agents = tuple(cast.agent(number, seed=seed, principals=principals) for number in range(agents))
+        self.agents = tuple(cast.agent(number, seed=seed, principals=principals, zone=zone) for number in range(agents))
         self._schedule = Schedule(
             agents=self.agents, principals=self.principals, rate=self.rate, seeds=(seed, _INCIDENT), finale=finale
         )

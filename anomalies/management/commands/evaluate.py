@@ -91,10 +91,15 @@ def _summary(evaluation: Evaluation) -> str:
     false = f"{len(evaluation.false):,} false anomalies{f' ({types})' if types else ''}"
     if evaluation.false_a_day is None:
         return f"{found}, no history."
+    if evaluation.labelled:
+        false = f"{evaluation.found_as_labelled:,} of {evaluation.labelled:,} found as the type they name; {false}"
+    history = f"{len(evaluation.false):,} false in {_span(timedelta(days=evaluation.days))}"
+    if evaluation.days >= 1:
+        history = f"{evaluation.false_a_day:.2f} false anomalies a day over {evaluation.days:.1f} days"
     return (
         f"{false} of {evaluation.true + len(evaluation.false):,}{f'; {figures}' if figures else ''}; "
         f"{evaluation.false_a_day_and_1000_series or 0:.2f} false anomalies a day per 1,000 series.\n"
-        f"{found}, {evaluation.false_a_day:.2f} false anomalies a day over {evaluation.days:.1f} days."
+        f"{found}, {history}."
     )
 
 
@@ -121,10 +126,13 @@ def _figures(evaluation: Evaluation) -> dict[str, Any]:
                 "severity": str(Severity(outcome.first.severity).label) if outcome.first else None,
                 "delay_seconds": outcome.delay.total_seconds() if outcome.delay is not None else None,
                 "alarms": outcome.alarms,
+                "alarms_of_its_type": outcome.alarms_of_its_type,
             }
             for outcome in evaluation.outcomes
         ],
         "found": evaluation.found,
+        "labelled": evaluation.labelled,
+        "found_as_labelled": evaluation.found_as_labelled,
         "recall": evaluation.recall,
         "precision": evaluation.precision,
         "f1": evaluation.f1,

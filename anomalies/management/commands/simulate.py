@@ -40,6 +40,9 @@ class Command(BaseCommand):
         parser.add_argument(
             "--dispersion", type=float, default=0.1, help="how much hours differ beyond chance; 0 is Poisson"
         )
+        parser.add_argument(
+            "--utc", action="store_true", help="let all agents work in UTC: events do not tell the zones of agents"
+        )
         parser.add_argument("--until", help="end of the events, ISO 8601 (default: the start of this hour)")
         parser.add_argument(
             "--out", required=True, metavar="FILE", help="to write; compressed if it ends in .gz, - is standard output"
@@ -52,7 +55,10 @@ class Command(BaseCommand):
             if not 0 <= options[name] <= 1000:
                 raise CommandError(f"--{name}: 0 to 1,000, not {options[name]}.")
         try:
-            organisation = Organisation(**{name: options[name] for name in ("agents", "seed", "volume", "dispersion")})
+            organisation = Organisation(
+                **{name: options[name] for name in ("agents", "seed", "volume", "dispersion")},
+                zone="UTC" if options["utc"] else "",
+            )
         except ValueError as error:
             raise CommandError(f"--{error}") from error
         end = _time(until) if until else timezone.now().replace(minute=0, second=0, microsecond=0)
