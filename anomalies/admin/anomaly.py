@@ -57,7 +57,7 @@ class IntervalInline(_ReadOnlyInline, admin.TabularInline):
 @admin.register(Anomaly)
 class AnomalyAdmin(ReadOnlyAdmin):
     list_display = (
-        "public_id",
+        "short_id",
         "severity",
         "type_label",
         "description",
@@ -97,6 +97,11 @@ class AnomalyAdmin(ReadOnlyAdmin):
         ),
         ("Evidence", {"fields": ("evidence_shown", "fingerprint", "updated_at", "created_at")}),
     )
+
+    @admin.display(description="id")
+    def short_id(self, anomaly: Anomaly) -> SafeString:
+        """The end of the id, which differs: there is little room."""
+        return format_html('<span title="{}">{}</span>', anomaly.public_id, f"…{anomaly.public_id[-6:]}")
 
     @admin.display(description="type", ordering="type")
     def type_label(self, anomaly: Anomaly) -> str:

@@ -115,4 +115,4 @@ def test_a_large_table_is_leafed_through_up_to_a_bound_and_says_so(
         make.anomaly()
     answer = as_boss.get(reverse(LIST))
     assert answer.context["cl"].result_count == 2
-    assert "these are the first 2 of about" in answer.content.decode()
+    assert "these are the first 2" in answer.content.decode()
