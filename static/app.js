@@ -149,7 +149,7 @@ document.addEventListener("htmx:afterRequest", () => {
 // The options under the pointer or the focus stay as they are: their own filter does not change their counts.
 document.addEventListener("htmx:oobBeforeSwap", (event) => {
   const { target } = event.detail;
-  if (target.classList.contains("options") && target.contains(document.activeElement)) event.detail.shouldSwap = false;
+  if (target.id.startsWith("menu-") && target.contains(document.activeElement)) event.detail.shouldSwap = false;
 });
 
 let wasIn = null;
@@ -164,7 +164,11 @@ document.addEventListener("htmx:afterSettle", ({ detail }) => {
     panel().scrollTop = 0;
     if (!document.activeElement.closest(".list") || innerWidth <= 860) $("h2", panel())?.focus();
   }
-  if (detail.target.id === "results") markOpened();
+  if (detail.target.id === "results") {
+    const address = new URL(detail.xhr.getResponseHeader("HX-Push-Url") ?? location.href, location.href);
+    $("#search").value = address.searchParams.get("q") ?? "";
+    markOpened();
+  }
   // What had the focus was replaced: it goes to the same place of what came.
   if (wasIn && document.activeElement === document.body) {
     const again = document.getElementById(wasIn);
@@ -174,8 +178,16 @@ document.addEventListener("htmx:afterSettle", ({ detail }) => {
   wasIn = null;
 });
 
-document.addEventListener("htmx:sendError", () => toast("The server cannot be reached; nothing was changed."));
+$("#filters")?.addEventListener("submit", () => {
+  for (const menu of document.querySelectorAll("details.menu[open]")) menu.open = false;
+});
+
+// What asks by itself every 20 s fails in silence: the next try may do.
+document.addEventListener("htmx:sendError", ({ detail }) => {
+  if (detail.elt.id !== "news") toast("The server cannot be reached; nothing was changed.");
+});
 document.addEventListener("htmx:responseError", ({ detail }) => {
+  if (detail.elt.id === "news") return;
   const words = { 403: "You may not do this, or the page is too old: reload it.", 404: "That is not there any more." };
   toast(words[detail.xhr.status] ?? "Something broke on our side; nothing may have been changed.");
 });

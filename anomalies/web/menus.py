@@ -4,7 +4,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
-from anomalies.web.facets import count_values
+from anomalies.web.facets import Counts, count_values
 from anomalies.web.filters import AnomalyFilter, Facet
 
 MOST_OPTIONS = 50
@@ -14,7 +14,7 @@ MOST_OPTIONS = 50
 class Option:
     word: str
     label: str
-    count: int
+    count: str
     chosen: bool
 
 
@@ -42,22 +42,22 @@ def menus_of(filters: AnomalyFilter) -> list[Menu]:
     """Return the popover of each filter; each option counts what it would show beside the other filters."""
     names = list(filters.facets)
     idle = [name for name in names if not filters.values[name]]
-    counted: dict[str, Counter[Any]] = {}
+    counted: dict[str, Counts] = {}
     for group, without in [(idle, ""), *(([name], name) for name in names if name not in idle)]:
         if group:
             columns = [filters.facets[name].field_name for name in group]
             rows = filters.matching(without=without).newest_first()
-            counts = count_values(rows, columns)
-            counted |= {name: counts[column] for name, column in zip(group, columns, strict=True)}
+            counted |= dict.fromkeys(group, count_values(rows, columns))
     return [menu_of(filters, name, counted[name]) for name in names]
 
 
-def menu_of(filters: AnomalyFilter, name: str, counts: Counter[Any] | None = None) -> Menu:
+def menu_of(filters: AnomalyFilter, name: str, counted: Counts | None = None) -> Menu:
     """Return one popover, with only the options that contain what was typed into its search field."""
     facet: Facet = filters.facets[name]
-    if counts is None:
+    if counted is None:
         rows = filters.matching(without=name).newest_first()
-        counts = count_values(rows, [facet.field_name])[facet.field_name]
+        counted = count_values(rows, [facet.field_name])
+    counts: Counter[Any] = counted.of[facet.field_name]
     chosen: list[str] = filters.values[name]
     if facet.known is not None:
         words = list(facet.known)
@@ -69,7 +69,7 @@ def menu_of(filters: AnomalyFilter, name: str, counts: Counter[Any] | None = Non
         name=name,
         label=facet.label,
         options=[
-            Option(word, facet.label_of(word), counts[facet.column_value(word)], word in chosen)
+            Option(word, facet.label_of(word), counted.said(facet.field_name, facet.column_value(word)), word in chosen)
             for word in found[:MOST_OPTIONS]
         ],
         hidden=max(0, len(found) - MOST_OPTIONS),

@@ -65,7 +65,7 @@ class Before:
 @dataclass(frozen=True, slots=True)
 class Fact:
     label: str
-    values: list[tuple[Any, int]]
+    values: list[tuple[Any, str]]  # with how often each occurs
     rest: int  # values beyond the most frequent five
 
     @property
@@ -131,13 +131,21 @@ class Panel:
     @cached_property
     def facts(self) -> list[Fact]:
         """What the events behind it name, with how often each value occurs; where no event does, the anomaly's own."""
-        counts = count_values(events_behind(self.anomaly), [*FACTS])
+        counted = count_values(events_behind(self.anomaly), [*FACTS])
+        counts = counted.of
         for name in ("integration", "resource_type", "resource", "ip"):
             own = getattr(self.anomaly, name)
             if own and not counts[name]:
                 counts[name][own] = 1
         return [
-            Fact(label, counts[name].most_common(MOST_VALUES), max(0, len(counts[name]) - MOST_VALUES))
+            Fact(
+                label,
+                [
+                    (value, f"{n:,}{'+' if counted.capped else ''}")
+                    for value, n in counts[name].most_common(MOST_VALUES)
+                ],
+                max(0, len(counts[name]) - MOST_VALUES),
+            )
             for name, label in FACTS.items()
             if counts[name]
         ]

@@ -52,6 +52,7 @@ def anomaly_list(request: Request) -> HttpResponse:
 
 @require_safe
 @requires(VIEW)
+@in_own_zone
 def filter_options(request: Request, name: str) -> HttpResponse:
     """The options of one filter that contain what was typed."""
     listing = Listing(request.GET)

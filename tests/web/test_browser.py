@@ -91,6 +91,7 @@ def log_in(context: BrowserContext) -> Page:
     page.get_by_label("Password").fill("ana-password")
     page.get_by_role("button", name="Sign in").click()
     expect(page.get_by_role("heading", name="Anomalies", exact=True)).to_be_visible()
+    page.wait_for_load_state()
     return page
 
 
@@ -148,6 +149,18 @@ def test_time_filters_by_tab(page: Page) -> None:
     expect(page.locator("#chip-time")).to_have_text("To 20 Nov 2026 12:58")
     expect(page.locator(".list tbody tr")).to_have_count(0)
     expect(page.get_by_role("heading", name="Nothing matches these filters")).to_be_visible()
+    expect(page.get_by_label("To", exact=True)).to_be_hidden()
+
+
+def test_clearing_the_filters_forgets_what_was_typed(page: Page) -> None:
+    page.goto("/?q=low&last=9000&unit=days")
+    page.locator("#clear a").click()
+    expect(page.locator(".list tbody tr")).to_have_count(3)
+    expect(page.locator("#search")).to_have_value("")
+    page.locator("summary", has_text="Severity").click()
+    page.get_by_role("checkbox", name="High").check()
+    expect(page.locator(".list tbody tr")).to_have_count(1)
+    assert page.url.endswith("/?severity=high")
 
 
 def test_searching_keeps_the_filters(page: Page) -> None:
@@ -274,7 +287,7 @@ def test_themes(open_context: Callable[..., BrowserContext]) -> None:
 
     page = log_in(open_context(color_scheme="dark"))
     assert background(page) == "rgb(20, 23, 26)"
-    page.get_by_label("Account and theme").click()
+    page.get_by_label("account and theme").click()
     page.get_by_role("button", name="Light").click()
     expect(page.locator("html")).to_have_attribute("data-theme", "light")
     assert background(page) == "rgb(255, 255, 255)"

@@ -173,6 +173,8 @@ def test_counts_stop_at_ten_thousand(as_ana: Client, monkeypatch: pytest.MonkeyP
     many(12)
     response = as_ana.get("/")
     assert response.context["match_count"] == "10+"
+    severities = next(menu for menu in response.context["menus"] if menu.name == "severity")
+    assert all(option.count.endswith("+") for option in severities.options)
 
 
 def test_the_views_count_what_they_show(as_ana: Client) -> None:
