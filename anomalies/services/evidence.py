@@ -11,7 +11,8 @@ from anomalies.detection.registry import DETECTORS
 from anomalies.models import Anomaly, Event, Series
 from anomalies.services import histories
 
-FIVE_MINUTES_UP_TO = timedelta(hours=24)  # longer spans are shown by the hour
+HOUR = 3600  # seconds
+FINE_UP_TO = timedelta(hours=24)  # longer spans are shown by the hour
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +44,8 @@ def events_behind(anomaly: Anomaly) -> QuerySet[Event]:
 def banded_series(anomaly: Anomaly, *, span: timedelta, now: datetime) -> BandedSeries | None:
     """The anomaly's series over a span that ends shortly after it, or None if nothing was counted of its entity.
 
-    The band is what the detector expects with the parameters that the anomaly was judged by.
+    The band is what the detector expects with the parameters that the anomaly was judged by; a day is shown at the
+    resolution at which it deviated most.
     """
     detector = DETECTORS[anomaly.type]
     known = Series.objects.filter(kind=anomaly.kind, entity=anomaly.entity, metric=Series.Metric.REQUESTS).aggregate(
@@ -56,7 +58,7 @@ def banded_series(anomaly: Anomaly, *, span: timedelta, now: datetime) -> Banded
         anomaly.entity, max(until - span, known["first"]), known["first"], max(until, known["last"])
     )
     history = histories.load(anomaly.kind, [window], until=until)
-    width = 300 if span <= FIVE_MINUTES_UP_TO else 3600
+    width = min(anomaly.evidence["resolution_seconds"], HOUR) if span <= FINE_UP_TO else HOUR
     config = build_config(detector.config, anomaly.evidence["parameters"])
     chart = detector.chart(history, config, width)
     shown = np.flatnonzero((chart.starts + chart.width > window.judge_from.timestamp()) & (chart.starts < until.timestamp()))
