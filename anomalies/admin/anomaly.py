@@ -61,9 +61,9 @@ class AnomalyAdmin(ReadOnlyAdmin):
         "severity",
         "type_label",
         "description",
-        "agent_id",
-        "principal_id",
-        "detected_at",
+        "agent_named",
+        "principal_named",
+        "detected",
         "status",
     )
     list_filter = ("severity", TypeFilter, "status", "state", ("agent", admin.RelatedOnlyFieldListFilter))
@@ -95,18 +95,34 @@ class AnomalyAdmin(ReadOnlyAdmin):
             "Review",
             {"fields": ("status", "verdict", "acknowledged_at", "acknowledged_by", "resolved_at", "assignee")},
         ),
-        ("Evidence", {"fields": ("evidence_shown", "fingerprint", "updated_at", "created_at")}),
+        ("Evidence", {"fields": ("why", "evidence_shown", "fingerprint", "updated_at", "created_at")}),
     )
 
     @admin.display(description="id")
     def short_id(self, anomaly: Anomaly) -> SafeString:
         """The end of the id, which differs: there is little room."""
-        return format_html('<span title="{}">{}</span>', anomaly.public_id, f"…{anomaly.public_id[-6:]}")
+        return format_html('<span title="{}">{}</span>', anomaly.public_id, anomaly.public_id[-6:])
+
+    @admin.display(description="agent", ordering="agent_id")
+    def agent_named(self, anomaly: Anomaly) -> str | None:
+        return anomaly.agent_id
+
+    @admin.display(description="principal", ordering="principal_id")
+    def principal_named(self, anomaly: Anomaly) -> str | None:
+        return anomaly.principal_id
+
+    @admin.display(description="detected (UTC)", ordering="detected_at")
+    def detected(self, anomaly: Anomaly) -> str:
+        return f"{anomaly.detected_at:%Y-%m-%d %H:%M}"
 
     @admin.display(description="type", ordering="type")
     def type_label(self, anomaly: Anomaly) -> str:
         detector = DETECTORS.get(anomaly.type)
         return detector.label if detector else anomaly.type
+
+    @admin.display(description="why")
+    def why(self, anomaly: Anomaly) -> str:
+        return str(anomaly.evidence.get("why", ""))
 
     @admin.display(description="evidence")
     def evidence_shown(self, anomaly: Anomaly) -> SafeString:

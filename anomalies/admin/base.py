@@ -62,7 +62,7 @@ def actor_of(request: HttpRequest) -> Actor:
 
 def pretty(content: Any) -> SafeString:
     """JSON as people read it."""
-    return format_html("<pre>{}</pre>", json.dumps(content, indent=2, ensure_ascii=False))
+    return format_html('<pre class="json">{}</pre>', json.dumps(content, indent=2, ensure_ascii=False))
 
 
 class ToldChangesAdmin(admin.ModelAdmin):

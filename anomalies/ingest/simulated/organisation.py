@@ -20,7 +20,7 @@ from anomalies.ingest.simulated.incident import Incident, Kind
 from anomalies.ingest.simulated.schedule import Schedule
 
 HOUR = 3600
-GUEST_HOURS = 240  # how long a colleague is with an agent that meets people
+GUEST_HOURS = 720  # how long a colleague is with an agent that meets people, until the next one
 GUEST_SHARE = 0.08  # of the events are for that colleague
 FEWEST_IN_FAILURE = 40  # requests of an agent that is refused: it tries again
 
