@@ -61,7 +61,9 @@ def banded_series(anomaly: Anomaly, *, span: timedelta, now: datetime) -> Banded
     width = min(anomaly.evidence["resolution_seconds"], HOUR) if span <= FINE_UP_TO else HOUR
     config = build_config(detector.config, anomaly.evidence["parameters"])
     chart = detector.chart(history, config, width)
-    shown = np.flatnonzero((chart.starts + chart.width > window.judge_from.timestamp()) & (chart.starts < until.timestamp()))
+    shown = np.flatnonzero(
+        (chart.starts + chart.width > window.judge_from.timestamp()) & (chart.starts < until.timestamp())
+    )
     metric = Series.Metric.FAILURES if chart.unit == "failures" else Series.Metric.REQUESTS
     return BandedSeries(
         name=f"what={metric}.{anomaly.kind}={anomaly.entity}",
