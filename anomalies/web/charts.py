@@ -7,6 +7,7 @@ from itertools import pairwise
 
 from django.utils import timezone
 
+from anomalies.detection.wording import number, span
 from anomalies.services.evidence import BandedSeries
 
 WIDTH, HEIGHT = 456, 140
@@ -52,7 +53,7 @@ class Tick:
 class Chart:
     """Coordinates in a drawing of 456 by 140; `marked` is the anomalous interval's x and width, if in sight."""
 
-    unit: str
+    measure: str  # what is counted, such as `requests in 5 minutes`
     width: int
     height: int
     band: str
@@ -102,9 +103,9 @@ def draw(series: BandedSeries, *, start: datetime, end: datetime) -> Chart | Non
     values = [Tick(WIDTH - RIGHT + 5, y(peak.observed) + 4, f"{peak.observed:,}")]
     usual = y(peak.expected) + 4
     if abs(usual - values[0].y) >= 12:
-        values.append(Tick(WIDTH - RIGHT + 5, usual, f"{peak.expected:,.0f}"))
+        values.append(Tick(WIDTH - RIGHT + 5, usual, number(peak.expected)))
     return Chart(
-        unit=series.unit,
+        measure=f"{series.unit} in {span(series.resolution_seconds)}",
         width=WIDTH,
         height=HEIGHT,
         band=f"{path((p, p.upper) for p in points)} {path((p, p.lower) for p in reversed(points))}",
@@ -139,7 +140,7 @@ def merged(series: BandedSeries, most: int) -> list[Point]:
 
 
 def usual_range(point: Point) -> str:
-    return f"expected {point.expected:,.0f} ({point.lower:,.0f} to {point.upper:,.0f})"
+    return f"expected {number(point.expected)} ({number(point.lower)} to {number(point.upper)})"
 
 
 def clock(moment: datetime) -> str:
@@ -156,6 +157,6 @@ def tick_times(first: float, last: float) -> list[float]:
     return [time for time in times if time <= last - (last - first) * 0.06]
 
 
-def tick_words(seconds: float, span: float) -> str:
+def tick_words(seconds: float, reach: float) -> str:
     moment = timezone.localtime(datetime.fromtimestamp(seconds, UTC))
-    return f"{moment:%H:%M}" if span <= 2 * DAY else f"{moment:%-d %b}"
+    return f"{moment:%H:%M}" if reach <= 2 * DAY else f"{moment:%-d %b}"

@@ -75,6 +75,7 @@ def test_hovering_tells_the_numbers() -> None:
     assert chart is not None
     assert chart.hovers[-1].text == "20 Nov 11:00 UTC: 412 requests, expected 38 (21 to 61)"
     assert [tick.text for tick in chart.values] == ["412", "38"]
+    assert chart.measure == "requests in 1 hour"
     assert chart.table[-1].outside
     assert chart.table[-1].time == datetime(2026, 11, 20, 11, tzinfo=UTC)
 
