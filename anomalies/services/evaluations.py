@@ -42,7 +42,10 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of a window: the first alarm that counts for it, how many there are, and of its type."""
+    """What became of a window: the first alarm that counts for it, how many there are, and of its type.
+
+    The first is that since it began; one that was up before is named only where no other followed.
+    """
 
     window: Window
     first: Anomaly | None
@@ -179,7 +182,9 @@ def evaluate(windows: Sequence[Window], *, since: datetime | None = None, until:
             alarms = [anomaly for anomaly in anomalies if _counts(anomaly, window)]
             counted.update(alarm.pk for alarm in alarms)
             of_its_type = sum(alarm.type == window.type for alarm in alarms)
-            outcomes.append(Outcome(window, alarms[0] if alarms else None, len(alarms), of_its_type))
+            since_it_began = [alarm for alarm in alarms if alarm.detected_at >= window.start]
+            first = next(iter(since_it_began or alarms), None)
+            outcomes.append(Outcome(window, first, len(alarms), of_its_type))
     false = tuple(anomaly for anomaly in anomalies if anomaly.pk not in counted)
     return Evaluation(
         tuple(outcomes), len(counted), false, max(until - since, timedelta()) / DAY, _series_days(since, until)

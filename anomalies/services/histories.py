@@ -18,6 +18,7 @@ from anomalies.services.counts import RESOLUTIONS
 HISTORY_DAYS = 90  # that the longest fit may read
 MANY_FAILURES = 10  # within an hour, from which the attempts themselves are read,
 FAILING_SHARE = 0.3  # if they are that much of the hour
+_COLUMNS = {Series.Kind.ADDRESS: ("ip", "inet"), Series.Kind.PRINCIPAL: ("principal_id", "text")}
 POSTGRES_EPOCH = date(2000, 1, 1).toordinal()
 
 _BLOCKS = """
@@ -50,6 +51,14 @@ LEFT JOIN LATERAL (
 ) AS e ON true
 WHERE ap.agent_id = ANY(%s) AND ap.first_seen >= %s AND ap.first_seen < %s
 ORDER BY ap.first_seen, ap.id
+"""
+
+# Addresses and principals keep the hours of the agent that they came by first.
+_ZONES = """
+SELECT entity, (
+    SELECT a.time_zone FROM anomalies_event e JOIN anomalies_agent a ON a.public_id = e.agent_id
+    WHERE e.{column} = entity ORDER BY e.time, e.id LIMIT 1)
+FROM unnest(%s::{type}[]) AS entity
 """
 
 _ATTEMPTS = """
@@ -145,7 +154,7 @@ def _matrix(
 
 
 def _calendar(kind: str, entities: Sequence[str], hours: Counts) -> Calendar:
-    """Return the hours as each entity's clock shows them: an agent's own zone and holidays, UTC for all others."""
+    """Return the hours as each entity's clock shows them: its own zone and holidays, or its agent's zone."""
     n, t = hours.requests.shape
     hour_of_week = np.zeros((n, t), dtype=np.int16)
     free = np.zeros((n, t), dtype=np.bool_)
@@ -156,8 +165,9 @@ def _calendar(kind: str, entities: Sequence[str], hours: Counts) -> Calendar:
     if kind == Series.Kind.AGENT:
         known = Agent.objects.in_bulk(list(entities), field_name="public_id")
         agents = {row: known[entity] for row, entity in enumerate(entities) if entity in known}
-    for row in range(n):
-        by_zone[agents[row].time_zone if row in agents else "UTC"].append(row)
+    zones = {agent.public_id: agent.time_zone for agent in agents.values()} or _zones(kind, entities)
+    for row, entity in enumerate(entities):
+        by_zone[zones.get(entity) or "UTC"].append(row)
     for zone, rows in by_zone.items():
         week, dates = _local(hours.starts, zone)
         hour_of_week[rows] = week
@@ -173,6 +183,15 @@ def _calendar(kind: str, entities: Sequence[str], hours: Counts) -> Calendar:
                     if agent.holidays:
                         at_work[row] &= ~np.isin(dates, [date.fromisoformat(day).toordinal() for day in agent.holidays])
     return Calendar(hour_of_week, free, configured, at_work)
+
+
+def _zones(kind: str, entities: Sequence[str]) -> dict[str, str]:
+    if kind not in _COLUMNS:
+        return {}
+    column, type_ = _COLUMNS[Series.Kind(kind)]
+    with connection.cursor() as cursor:
+        cursor.execute(_ZONES.format(column=column, type=type_), [list(entities)])
+        return {str(entity): zone for entity, zone in cursor.fetchall()}
 
 
 def _local(starts: NDArray[np.float64], zone: str) -> tuple[NDArray[np.int16], NDArray[np.int64]]:

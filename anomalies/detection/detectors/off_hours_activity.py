@@ -17,6 +17,7 @@ from anomalies.detection.parameter import parameter
 VERSION = 1
 WEEK_HOURS = 168
 NIGHT_BEGINS = 12  # local hour: a night is from noon to noon
+OFTEN = 0.25  # of past days on which an hour was active: then it is at work, however little it does there
 USUAL_BURST = 0.75  # quantile of an agent's active hours at which each hour's weight is capped
 OFF_AT_WORK_RATIO = 1e-3  # share of a night's events expected off the configured hours
 
@@ -61,10 +62,10 @@ def detect(history: History, config: Config) -> list[Finding]:
 
     With configured working hours (agent's zone, holidays), all else is off. Otherwise hours are learned: the
     hour-of-week histogram before that night, hours capped at the agent's usual burst, smoothed by 1/2-1-1/2, with an
-    even prior; the rarest hours that together hold at most `rare_mass` are off. Per night, noon to noon local time,
-    `p = binom.sf(k - 1, n, mass)` where k of the n slots of 5 minutes in which it acted are off hours and mass is the
-    histogram's share of the night's off hours: slots, because events come in bursts and a burst is one decision to
-    act. Agents that are young, rare or never sleep have no learned hours.
+    even prior; the rarest hours that together hold at most `rare_mass`, and were active on few days, are off. Per
+    night, noon to noon local time, `p = binom.sf(k - 1, n, mass)` where k of the n slots of 5 minutes in which it acted
+    are off hours and mass is the histogram's share of the night's off hours: slots, because events come in bursts and a
+    burst is one decision to act. Agents that are young, rare or never sleep have no learned hours.
 
     Source: exact binomial test; hours after Freeman et al. (2016), NDSS.
     """
@@ -105,7 +106,7 @@ def _nights(history: History, row: int, config: Config) -> Iterator[_Night]:
             week = _learned(history, row, int(hours[0]), hour_of_week, config)
             if week is None:
                 continue
-            rare = _rare(week, config.rare_mass)
+            rare = _rare(week, config.rare_mass) & ~_often_active(history, row, int(hours[0]))
             off = rare[hour_of_week[hours]]
             share = week[hour_of_week[hours]]
             mass = float(share[off].sum() / share.sum())
@@ -130,6 +131,16 @@ def _learned(
         return None
     week = (week + 0.5 * np.roll(week, 1) + 0.5 * np.roll(week, -1)) / 2 + config.prior_events / WEEK_HOURS
     return np.asarray(week / week.sum())
+
+
+def _often_active(history: History, row: int, before: int) -> NDArray[np.bool_]:
+    """Return in which hours of the week the agent was often active, on work days or on free ones, (168,)."""
+    hour = history.calendar.hour_of_week[row, :before].astype(np.int64) % 24 + 24 * history.calendar.free[row, :before]
+    known = history.hours.starts[:before] + HOUR > history.first_time[row]
+    active = known & (history.hours.requests[row, :before] > 0)
+    share = np.bincount(hour[active], minlength=48) / np.maximum(np.bincount(hour[known], minlength=48), 1)
+    week = np.arange(WEEK_HOURS)
+    return np.asarray(share[week % 24 + 24 * (week // 24 >= 5)] > OFTEN)
 
 
 def _rare(week: NDArray[np.float64], mass: float) -> NDArray[np.bool_]:
