@@ -116,7 +116,7 @@ class Anomaly(models.Model):
             models.Index(fields=["-detected_at", "-id"], name="anomaly_newest"),
             models.Index(fields=["status", "-detected_at", "-id"], name="anomaly_status_newest"),
             models.Index(fields=["type", "-detected_at", "-id"], name="anomaly_type_newest"),
-            models.Index(fields=["severity", "-detected_at", "-id"], name="anomaly_severity_newest"),
+            models.Index(fields=["-severity", "-detected_at", "-id"], name="anomaly_severity_newest"),
             models.Index(fields=["agent", "-detected_at", "-id"], name="anomaly_agent_newest"),
             models.Index(fields=["kind", "entity", "started_at"], name="anomaly_entity"),
             models.Index(fields=["active_until"], name="anomaly_active_until"),

@@ -143,7 +143,8 @@ def _matrix(
         if not row_of:
             return matrix.reshape(len(entities), days * a_day)
         last_day = first_day + timedelta(days=days - 1)
-        with cursor.copy(_BLOCKS, [kind, metric, list(entities), width, first_day, last_day]) as copy:
+        # Django's cursor for debugging copies without parameters only.
+        with cursor.cursor.copy(_BLOCKS, [kind, metric, list(entities), width, first_day, last_day]) as copy:
             content = b"".join(bytes(part) for part in copy)
     header, trailer = 19, 2
     blocks = np.frombuffer(content, dtype=row, offset=header, count=(len(content) - header - trailer) // row.itemsize)
