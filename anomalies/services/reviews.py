@@ -85,10 +85,14 @@ def undo(entry: ReviewEntry, *, by: Actor, at: datetime) -> ReviewEntry:
     """
     anomaly = Anomaly.objects.select_for_update().get(pk=entry.anomaly_id)
     if entry.action != ReviewEntry.Action.ACKNOWLEDGED:
-        raise NothingToUndoError(f"Only an acknowledgement can be undone, this is: {entry.get_action_display().lower()}.")
+        raise NothingToUndoError(
+            f"Only an acknowledgement can be undone, this is: {entry.get_action_display().lower()}."
+        )
     later = ReviewEntry.objects.filter(anomaly=anomaly, id__gt=entry.pk).exclude(to_status="").order_by("-id").first()
     if later is not None:
-        raise NothingToUndoError(f"{anomaly.public_id} was {later.get_action_display().lower()} since by {later.actor}.")
+        raise NothingToUndoError(
+            f"{anomaly.public_id} was {later.get_action_display().lower()} since by {later.actor}."
+        )
     Anomaly.objects.filter(pk=anomaly.pk).update(
         status=Anomaly.Status.OPEN, acknowledged_at=None, acknowledged_by="", updated_at=at
     )
