@@ -125,8 +125,8 @@ def _extend(anomaly: Anomaly, finding: Finding, scan: Scan, replayed: bool) -> b
     worse = finding.severity > anomaly.severity
     resumed = finding.open and anomaly.state == Anomaly.State.CLOSED
     detected_at = min(anomaly.detected_at, _noticed_at(finding, scan)) if replayed else anomaly.detected_at
-    started_at = min(anomaly.started_at, _time(finding.start))
-    active_until = max(anomaly.active_until, _time(finding.end))
+    # Judged anew from its start on: a finer resolution may know both ends better than what was known at first.
+    started_at, active_until = _time(finding.start), _time(finding.end)
     same = (anomaly.started_at, anomaly.active_until, anomaly.detected_at) == (started_at, active_until, detected_at)
     if same and not worse and not resumed and anomaly.evidence == finding.evidence:
         return False
