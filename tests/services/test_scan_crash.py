@@ -8,7 +8,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 import pytest
 from django.conf import settings
@@ -63,8 +63,8 @@ def _store_events() -> None:
 
 def _database_url() -> str:
     wanted = connection.get_connection_params()
-    server = f"{quote(str(wanted.get('user') or ''))}@{quote(str(wanted.get('host') or ''), safe='')}"
-    return f"postgres://{server}:{wanted.get('port') or 5432}/{wanted['dbname']}"
+    server = urlencode({"host": wanted["host"], "port": wanted.get("port") or 5432})
+    return f"postgres://{quote(wanted['user'])}@/{wanted['dbname']}?{server}"
 
 
 class _Worker:
