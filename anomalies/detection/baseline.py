@@ -37,6 +37,8 @@ SESSION_PRIOR_EVENTS = 50.0
 # Quantile of active buckets. With 0.98, up to 1.2e-4 of over-dispersed hours had p < 1e-5; with this, up to 6e-5.
 USUAL_BURST = 0.995
 TINY = 1e-9
+# Of the silent: without it a few events after months of silence would be impossible rather than rare.
+LEAST_EVENTS_PER_HOUR = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,10 +273,10 @@ def _of_day(history: History, day: float, prior: Prior, young_days: float, fit_d
     young_mean = np.maximum(prior.events_per_hour, so_far / np.maximum(hours_so_far, 1.0))
 
     today = slice(-24, None)
-    mean = np.maximum(np.where(young, young_mean, mean), TINY)[:, today]
+    mean = np.maximum(np.where(young, young_mean, mean), LEAST_EVENTS_PER_HOUR)[:, today]
     uncertainty = np.where(young, 1.0 / prior.shape, 0.0)[:, today]
     trusted = np.where(young, np.inf, observations)[:, today]
-    days = age_days[:, today]
+    days = np.minimum(age_days[:, today], fit_days)
     known_events = so_far[:, -24]
     session = prior.session * SESSION_PRIOR_EVENTS / (SESSION_PRIOR_EVENTS + known_events)
 

@@ -63,34 +63,31 @@ def _spell(attempts: Attempts, rules: Rules, start: float, end: float, count_use
     times, failed, partners = attempts.times[near], attempts.failed[near], attempts.partners[near]
     failures = np.cumsum(failed)
 
-    def since(seconds: float) -> NDArray[np.intp]:
-        return np.searchsorted(times, times - seconds, side="right")
-
-    def failures_since(first: NDArray[np.intp]) -> NDArray[np.int64]:
-        return np.asarray(failures - np.where(first > 0, failures[first - 1], 0))
-
-    within = failures_since(since(HOUR))
-    guessing = failed & (within >= rules.share * (np.arange(1, len(times) + 1) - since(HOUR)))
+    hour_ago = np.searchsorted(times, times - HOUR, side="right")
+    at = np.arange(len(times))
+    within: NDArray[np.int64] = failures - np.where(hour_ago > 0, failures[hour_ago - 1], 0)
+    guessing = failed & (within >= rules.share * (at + 1 - hour_ago))
     mine = failed & (times >= start) & (times <= end)
     raised: list[float] = times[mine & guessing & (within >= rules.failures)][:1].tolist()
 
     sprayed = False
     if count_users:
-        for last in np.flatnonzero(mine & guessing).tolist():
-            tried = slice(int(since(rules.users_seconds)[last]), last + 1)
+        minutes_ago = np.searchsorted(times, times - rules.users_seconds, side="right")
+        enough = failures - np.where(minutes_ago > 0, failures[minutes_ago - 1], 0) >= rules.users
+        for last in np.flatnonzero(mine & guessing & enough).tolist():
+            tried = slice(int(minutes_ago[last]), last + 1)
             if len(set(partners[tried][failed[tried]].tolist()) - {""}) >= rules.users:
                 sprayed = True
                 raised.append(float(times[last]))
                 break
 
     success_at, success_for = None, ""
-    for index in np.flatnonzero(~failed & (times >= start)).tolist():
-        last_success = int(np.flatnonzero(~failed[:index])[-1]) if (~failed[:index]).any() else -1
-        in_a_row = index - 1 - max(last_success, int(since(HOUR)[index]) - 1)
-        if in_a_row >= rules.failures_before_success:
-            success_at, success_for = float(times[index]), str(partners[index])
-            raised.append(success_at)
-            break
+    last_success = np.concatenate([[-1], np.maximum.accumulate(np.where(failed, -1, at))[:-1]])
+    in_a_row = at - 1 - np.maximum(last_success, hour_ago - 1)
+    broke_in = np.flatnonzero(~failed & (times >= start) & (in_a_row >= rules.failures_before_success))
+    if len(broke_in):
+        success_at, success_for = float(times[broke_in[0]]), str(partners[broke_in[0]])
+        raised.append(success_at)
 
     if not raised:
         return None

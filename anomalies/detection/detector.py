@@ -1,6 +1,6 @@
 """What a detector is: its words for people, its parameters, and one pure function."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,3 +27,8 @@ class Detector:
     @property
     def parameters(self) -> tuple[Parameter, ...]:
         return parameters_of(self.config)
+
+    def known(self, stored: Mapping[str, Any]) -> dict[str, Any]:
+        """Return stored parameters without those that this version of the detector no longer has."""
+        names = {parameter.name for parameter in self.parameters}
+        return {name: value for name, value in stored.items() if name in names}

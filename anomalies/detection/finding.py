@@ -44,7 +44,7 @@ class Finding:
     description: str
     evidence: dict[str, Any]
     principal_id: str | None = None  # where it is not the entity itself
-    told_by_agent: bool = False  # of an address or user that is all its agent did, the agent's own series tells it
+    told_by: str | None = None  # agent or address: if that did all of it, its own series tells it
 
 
 def plain(evidence: dict[str, Any]) -> dict[str, Any]:

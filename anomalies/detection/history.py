@@ -38,6 +38,7 @@ class Counts:
 class Calendar:
     """The hours of `History.hours` as each entity's own clock shows them; all (n, t)."""
 
+    zones: tuple[str, ...]  # IANA names of their clocks, n
     hour_of_week: NDArray[np.int16]  # 0 is Monday 00:00 local time
     free: NDArray[np.bool_]  # a weekend or one of its holidays
     configured: NDArray[np.bool_]  # (n,) whether working hours are set
@@ -78,7 +79,6 @@ class History:
     hours: Counts
     fives: Counts  # of 5 minutes; starts later than `hours`
     calendar: Calendar
-    tenant_requests: NDArray[np.int64]  # (t,) of everybody, in the hours of `hours`
-    tenant_failures: NDArray[np.int64]
+    tenant: Counts  # of everybody, one row by the hour; it begins when it does, whomever it is loaded with
     meetings: tuple[Meeting, ...]
     attempts: Mapping[str, Attempts]  # of entities with many failures within an hour

@@ -1,17 +1,18 @@
 """Numbers as people read them."""
 
 import math
-from datetime import UTC, datetime
 
 WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 SPANS = {60: "1 minute", 300: "5 minutes", 3600: "1 hour", 86400: "1 day"}
 
 
 def number(value: float) -> str:
-    """`1,204`, `38`, `4.2`, `0.3`, `0.02`: as many digits as say something."""
+    """`1,204`, `38`, `4.2`, `0.94`, `0.1`, `under 0.01`: as many digits as say something."""
     if value >= 9.95 or value == int(value):
         return f"{round(value):,}"
-    return f"{value:.1f}" if value >= 0.1 else f"{value:.2g}"
+    if value >= 0.995:
+        return f"{value:.1f}"
+    return f"{value:.2f}".rstrip("0") if value >= 0.01 else "under 0.01"
 
 
 def percent(ratio: float) -> str:
@@ -42,9 +43,9 @@ def plural(count: float, noun: str) -> str:
     return f"{number(count)} {noun}" if count == 1 else f"{number(count)} {noun}s"
 
 
-def clock(time: float) -> str:
-    """`2026-11-20 14:03 UTC`."""
-    return f"{datetime.fromtimestamp(time, UTC):%Y-%m-%d %H:%M} UTC"
+def of(kind: str, entity: str) -> str:
+    """` from 192.0.2.7`, ` for user_1`, and nothing for an agent, which is named beside the sentence."""
+    return {"address": f" from {entity}", "principal": f" for {entity}"}.get(kind, "")
 
 
 def listing(names: list[str], *, most: int = 3) -> str:

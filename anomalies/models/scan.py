@@ -22,9 +22,10 @@ class Scan(models.Model):
         default=0, help_text="With events older than the horizon: counted, not judged again"
     )
     findings = models.PositiveIntegerField(default=0)
-    findings_told_by_agent = models.PositiveIntegerField(
-        default=0, help_text="Of addresses and users that are all their agent did: its own series tells it"
+    findings_told_by_others = models.PositiveIntegerField(
+        default=0, help_text="Of addresses and users that are all another did whose own anomaly tells it"
     )
+    grants_revoked = models.PositiveIntegerField(default=0, help_text="By the response policy")
     anomalies_raised = models.PositiveIntegerField(default=0)
     anomalies_extended = models.PositiveIntegerField(default=0)
     anomalies_closed = models.PositiveIntegerField(default=0)

@@ -1,4 +1,4 @@
-"""One cause, one anomaly: what an address or a user did may be all that its agent did."""
+"""One cause, one anomaly: what an address or a user did may be all that another series tells already."""
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
@@ -6,43 +6,52 @@ from datetime import UTC, datetime
 from django.db import connection
 
 from anomalies.detection.finding import Finding
-from anomalies.models import Series
+from anomalies.models import Anomaly, Series
 
-OF_THE_ENTITY = 0.9  # of its events that one agent made
-OF_THE_AGENT = 0.5  # of that agent's events that are the entity's
+_COLUMNS = {Series.Kind.AGENT: "agent_id", Series.Kind.ADDRESS: "ip", Series.Kind.PRINCIPAL: "principal_id"}
+# At least so much of the entity's events is the other's, and so much of the other's is the entity's. An agent's own
+# series knows its hours; an address is judged by the same rules as the users it tries.
+_LEAST = {Series.Kind.AGENT: (0.9, 0.5), Series.Kind.ADDRESS: (1.0, 0.9)}
 
 _SHARES = """
 WITH mine AS (
-    SELECT agent_id, count(*) AS events FROM anomalies_event
-    WHERE {column} = %(entity)s AND time >= %(start)s AND time < %(end)s GROUP BY agent_id
-), agent AS (
-    SELECT agent_id, events, events / (SELECT sum(events) FROM mine) AS share FROM mine ORDER BY events DESC LIMIT 1
+    SELECT {other} AS other, count(*) AS events FROM anomalies_event
+    WHERE {column} = %(entity)s AND time >= %(start)s AND time < %(end)s GROUP BY {other}
+), main AS (
+    SELECT other, events, events / (SELECT sum(events) FROM mine) AS share
+    FROM mine WHERE other IS NOT NULL ORDER BY events DESC, other LIMIT 1
 )
-SELECT agent.share::float8, agent.events::float8 / (
-    SELECT count(*) FROM anomalies_event e
-    WHERE e.agent_id = agent.agent_id AND e.time >= %(start)s AND e.time < %(end)s
+SELECT {text}, main.share::float8, main.events::float8 / (
+    SELECT count(*) FROM anomalies_event e WHERE e.{other} = main.other AND e.time >= %(start)s AND e.time < %(end)s
 )
-FROM agent
+FROM main
 """
-_COLUMNS = {Series.Kind.ADDRESS: "ip", Series.Kind.PRINCIPAL: "principal_id"}
+_TEXT = {Series.Kind.AGENT: "main.other", Series.Kind.ADDRESS: "host(main.other)"}
 
 
 def own(findings: Iterable[Finding]) -> list[Finding]:
-    """Return the findings without those that their agent's own series tells, and tells better: it knows its hours."""
-    return [finding for finding in findings if not _told_by_agent(finding)]
+    """Return the findings without those that an anomaly of another series tells.
+
+    Agents are to be judged before addresses, and these before principals.
+    """
+    return [finding for finding in findings if not _told_by_another(finding)]
 
 
-def _told_by_agent(finding: Finding) -> bool:
-    if not finding.told_by_agent or finding.kind not in _COLUMNS:
+def _told_by_another(finding: Finding) -> bool:
+    if finding.told_by is None:
         return False
+    other = Series.Kind(finding.told_by)
+    start, end = datetime.fromtimestamp(finding.start, UTC), datetime.fromtimestamp(finding.end, UTC)
     with connection.cursor() as cursor:
         cursor.execute(
-            _SHARES.format(column=_COLUMNS[Series.Kind(finding.kind)]),
-            {
-                "entity": finding.entity,
-                "start": datetime.fromtimestamp(finding.start, UTC),
-                "end": datetime.fromtimestamp(finding.end, UTC),
-            },
+            _SHARES.format(column=_COLUMNS[Series.Kind(finding.kind)], other=_COLUMNS[other], text=_TEXT[other]),
+            {"entity": finding.entity, "start": start, "end": end},
         )
         shares = cursor.fetchone()
-    return shares is not None and shares[0] >= OF_THE_ENTITY and shares[1] >= OF_THE_AGENT
+    of_the_entity, of_the_other = _LEAST[other]
+    if shares is None or shares[1] < of_the_entity or shares[2] < of_the_other:
+        return False
+    raised = Anomaly.objects.filter(type=finding.type, started_at__lt=end, active_until__gt=start)
+    if raised.filter(kind=finding.kind, entity=finding.entity).exists():
+        return False  # it was raised before the other: it stays
+    return raised.filter(kind=other, entity=shares[0]).exists()

@@ -59,7 +59,7 @@ def banded_series(anomaly: Anomaly, *, span: timedelta, now: datetime) -> Banded
     )
     history = histories.load(anomaly.kind, [window], until=until)
     width = min(anomaly.evidence["resolution_seconds"], HOUR) if span <= FINE_UP_TO else HOUR
-    config = build_config(detector.config, anomaly.evidence["parameters"])
+    config = build_config(detector.config, detector.known(anomaly.evidence["parameters"]))
     chart = detector.chart(history, config, width)
     shown = np.flatnonzero(
         (chart.starts + chart.width > window.judge_from.timestamp()) & (chart.starts < until.timestamp())

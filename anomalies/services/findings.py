@@ -1,6 +1,7 @@
 """Keeping: from findings in memory to anomalies for review."""
 
 import hashlib
+import itertools
 import math
 from collections import defaultdict
 from collections.abc import Sequence
@@ -11,11 +12,11 @@ from django.db import connection
 
 from anomalies.detection.finding import Finding
 from anomalies.models import Anomaly, Interval, ReviewEntry, Scan, Severity
+from anomalies.services.actor import Actor
 from anomalies.services.outbox import announce
 
-DETECTION = "detection"  # the actor of what no person did
+DETECTION = Actor(name="detection")  # of what no person did
 TICK_SECONDS = 60  # between scheduled scans
-MERGE_BUCKETS = 2  # a gap up to which a later deviation belongs to the same anomaly
 
 # What all events behind an anomaly have in common.
 _SHARED = """
@@ -42,9 +43,10 @@ def keep(
 ) -> Kept:
     """Raise, extend and close the anomalies of entities that were judged, in the caller's transaction.
 
-    A finding belongs to the anomaly of the same type and entity that it overlaps, or follows within two buckets; what
-    people decided about that anomaly stays, unless its severity rises. An open anomaly without a finding is back in
-    its band and closes. `replayed`: findings are dated by the tick that would have found them, not by now.
+    A finding belongs to the anomaly of the same type and entity that it overlaps, and an anomaly takes one finding:
+    entities are judged from the start of the anomalies on that could go on, so that detectors join what belongs
+    together. What people decided about an anomaly stays, unless its severity rises. An open anomaly without a finding
+    is back in its band and closes. `replayed`: findings are dated by the tick that would have found them, not by now.
     """
     kept = Kept()
     known: dict[tuple[str, str], list[Anomaly]] = defaultdict(list)
@@ -59,7 +61,7 @@ def keep(
     confirmed: set[int] = set()
     for finding in sorted(findings, key=lambda finding: (finding.start, finding.type, finding.entity)):
         candidates = known[finding.type, finding.entity]
-        match = next((anomaly for anomaly in candidates if _continues(finding, anomaly)), None)
+        match = next((one for one in candidates if one.pk not in confirmed and _overlap(finding, one)), None)
         if match is None:
             match = _raise(finding, scan, replayed)
             candidates.append(match)
@@ -81,19 +83,24 @@ def _time(seconds: float) -> datetime:
     return datetime.fromtimestamp(seconds, UTC)
 
 
-def _continues(finding: Finding, anomaly: Anomaly) -> bool:
-    gap = MERGE_BUCKETS * min(interval.resolution_seconds for interval in finding.intervals)
-    return (
-        finding.start <= anomaly.active_until.timestamp() + gap and finding.end >= anomaly.started_at.timestamp() - gap
-    )
+def _overlap(finding: Finding, anomaly: Anomaly) -> bool:
+    return finding.start <= anomaly.active_until.timestamp() and finding.end >= anomaly.started_at.timestamp()
+
+
+def _fingerprint(finding: Finding) -> str:
+    """Detector, series and start; numbered where an anomaly that began then has turned out to begin at another time."""
+    identity = f"{finding.type}|{finding.kind}|{finding.entity}|{finding.start:.6f}"
+    for number in itertools.count(1):
+        fingerprint = hashlib.sha256(f"{identity}|{number}".encode()).hexdigest()
+        if not Anomaly.objects.filter(fingerprint=fingerprint).exists():
+            break
+    return fingerprint
 
 
 def _raise(finding: Finding, scan: Scan, replayed: bool) -> Anomaly:
     detected_at = _noticed_at(finding, scan) if replayed else scan.now
     anomaly = Anomaly(
-        fingerprint=hashlib.sha256(
-            f"{finding.type}|{finding.kind}|{finding.entity}|{finding.start:.6f}".encode()
-        ).hexdigest(),
+        fingerprint=_fingerprint(finding),
         type=finding.type,
         kind=finding.kind,
         entity=finding.entity,
@@ -131,6 +138,8 @@ def _extend(anomaly: Anomaly, finding: Finding, scan: Scan, replayed: bool) -> b
     if same and not worse and not resumed and anomaly.evidence == finding.evidence:
         return False
 
+    if detected_at < anomaly.detected_at:
+        _record(anomaly, ReviewEntry.Action.EXTENDED, scan.now, note="dated by a replay of the history")
     anomaly.started_at, anomaly.active_until, anomaly.detected_at = started_at, active_until, detected_at
     anomaly.evidence, anomaly.description = finding.evidence, finding.description
     anomaly.score = max(anomaly.score, finding.score)
@@ -180,12 +189,14 @@ def _close(anomaly: Anomaly, scan: Scan) -> int:
     anomaly.updated_at = scan.now
     anomaly.save(update_fields=["state", "ended_at", "updated_at"])
     Interval.objects.filter(anomaly=anomaly, state=Anomaly.State.OPEN).update(state=Anomaly.State.CLOSED)
-    _record(anomaly, ReviewEntry.Action.CLOSED, scan.now, note="back in its band")
+    _record(anomaly, ReviewEntry.Action.CLOSED, scan.now, note="no further deviation")
     announce("anomaly.closed", anomaly)
     return 1
 
 
 def _keep_intervals(anomaly: Anomaly, finding: Finding) -> None:
+    starts = [_time(interval.start) for interval in finding.intervals]
+    Interval.objects.filter(anomaly=anomaly).exclude(started_at__in=starts).delete()
     Interval.objects.bulk_create(
         [
             Interval(
@@ -238,7 +249,7 @@ def _record(
         anomaly=anomaly,
         action=action,
         at=at,
-        actor=DETECTION,
+        actor=DETECTION.name,
         note=note,
         from_status=from_status,
         to_status=to_status,

@@ -41,16 +41,18 @@ SELECT ap.agent_id, ap.principal_id, ap.first_seen, coalesce(e.status <> 'succes
            WHERE o.agent_id = ap.agent_id AND o.country = e.country AND o.time < ap.first_seen),
        CASE WHEN e.status IS NULL THEN 0 ELSE (
            SELECT count(*) FROM anomalies_agentprincipal k
-           WHERE k.principal_id = ap.principal_id AND k.agent_id <> ap.agent_id AND k.first_seen < ap.first_seen) END
+           WHERE k.principal_id = ap.principal_id AND k.agent_id <> ap.agent_id AND k.first_seen < ap.first_seen)
+           / greatest(1, (SELECT count(*) FROM anomalies_agent a
+                          WHERE a.public_id <> ap.agent_id AND a.first_seen < ap.first_seen))::float8 END
 FROM anomalies_agentprincipal ap
 LEFT JOIN LATERAL (
     SELECT status, ip, country FROM anomalies_event e
     WHERE ap.first_seen >= %s
       AND e.agent_id = ap.agent_id AND e.principal_id = ap.principal_id AND e.time = ap.first_seen
-    ORDER BY e.id LIMIT 1
+    ORDER BY e.external_id LIMIT 1
 ) AS e ON true
 WHERE ap.agent_id = ANY(%s) AND ap.first_seen >= %s AND ap.first_seen < %s
-ORDER BY ap.first_seen, ap.id
+ORDER BY ap.first_seen, ap.principal_id
 """
 
 # Addresses and principals keep the hours of the agent that they came by first.
@@ -64,7 +66,7 @@ FROM unnest(%s::{type}[]) AS entity
 _ATTEMPTS = """
 SELECT {entity}, extract(epoch FROM time)::float8, status <> 'success', coalesce({partner}, '')
 FROM anomalies_event WHERE {column} = ANY(%s::{type}[]) AND time >= %s AND time < %s
-ORDER BY 1, time, id
+ORDER BY 1, time, status = 'success', external_id
 """
 
 
@@ -88,7 +90,7 @@ def load(kind: str, windows: Sequence[Window], *, until: datetime) -> History:
     fives_day = min(max(known.date(), earliest.date() - timedelta(days=FIVES_DAYS)), last_day)
     hours = _counts(kind, entities, 3600, first_day, last_day)
     fives = _counts(kind, entities, 300, fives_day, last_day)
-    tenant = hours if kind == Series.Kind.TENANT else _counts(Series.Kind.TENANT, ("all",), 3600, first_day, last_day)
+    tenant_day = min(earliest.date() - timedelta(days=HISTORY_DAYS), last_day)
     judge_from = np.array([window.judge_from.timestamp() for window in windows])
     return History(
         kind=kind,
@@ -99,8 +101,7 @@ def load(kind: str, windows: Sequence[Window], *, until: datetime) -> History:
         hours=hours,
         fives=fives,
         calendar=_calendar(kind, entities, hours),
-        tenant_requests=tenant.requests[0].astype(np.int64),
-        tenant_failures=tenant.failures[0].astype(np.int64),
+        tenant=_counts(Series.Kind.TENANT, ("all",), 3600, tenant_day, last_day),
         meetings=_meetings(entities, first_day, earliest, until) if kind == Series.Kind.AGENT else (),
         attempts=_attempts(kind, entities, fives, judge_from, until) if kind != Series.Kind.AGENT else {},
     )
@@ -167,8 +168,9 @@ def _calendar(kind: str, entities: Sequence[str], hours: Counts) -> Calendar:
         known = Agent.objects.in_bulk(list(entities), field_name="public_id")
         agents = {row: known[entity] for row, entity in enumerate(entities) if entity in known}
     zones = {agent.public_id: agent.time_zone for agent in agents.values()} or _zones(kind, entities)
-    for row, entity in enumerate(entities):
-        by_zone[zones.get(entity) or "UTC"].append(row)
+    of_entity = tuple(zones.get(entity) or "UTC" for entity in entities)
+    for row, zone in enumerate(of_entity):
+        by_zone[zone].append(row)
     for zone, rows in by_zone.items():
         week, dates = _local(hours.starts, zone)
         hour_of_week[rows] = week
@@ -183,7 +185,7 @@ def _calendar(kind: str, entities: Sequence[str], hours: Counts) -> Calendar:
                     at_work[row] = _at_work(week, agent.working_hours)
                     if agent.holidays:
                         at_work[row] &= ~np.isin(dates, [date.fromisoformat(day).toordinal() for day in agent.holidays])
-    return Calendar(hour_of_week, free, configured, at_work)
+    return Calendar(of_entity, hour_of_week, free, configured, at_work)
 
 
 def _zones(kind: str, entities: Sequence[str]) -> dict[str, str]:
@@ -198,7 +200,7 @@ def _zones(kind: str, entities: Sequence[str]) -> dict[str, str]:
 def _local(starts: NDArray[np.float64], zone: str) -> tuple[NDArray[np.int16], NDArray[np.int64]]:
     """Return the local hour of the week (0 is Monday 00:00) and the date (ordinal) of each start."""
     tz = ZoneInfo(zone)
-    # Offsets change by whole days at most: one look per UTC hour is exact for zones of full hours.
+    # The clock changes at full hours of UTC. Where a zone is off by half an hour, hours are told by their beginning.
     offsets = np.array(
         [datetime.fromtimestamp(start, tz).utcoffset().total_seconds() for start in starts.tolist()]  # type: ignore[union-attr]  # aware
     )
@@ -216,7 +218,6 @@ def _at_work(week: NDArray[np.int16], working_hours: Mapping[str, Sequence[int]]
 
 
 def _meetings(agents: Sequence[str], first_day: date, earliest: datetime, until: datetime) -> tuple[Meeting, ...]:
-    others = max(Agent.objects.filter(deleted_at=None).count() - 1, 1)
     with connection.cursor() as cursor:
         since = datetime(first_day.year, first_day.month, first_day.day, tzinfo=UTC)
         cursor.execute(_MEETINGS, [earliest - timedelta(hours=1), list(agents), since, until])
@@ -228,9 +229,9 @@ def _meetings(agents: Sequence[str], first_day: date, earliest: datetime, until:
                 failed=failed,
                 new_address=new_address,
                 new_country=bool(new_country),
-                known_share=known_by / others,
+                known_share=known_share,
             )
-            for agent, principal, first_seen, failed, new_address, new_country, known_by in cursor.fetchall()
+            for agent, principal, first_seen, failed, new_address, new_country, known_share in cursor.fetchall()
         )
 
 

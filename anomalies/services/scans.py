@@ -1,12 +1,14 @@
 """One run of detection: count what arrived, look at what changed, keep what deviates."""
 
 import logging
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db import connection, transaction
+from django.db import InterfaceError, OperationalError, connection, transaction
+from django.db.backends.utils import CursorWrapper
 from django.utils import timezone
 
 from anomalies.detection.parameter import build_config
@@ -19,24 +21,37 @@ from anomalies.services.findings import DETECTION, Kept, keep
 logger = logging.getLogger(__name__)
 
 LATE_HORIZON = timedelta(hours=48)  # older than this, a late event is counted and its bucket not judged again
+LONGEST_GAP = timedelta(hours=2)  # after which nothing belongs to an anomaly any more
+KINDS = (Series.Kind.AGENT, Series.Kind.ADDRESS, Series.Kind.PRINCIPAL)  # in the order that `causes` needs
 ENTITY_DAYS_AT_ONCE = 20_000  # in one transaction: bounds memory, and what a crash repeats
+LONGEST_WAIT_SECONDS = 60.0
 LOCK = 7_236_301  # the advisory lock that keeps scans one at a time
 
 Progress = Callable[[str, int, int], None]  # what is done, how much, of how much
 
-# Every entity that changed since it was looked at, or whose anomaly may have ended.
+# Every entity that changed since it was looked at, or whose anomaly may have ended; judged from the start of the
+# anomalies on that could go on, so that what belongs together is seen together.
 _DUE = """
-SELECT s.kind, s.entity, min(s.first_time), max(s.last_time), max(s.judged_until), min(s.dirty_from), min(a.started_at)
-FROM anomalies_series s
-LEFT JOIN (
-    SELECT kind, entity, min(started_at) AS started_at FROM anomalies_anomaly
-    WHERE state = 'open' OR active_until > %(recent)s GROUP BY kind, entity
-) a USING (kind, entity)
-WHERE s.kind <> 'tenant' AND (s.kind, s.entity) IN (
-    SELECT kind, entity FROM anomalies_series WHERE dirty_from IS NOT NULL AND dirty_from < %(now)s
-    UNION SELECT kind, entity FROM anomalies_anomaly WHERE state = 'open'
-    UNION SELECT kind, entity FROM anomalies_series WHERE %(all)s)
-GROUP BY s.kind, s.entity
+WITH due AS (
+    SELECT kind, entity, min(first_time) AS first_time, max(last_time) AS last_time,
+           max(judged_until) AS judged_until, min(dirty_from) AS dirty_from
+    FROM anomalies_series
+    WHERE kind <> 'tenant' AND (kind, entity) IN (
+        SELECT kind, entity FROM anomalies_series WHERE dirty_from IS NOT NULL AND dirty_from < %(now)s
+        UNION SELECT kind, entity FROM anomalies_anomaly WHERE state = 'open'
+        UNION SELECT kind, entity FROM anomalies_series WHERE %(all)s)
+    GROUP BY kind, entity
+), judged AS (
+    SELECT *, CASE WHEN %(all)s OR judged_until IS NULL THEN first_time
+        ELSE greatest(coalesce(dirty_from, judged_until), judged_until - %(horizon)s::interval) END AS judge_from
+    FROM due
+)
+SELECT kind, entity, first_time, last_time, coalesce(dirty_from < judged_until - %(horizon)s::interval, false),
+       least(judge_from, (
+           SELECT min(started_at) FROM anomalies_anomaly a
+           WHERE a.kind = judged.kind AND a.entity = judged.entity
+             AND (a.state = 'open' OR a.active_until >= judge_from - %(gap)s::interval)))
+FROM judged
 """
 
 _JUDGED = """
@@ -50,20 +65,21 @@ class ScanUnderWayError(Exception):
     """Another scan holds the lock."""
 
 
-def run(*, now: datetime, trigger: str, progress: Progress | None = None) -> Scan:
+def run(*, now: datetime, trigger: str, by: Actor = DETECTION, progress: Progress | None = None) -> Scan:
     """Count all uncounted batches, judge what changed, keep the anomalies, and return the finished Scan.
 
-    Waits while another scan is under way. Safe to kill at any moment: the next run does what is left.
+    New rate spikes are answered as the response policy asks, by that actor. Safe to kill at any moment: the next run
+    does what is left. Waits while another scan is under way; raises ScanUnderWayError after a minute.
     """
     with _one_at_a_time(wait=True):
-        return _scan(now=now, trigger=trigger, progress=progress or _unseen)
+        return _scan(now=now, trigger=trigger, by=by, progress=progress or _unseen)
 
 
 def run_if_idle(*, now: datetime, trigger: str) -> Scan | None:
     """As `run`, but return None at once if another scan is under way."""
     try:
         with _one_at_a_time(wait=False):
-            return _scan(now=now, trigger=trigger, progress=_unseen)
+            return _scan(now=now, trigger=trigger, by=DETECTION, progress=_unseen)
     except ScanUnderWayError:
         return None
 
@@ -75,7 +91,7 @@ def replay(*, now: datetime, progress: Progress | None = None) -> Scan:
     what a scan at each of its ticks would have found; a bucket of a rate counts as found when it is complete.
     """
     with _one_at_a_time(wait=True):
-        return _scan(now=now, trigger=Scan.Trigger.REPLAY, progress=progress or _unseen)
+        return _scan(now=now, trigger=Scan.Trigger.REPLAY, by=DETECTION, progress=progress or _unseen)
 
 
 def _unseen(what: str, done: int, total: int) -> None:
@@ -84,10 +100,12 @@ def _unseen(what: str, done: int, total: int) -> None:
 
 @contextmanager
 def _one_at_a_time(*, wait: bool) -> Iterator[None]:
+    deadline = time.monotonic() + (LONGEST_WAIT_SECONDS if wait else 0)
     with connection.cursor() as cursor:
-        cursor.execute(f"SELECT {'pg_advisory_lock' if wait else 'pg_try_advisory_lock'}(%s)", [LOCK])
-        if cursor.fetchone()[0] is False:
-            raise ScanUnderWayError
+        while not _locked(cursor):
+            if time.monotonic() >= deadline:
+                raise ScanUnderWayError("Another scan is under way.")
+            time.sleep(0.1)
     try:
         yield
     finally:
@@ -95,7 +113,12 @@ def _one_at_a_time(*, wait: bool) -> Iterator[None]:
             cursor.execute("SELECT pg_advisory_unlock(%s)", [LOCK])
 
 
-def _scan(*, now: datetime, trigger: str, progress: Progress) -> Scan:
+def _locked(cursor: CursorWrapper) -> bool:
+    cursor.execute("SELECT pg_try_advisory_lock(%s)", [LOCK])
+    return bool(cursor.fetchone()[0])
+
+
+def _scan(*, now: datetime, trigger: str, by: Actor, progress: Progress) -> Scan:
     replayed = trigger == Scan.Trigger.REPLAY
     scan = Scan.objects.create(trigger=trigger, now=now, started_at=timezone.now())
     _count(scan, progress)
@@ -106,7 +129,7 @@ def _scan(*, now: datetime, trigger: str, progress: Progress) -> Scan:
     for kind, due in windows.items():
         for some in _together(due):
             progress("Looking for anomalies", done, total)
-            _judge(scan, kind, some, configs, replayed)
+            _judge(scan, kind, some, configs, by)
             done += len(some)
     Series.objects.filter(kind=Series.Kind.TENANT).update(dirty_from=None, judged_until=now)
     progress("Looking for anomalies", total, total)
@@ -127,26 +150,20 @@ def _configs() -> dict[str, Any]:
     """Return the `Config` of each detector that is switched on."""
     stored = {row.type: row for row in DetectorSettings.objects.all()}
     return {
-        type_: build_config(detector.config, stored[type_].parameters if type_ in stored else {})
+        type_: build_config(detector.config, detector.known(stored[type_].parameters) if type_ in stored else {})
         for type_, detector in DETECTORS.items()
         if type_ not in stored or stored[type_].enabled
     }
 
 
 def _due(now: datetime, scan: Scan, *, everything: bool) -> dict[str, list[histories.Window]]:
-    due: dict[str, list[histories.Window]] = {}
+    due: dict[str, list[histories.Window]] = {kind: [] for kind in KINDS}
+    parameters: dict[str, Any] = {"now": now, "all": everything, "horizon": LATE_HORIZON, "gap": LONGEST_GAP}
     with connection.cursor() as cursor:
-        cursor.execute(_DUE, {"now": now, "recent": now - timedelta(hours=3), "all": everything})
-        for kind, entity, first_time, last_time, judged_until, dirty_from, anomaly_since in cursor.fetchall():
-            if everything or judged_until is None:
-                judge_from = first_time
-            else:
-                horizon = judged_until - LATE_HORIZON
-                scan.series_late += dirty_from is not None and dirty_from < horizon
-                judge_from = max(dirty_from or judged_until, horizon)
-            if anomaly_since is not None:
-                judge_from = min(judge_from, anomaly_since)
-            due.setdefault(kind, []).append(histories.Window(entity, judge_from, first_time, last_time))
+        cursor.execute(_DUE, parameters)
+        for kind, entity, first_time, last_time, late, judge_from in cursor.fetchall():
+            scan.series_late += late
+            due[kind].append(histories.Window(entity, judge_from, first_time, last_time))
     return due
 
 
@@ -164,18 +181,20 @@ def _together(due: list[histories.Window]) -> Iterator[list[histories.Window]]:
         yield some
 
 
-def _judge(scan: Scan, kind: str, windows: Sequence[histories.Window], configs: dict[str, Any], replayed: bool) -> None:
+def _judge(scan: Scan, kind: str, windows: Sequence[histories.Window], configs: dict[str, Any], by: Actor) -> None:
     """Judge some entities of a kind; one that cannot be judged is logged, counted, and stops no other."""
     kept, found, told = None, 0, 0
     try:
-        kept, found, told = _judge_together(scan, kind, windows, configs, replayed)
+        kept, found, told = _judge_together(scan, kind, windows, configs, by)
+    except (InterfaceError, OperationalError):
+        raise  # without its connection the scan has lost its lock, too
     except Exception:
         if len(windows) == 1:
             logger.exception("scan %s: %s %s could not be judged", scan.pk, kind, windows[0].entity)
     if kept:
         scan.series_judged += len(windows)
         scan.findings += found
-        scan.findings_told_by_agent += told
+        scan.findings_told_by_others += told
         scan.anomalies_raised += kept.raised
         scan.anomalies_extended += kept.extended
         scan.anomalies_closed += kept.closed
@@ -183,21 +202,22 @@ def _judge(scan: Scan, kind: str, windows: Sequence[histories.Window], configs: 
         scan.series_failed += 1
     else:
         middle = len(windows) // 2
-        _judge(scan, kind, windows[:middle], configs, replayed)
-        _judge(scan, kind, windows[middle:], configs, replayed)
+        _judge(scan, kind, windows[:middle], configs, by)
+        _judge(scan, kind, windows[middle:], configs, by)
 
 
 @transaction.atomic
 def _judge_together(
-    scan: Scan, kind: str, windows: Sequence[histories.Window], configs: dict[str, Any], replayed: bool
+    scan: Scan, kind: str, windows: Sequence[histories.Window], configs: dict[str, Any], by: Actor
 ) -> tuple[Kept, int, int]:
+    replayed = scan.trigger == Scan.Trigger.REPLAY
     history = histories.load(kind, windows, until=scan.now)
     found = [finding for type_, config in configs.items() for finding in DETECTORS[type_].detect(history, config)]
     entities = [window.entity for window in windows]
     own = causes.own(found)
     kept = keep(own, kind=kind, entities=entities, scan=scan, replayed=replayed)
-    if scan.trigger == Scan.Trigger.SCHEDULE:
-        access.respond(scan, by=Actor(name=DETECTION), at=scan.now)
+    if not replayed:
+        scan.grants_revoked += access.respond(scan, by=by, at=scan.now)
     with connection.cursor() as cursor:
         cursor.execute(_JUDGED, {"now": scan.now, "kind": kind, "entities": entities})
     return kept, len(found), len(found) - len(own)

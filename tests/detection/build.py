@@ -22,7 +22,6 @@ def history(
     until: float | None = None,
     meetings: Sequence[Meeting] = (),
     attempts: Mapping[str, Attempts] | None = None,
-    tenant: tuple[ArrayLike, ArrayLike] | None = None,
     working_hours: tuple[int, int] | None = None,
 ) -> History:
     """Entities with those counts by the hour from `START` on, (n, t) or (t,), of which the last days are judged.
@@ -39,8 +38,7 @@ def history(
     at_work = np.zeros((n, t), dtype=np.bool_)
     if working_hours:
         at_work = (week % 24 >= working_hours[0]) & (week % 24 < working_hours[1]) & (week // 24 < 5)
-    everybody = requests.sum(axis=0), failed.sum(axis=0)
-    tenant_requests, tenant_failures = tenant or everybody
+    everybody = requests.sum(axis=0, keepdims=True), failed.sum(axis=0, keepdims=True)
     return History(
         kind=kind,
         entities=tuple(entities or (f"ag_{number}" for number in range(n))),
@@ -49,9 +47,8 @@ def history(
         first_time=np.full(n, first_time),
         hours=hours,
         fives=Counts(START, 300, spread(requests), spread(failed)),
-        calendar=Calendar(week, week // 24 >= 5, np.full(n, working_hours is not None), at_work),
-        tenant_requests=np.asarray(tenant_requests, dtype=np.int64),
-        tenant_failures=np.asarray(tenant_failures, dtype=np.int64),
+        calendar=Calendar(("UTC",) * n, week, week // 24 >= 5, np.full(n, working_hours is not None), at_work),
+        tenant=Counts(START, HOUR, everybody[0], everybody[1]),
         meetings=tuple(meetings),
         attempts=attempts or {},
     )

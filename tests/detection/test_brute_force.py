@@ -40,6 +40,19 @@ def test_rules(rows: list[tuple[float, bool, str]], spells: int) -> None:
     assert len(_spells(*rows)) == spells
 
 
+def test_a_long_row_of_failures_and_successes_is_judged_in_one_pass() -> None:
+    rows = build.attempts(*[(number / 2, number % 3 < 1, "user_0") for number in range(200_000)])
+    assert brute_force.spells(rows, RULES, count_users=True) == []
+
+
+def test_guessing_does_not_lower_what_the_rate_says() -> None:
+    n, k = build.office(29), build.office(29) * 0
+    n[0, -14], k[0, -14] = 1000, 1000
+    guesses = build.attempts(*_failures(30, start=28 * 86400 + 10 * 3600))
+    history = build.history(n, failures=k, kind="address", entities=["192.0.2.7"], attempts={"192.0.2.7": guesses})
+    assert [finding.severity for finding in detect(history, Config())] == [HIGH]
+
+
 def test_it_is_raised_at_the_failure_that_broke_the_rule() -> None:
     [spell] = _spells(*_failures(40))
     assert spell.raised_at == build.START + 190
@@ -58,14 +71,16 @@ def _found(attempts: Attempts, kind: str = "address") -> list[tuple[int, str]]:
 
 
 def test_guessing_is_medium_and_guessing_with_success_is_high() -> None:
-    assert _found(build.attempts(*_failures(30))) == [(MEDIUM, "30 failures in 5 minutes")]
+    assert _found(build.attempts(*_failures(30))) == [(MEDIUM, "30 failures from 192.0.2.7 in 5 minutes")]
     assert _found(build.attempts(*_failures(30), (300, False, "user_0"))) == [
-        (HIGH, "Success for user_0 after 30 failures in 5 minutes")
+        (HIGH, "Success for user_0 after 30 failures from 192.0.2.7 in 5 minutes")
     ]
 
 
 def test_spraying_names_how_many_users() -> None:
-    assert _found(build.attempts(*_failures(12, users=12))) == [(MEDIUM, "12 failures over 12 users in 2 minutes")]
+    assert _found(build.attempts(*_failures(12, users=12))) == [
+        (MEDIUM, "12 failures from 192.0.2.7 over 12 users in 2 minutes")
+    ]
 
 
 def test_addresses_that_tried_a_user_are_called_addresses() -> None:

@@ -26,7 +26,7 @@ def test_a_night_shift_of_an_office_agent_is_raised() -> None:
     counts = _days()
     counts[0, -22:-20] = 20  # 02:00 to 04:00 of a Tuesday
     [finding] = _found(counts)
-    assert finding.description == "40 actions between 02:00 and 04:00 on Tuesday, usually hardly any"
+    assert finding.description == "40 actions between 02:00 and 04:00 on Tuesday (UTC), usually hardly any"
     assert finding.end - finding.start == 2 * HOUR
     assert finding.raised_at == finding.start + HOUR
 
@@ -57,7 +57,7 @@ def test_configured_hours_need_no_history() -> None:
     counts[0, -22:-20] = 20
     [finding] = _found(counts, working_hours=(9, 17))
     assert finding.evidence["configured_hours"] is True
-    assert "off its working hours" in finding.description
+    assert "outside its working hours" in finding.description
 
 
 def test_a_past_night_shift_does_not_become_usual() -> None:

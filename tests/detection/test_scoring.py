@@ -17,7 +17,17 @@ def test_scores(p: float, s: float, severity: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "text"), [(1204, "1,204"), (38.2, "38"), (4.23, "4.2"), (0.31, "0.3"), (0.0213, "0.021"), (0, "0")]
+    ("value", "text"),
+    [
+        (1204, "1,204"),
+        (38.2, "38"),
+        (4.23, "4.2"),
+        (0.31, "0.31"),
+        (0.5, "0.5"),
+        (0.0213, "0.02"),
+        (1e-9, "under 0.01"),
+        (0, "0"),
+    ],
 )
 def test_numbers(value: float, text: str) -> None:
     assert wording.number(value) == text

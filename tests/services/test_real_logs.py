@@ -42,7 +42,7 @@ def test_the_success_after_147_failures_is_high() -> None:
     scans.replay(now=timezone.now())
     anomaly = Anomaly.objects.get(kind="address", entity="24.151.103.17", type="high_failure_rate")
     assert anomaly.get_severity_display() == "high"
-    assert anomaly.description == "Success for elastic_user_0 after 147 failures in 7 minutes"
+    assert anomaly.description == "Success for elastic_user_0 after 147 failures from 24.151.103.17 in 7 minutes"
 
 
 def test_the_sweeps_of_passwords_and_secrets_are_found_within_five_minutes() -> None:

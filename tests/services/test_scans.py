@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from django.db import connection
+from django.db import OperationalError, connection
 from django.db.models import Sum
 from msgspec import structs
 
@@ -28,7 +28,7 @@ from anomalies.models import (
     Scan,
     Series,
 )
-from anomalies.services import counts, events, evidence, reviews, scans
+from anomalies.services import counts, events, evidence, histories, reviews, scans
 from anomalies.services.actor import Actor
 
 pytestmark = pytest.mark.django_db
@@ -202,7 +202,7 @@ def test_it_reopens_when_it_gets_materially_worse_and_says_so() -> None:
     assert (anomaly.severity, anomaly.status, anomaly.acknowledged_at) == (3, "open", None)
     notes = list(anomaly.review_entries.order_by("id").values_list("action", "note"))
     assert notes[-1] == ("reopened", "severity rose from medium to high")
-    assert anomaly.description == "Success for root after 30 failures in 5 minutes"
+    assert anomaly.description == "Success for root after 30 failures from 192.0.2.9 in 5 minutes"
 
 
 def test_late_events_amend_the_same_anomaly(spike: Anomaly) -> None:
@@ -212,6 +212,73 @@ def test_late_events_amend_the_same_anomaly(spike: Anomaly) -> None:
     after = Anomaly.objects.get(type="rate_spike")
     assert after.public_id == spike.public_id
     assert after.evidence["observed"] > 500
+
+
+def test_a_late_event_in_the_middle_leaves_the_rest_of_the_anomaly(spike: Anomaly) -> None:
+    _run(SPIKE_SEEN + timedelta(hours=5))
+    before = Anomaly.objects.values("started_at", "active_until").get()
+    _store([_record(MONDAY + timedelta(days=20, hours=10, minutes=4), 9999)])
+    _run(SPIKE_SEEN + timedelta(hours=6))
+    assert Anomaly.objects.values("started_at", "active_until").get() == before
+    assert Anomaly.objects.get().evidence["observed"] == 301
+
+
+def test_another_new_principal_is_another_anomaly_and_the_decision_about_the_first_stays() -> None:
+    _store([_record(MONDAY + timedelta(minutes=10 * n), n, principal_id="ana") for n in range(3000)])
+    first, second = MONDAY + timedelta(days=20, hours=22), MONDAY + timedelta(days=20, hours=23, minutes=40)
+    _store([_record(first, 8, principal_id="eve")])
+    _run(first + timedelta(minutes=1))
+    reviews.acknowledge(Anomaly.objects.get(type="new_principal"), by=ANA, at=first)
+    _store([_record(second, 9, principal_id="mallory")])
+    _run(second + timedelta(minutes=1))
+    found = Anomaly.objects.filter(type="new_principal").order_by("started_at")
+    assert [(one.principal_id, one.status) for one in found] == [("eve", "acknowledged"), ("mallory", "open")]
+
+
+def test_refusals_at_the_beginning_of_a_bucket_are_judged_with_its_end() -> None:
+    _store(_usual(20, per_hour=40))
+    start = MONDAY + timedelta(days=20, hours=10)
+    _store(_burst(start, 15, status="blocked"))
+    _run(start + timedelta(minutes=1))
+    _store([_record(start + timedelta(seconds=20 + number / 4), 5000 + number) for number in range(600)])
+    _run(start + timedelta(minutes=6))
+    assert not Anomaly.objects.filter(type="high_failure_rate").exists()
+
+
+def test_a_newcomer_is_held_against_the_tenants_whole_history_whomever_it_is_judged_with() -> None:
+    start = MONDAY + timedelta(days=20, hours=10)
+    _store([*_usual(20), *_burst(start, 40, agent_id="ag_new", status="blocked")])
+    _run(MONDAY + timedelta(days=20))
+    _run(start + timedelta(minutes=10))
+    alone = Anomaly.objects.get(type="high_failure_rate").evidence["usual_ratio"]
+    _forget("anomaly")
+    scans.replay(now=start + timedelta(minutes=10))
+    assert Anomaly.objects.get(type="high_failure_rate").evidence["usual_ratio"] == alone < 0.02
+
+
+def test_an_address_whose_agent_stays_in_its_band_is_raised_itself() -> None:
+    _store([*_usual(20, per_hour=60)])
+    quiet = [_record(MONDAY + timedelta(hours=n), 90_000 + n, ip="10.0.0.9") for n in range(480)]
+    start = MONDAY + timedelta(days=20, hours=10)
+    _store([*quiet, *_burst(start, 55, seconds=60, ip="10.0.0.9")])
+    _run(start + timedelta(hours=1))
+    assert [one.kind for one in Anomaly.objects.filter(type="rate_spike")] == ["address"]
+
+
+def test_a_scan_that_lost_its_connection_stops(monkeypatch: pytest.MonkeyPatch) -> None:
+    def lost(*_: object, **__: object) -> None:
+        raise OperationalError("the connection is lost")
+
+    _store(_usual(1))
+    monkeypatch.setattr(histories, "load", lost)
+    with pytest.raises(OperationalError):
+        _run(MONDAY + timedelta(days=2))
+
+
+def test_a_stored_parameter_that_no_longer_exists_stops_no_scan() -> None:
+    DetectorSettings.objects.create(type="rate_spike", parameters={"gone": 1})
+    _store(_usual(1))
+    assert _run(MONDAY + timedelta(days=2)).series_failed == 0
 
 
 def test_events_older_than_the_horizon_are_counted_and_reported(spike: Anomaly) -> None:
@@ -377,7 +444,7 @@ def test_an_address_that_is_all_its_agent_does_is_told_by_the_agent() -> None:
     )
     scan = _run(SPIKE_SEEN)
     assert [(one.kind, one.entity) for one in Anomaly.objects.filter(type="rate_spike")] == [("agent", "ag_billing")]
-    assert scan.findings_told_by_agent == 1
+    assert scan.findings_told_by_others == 1
 
 
 def test_a_user_who_is_little_of_a_busy_agent_is_not() -> None:

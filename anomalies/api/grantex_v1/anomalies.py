@@ -13,7 +13,8 @@ from ninja.errors import HttpError
 from pydantic import Field
 
 from anomalies.api.auth import ApiKeyAuth
-from anomalies.api.grantex_v1.answers import NO_NUL, CamelSchema, Error, caller, encoded, json_answer, path_id
+from anomalies.api.errors import CamelSchema, Error
+from anomalies.api.grantex_v1.answers import NO_NUL, caller, encoded, json_answer, path_id
 from anomalies.models import Anomaly, ApiKey, ReviewEntry, Scan
 from anomalies.services import access, reviews, scans
 from anomalies.services.audit import wire_time
@@ -114,9 +115,7 @@ def detect(request: HttpRequest) -> HttpResponse:
     One that is over holds for another 24 hours. Under `revoke_agent_grants`, the grants of agents in whose requests
     this run found a new spike are revoked.
     """
-    by = caller(request)
-    scan = scans.run(now=timezone.now(), trigger=Scan.Trigger.API)
-    revoked = access.respond(scan, by=by, at=timezone.now())
+    scan = scans.run(now=timezone.now(), trigger=Scan.Trigger.API, by=caller(request))
     recently = scan.now - HOLDS_FOR
     holding = Anomaly.objects.filter(
         Q(state=Anomaly.State.OPEN)
@@ -130,7 +129,7 @@ def detect(request: HttpRequest) -> HttpResponse:
         {
             "detectedAt": wire_time(scan.now),
             "total": len(rows),
-            "autoRevokedGrants": revoked,
+            "autoRevokedGrants": scan.grants_revoked,
             "responseMode": access.response_mode(),
             "anomalies": rows,
         }

@@ -140,7 +140,9 @@ def chart(history: History, config: Config, width: int) -> Chart:
 
 def _rates(history: History, counts: Counts, config: Config) -> Iterator[tuple[int, _Rate]]:
     starts = counts.starts
-    due = (starts[None, :] + counts.width > history.judge_from[:, None]) & (starts < history.until)[None, :]
+    # Complete buckets only: successes may yet come. Guessing is found without waiting.
+    complete = starts + counts.width <= history.until
+    due = (starts[None, :] + counts.width > history.judge_from[:, None]) & complete[None, :]
     enough = due & (counts.requests >= config.min_requests) & (counts.failures >= config.min_failures)
     rows = np.flatnonzero(enough.any(axis=1))
     if not len(rows):
@@ -198,8 +200,10 @@ def _usual(history: History, rows: NDArray[np.intp], day: float, config: Config)
     """Return the usual ratio of failures before that day, and its steadiness kappa, both (len(rows),)."""
     last = history.hours.index(day)
     past = slice(max(0, last - round(config.history_days * 24)), last)
-    tenant = (history.tenant_failures[past].sum() + TENANT_PRIOR_RATIO * TENANT_PRIOR_REQUESTS) / (
-        history.tenant_requests[past].sum() + TENANT_PRIOR_REQUESTS
+    before = history.tenant.index(day)
+    lately = slice(max(0, before - round(config.history_days * 24)), before)
+    tenant = (history.tenant.failures[0, lately].sum() + TENANT_PRIOR_RATIO * TENANT_PRIOR_REQUESTS) / (
+        history.tenant.requests[0, lately].sum() + TENANT_PRIOR_REQUESTS
     )
     n = history.hours.requests[rows, past].astype(np.float64)
     k = history.hours.failures[rows, past].astype(np.float64)
@@ -258,11 +262,7 @@ def _finding(history: History, row: int, group: list[_Part], config: Config) -> 
     finest = min(rate.interval.resolution_seconds for rate in rates)
     exact = [rate for rate in rates if rate.interval.resolution_seconds == finest]
     s = scoring.surprise(best.p)
-    severity = scoring.severity(s)
-    if best.failures - best.usual * best.requests < 5:
-        severity = max(LOW, severity - 1)
-    if best.history_days < config.settled_days:
-        severity = min(MEDIUM, severity)
+    severity = _severity(best, config)
     ratio, usual = wording.percent(best.failures / best.requests), wording.percent(best.usual)
     window = wording.span(best.interval.resolution_seconds)
     return Finding(
@@ -276,8 +276,9 @@ def _finding(history: History, row: int, group: list[_Part], config: Config) -> 
         raised_at=min(rate.raised_at for rate in rates),
         score=scoring.score(s),
         severity=severity,
-        told_by_agent=True,
-        description=f"{ratio} refused ({best.failures:,} of {best.requests:,} in {window}), usually {usual}",
+        told_by="agent" if history.kind != "agent" else None,
+        description=f"{ratio} refused{wording.of(history.kind, entity)} "
+        f"({best.failures:,} of {best.requests:,} in {window}), usually {usual}",
         evidence=plain(
             {
                 "observed": best.failures,
@@ -303,6 +304,14 @@ def _finding(history: History, row: int, group: list[_Part], config: Config) -> 
     )
 
 
+def _severity(rate: _Rate, config: Config) -> int:
+    """A level lower where the effect is small, medium at most where the history is short."""
+    severity = scoring.severity(scoring.surprise(rate.p))
+    if rate.failures - rate.usual * rate.requests < 5:
+        severity = max(LOW, severity - 1)
+    return min(MEDIUM, severity) if rate.history_days < config.settled_days else severity
+
+
 def _guessing(
     history: History,
     row: int,
@@ -320,20 +329,19 @@ def _guessing(
     # How improbable: that many failures in an hour where one is expected, Gamma(1/2).
     most = max(spell.most_in_an_hour for spell in spells)
     p = min([float(stats.nbinom.sf(most - 1, 0.5, 1 / 3)), *(rate.p for rate in rates)])
-    severity = HIGH if success else max([MEDIUM, *(min(scoring.severity(scoring.surprise(p)), MEDIUM) for _ in rates)])
+    severity = HIGH if success else max([MEDIUM, *(_severity(rate, config) for rate in rates)])
     score = max(scoring.score(scoring.surprise(p)), scoring.floor_score(severity))
     noun = "user" if history.kind == "address" else "address"
     among = f"{len(partners):,} {noun}{'' if len(partners) == 1 else 's' if noun == 'user' else 'es'}"
     length = wording.span(max(end - start, 1.0))
+    of = wording.of(history.kind, entity)
     if success:
-        description = (
-            f"Success{f' for {success.success_for}' if success.success_for and noun == 'user' else ''} "
-            f"after {failures:,} failures in {length}"
-        )
+        to = f" for {success.success_for}" if success.success_for and noun == "user" else ""
+        description = f"Success{to} after {failures:,} failures{of} in {length}"
     elif any(spell.sprayed for spell in spells):
-        description = f"{failures:,} failures over {among} in {length}"
+        description = f"{failures:,} failures{of} over {among} in {length}"
     else:
-        description = f"{failures:,} failures in {length}"
+        description = f"{failures:,} failures{of} in {length}"
     broken = [
         rule
         for rule, holds in (
@@ -344,6 +352,7 @@ def _guessing(
         if holds
     ]
     tried = f"for {wording.listing(partners)}" if history.kind == "address" else f"from {wording.listing(partners)}"
+    then = f"{'for' if noun == 'user' else 'from'} {success.success_for}" if success else ""
     quiet = 60 * config.quiet_minutes
     return Finding(
         type=DETECTOR.type,
@@ -359,11 +368,12 @@ def _guessing(
                 end=end + 1,
                 open=history.until < end + quiet,
                 peak=float(most),
-                expected=0.5,
+                expected=1.0,
                 upper=float(config.brute_force_failures),
                 score=score,
             ),
         ),
+        told_by="address" if history.kind == "principal" else None,
         raised_at=min(spell.raised_at for spell in spells),
         score=score,
         severity=severity,
@@ -376,7 +386,7 @@ def _guessing(
                 "upper": config.brute_force_failures,
                 "p": p,
                 "unit": "failures",
-                "resolution_seconds": 3600,
+                "resolution_seconds": history.fives.width,
                 "start": start,
                 "end": end + 1,
                 "event_count": failures + (1 if success else 0),
@@ -387,9 +397,9 @@ def _guessing(
                 "history_days": round(days, 2),
                 "parameters": asdict(config),
                 "detector_version": VERSION,
-                "why": f"{entity} failed {failures:,} times between {wording.clock(start)} and {wording.clock(end)}, "
-                f"{tried}. That breaks the rule: {'; '.join(broken)}."
-                + (f" At {wording.clock(success.success_at)} it succeeded." if success and success.success_at else ""),
+                "why": f"{entity} failed {failures:,} times in {length}, {tried}. That breaks "
+                f"{wording.plural(len(broken), 'rule')}: {'; '.join(broken)}."
+                + (f" Then it succeeded{f', {then}' if success.success_for else ''}." if success else ""),
             }
         ),
     )

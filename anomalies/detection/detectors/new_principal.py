@@ -75,8 +75,7 @@ def _judge(history: History, row: int, run: list[Meeting], before: Sequence[floa
     last_hour = history.hours.index(first)
     from_hour = max(0, last_hour - round(config.history_days * 24))
     events = int(history.hours.requests[row, from_hour:last_hour].sum())
-    known = int(history.hours.requests[row, :last_hour].sum())
-    if age_days < config.warm_up_days or known < config.warm_up_events:
+    if age_days < config.warm_up_days or events < config.warm_up_events:
         return None
     new = sum(time >= first - config.history_days * DAY for time in before)
     q = (new + 0.5) / (events + 1)
@@ -178,7 +177,7 @@ DETECTOR = Detector(
     recommended_actions=(
         "Ask the user whether they authorized this agent.",
         "Check who issued the grant and when.",
-        "If the user is expected, acknowledge: the agent is known for them from now on.",
+        "If it is expected, acknowledge it: from now on the agent is known to act for this user.",
     ),
     version=VERSION,
     config=Config,

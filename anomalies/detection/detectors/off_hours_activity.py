@@ -39,6 +39,7 @@ class Config:
     min_days: float = parameter(14.0, unit="days", low=1, high=60, help="Younger agents have no learned hours")
     min_events_known: int = parameter(100, unit="events", low=10, high=100_000, help="With fewer, the same")
     min_active_days: int = parameter(5, unit="days", low=1, high=60, help="With fewer active days, the same")
+    history_days: float = parameter(60.0, unit="days", low=14, high=90, help="History that the hours are learned from")
     max_entropy: float = parameter(
         0.95, unit="ratio", low=0.5, high=1, help="An agent whose week is more even than this never sleeps"
     )
@@ -106,7 +107,7 @@ def _nights(history: History, row: int, config: Config) -> Iterator[_Night]:
             week = _learned(history, row, int(hours[0]), hour_of_week, config)
             if week is None:
                 continue
-            rare = _rare(week, config.rare_mass) & ~_often_active(history, row, int(hours[0]))
+            rare = _rare(week, config.rare_mass) & ~_often_active(history, row, int(hours[0]), config)
             off = rare[hour_of_week[hours]]
             share = week[hour_of_week[hours]]
             mass = float(share[off].sum() / share.sum())
@@ -118,14 +119,15 @@ def _learned(
     history: History, row: int, before: int, hour_of_week: NDArray[np.int64], config: Config
 ) -> NDArray[np.float64] | None:
     """Return the agent's share of activity by hour of the week, (168,), or None if it has no hours of its own."""
-    counts = history.hours.requests[row, :before].astype(np.float64)
+    past = slice(max(0, before - round(24 * config.history_days)), before)
+    counts = history.hours.requests[row, past].astype(np.float64)
     active = counts[counts > 0]
     age_days = (history.hours.start + HOUR * before - history.first_time[row]) / DAY
     active_days = len(np.unique(np.flatnonzero(counts) // 24))
     if age_days < config.min_days or active.sum() < config.min_events_known or active_days < config.min_active_days:
         return None
     capped = np.minimum(counts, np.quantile(active, USUAL_BURST))
-    week = np.bincount(hour_of_week[:before], weights=capped, minlength=WEEK_HOURS)
+    week = np.bincount(hour_of_week[past], weights=capped, minlength=WEEK_HOURS)
     entropy = stats.entropy(week + config.prior_events / WEEK_HOURS) / np.log(WEEK_HOURS)
     if entropy > config.max_entropy:
         return None
@@ -133,11 +135,12 @@ def _learned(
     return np.asarray(week / week.sum())
 
 
-def _often_active(history: History, row: int, before: int) -> NDArray[np.bool_]:
+def _often_active(history: History, row: int, before: int, config: Config) -> NDArray[np.bool_]:
     """Return in which hours of the week the agent was often active, on work days or on free ones, (168,)."""
-    hour = history.calendar.hour_of_week[row, :before].astype(np.int64) % 24 + 24 * history.calendar.free[row, :before]
-    known = history.hours.starts[:before] + HOUR > history.first_time[row]
-    active = known & (history.hours.requests[row, :before] > 0)
+    past = slice(max(0, before - round(24 * config.history_days)), before)
+    hour = history.calendar.hour_of_week[row, past].astype(np.int64) % 24 + 24 * history.calendar.free[row, past]
+    known = history.hours.starts[past] + HOUR > history.first_time[row]
+    active = known & (history.hours.requests[row, past] > 0)
     share = np.bincount(hour[active], minlength=48) / np.maximum(np.bincount(hour[known], minlength=48), 1)
     week = np.arange(WEEK_HOURS)
     return np.asarray(share[week % 24 + 24 * (week // 24 >= 5)] > OFTEN)
@@ -196,7 +199,10 @@ def _finding(history: History, row: int, night: _Night, config: Config) -> Findi
     configured = bool(history.calendar.configured[row])
     clock = history.calendar.hour_of_week[row]
     first, last = int(clock[night.hours[0]]), int(clock[night.hours[-1]])
-    when = f"between {first % 24:02d}:00 and {(last + 1) % 24:02d}:00 on {wording.WEEKDAYS[first // 24]}"
+    when = (
+        f"between {first % 24:02d}:00 and {(last + 1) % 24:02d}:00 on {wording.WEEKDAYS[first // 24]} "
+        f"({history.calendar.zones[row]})"
+    )
     expected = night.mass * night.all_slots
     is_open = interval.is_open(end=end, width=HOUR, until=history.until)
     hours_word = "its working hours" if configured else "the hours it has kept so far"
@@ -225,7 +231,7 @@ def _finding(history: History, row: int, night: _Night, config: Config) -> Findi
         score=score,
         severity=severity,
         description=f"{wording.plural(night.events, 'action')} {when}, "
-        f"{'off its working hours' if configured else 'usually hardly any'}",
+        f"{'outside its working hours' if configured else 'usually hardly any'}",
         evidence=plain(
             {
                 "observed": night.slots,
@@ -244,11 +250,10 @@ def _finding(history: History, row: int, night: _Night, config: Config) -> Findi
                 "history_days": round(days, 2),
                 "parameters": asdict(config),
                 "detector_version": VERSION,
-                "why": f"{agent} acted {wording.plural(night.events, 'time')} {when} (its own time), outside "
-                f"{hours_word}, in {wording.plural(night.slots, 'slot')} of 5 minutes. They hold "
-                f"{wording.percent(night.mass)} of its activity, so {wording.number(expected)} of the "
-                f"{wording.number(night.all_slots)} slots of that night were to be expected there; "
-                f"the chance of so many is {wording.chance(night.p)}.",
+                "why": f"{agent} acted {wording.plural(night.events, 'time')} {when}, outside {hours_word}: in "
+                f"{wording.plural(night.slots, 'period')} of 5 minutes, of the {wording.number(night.all_slots)} "
+                f"in which it was active that night. Its history explains {wording.number(expected)} of them; the "
+                f"chance of so many is {wording.chance(night.p)}.",
             }
         ),
     )
@@ -264,7 +269,7 @@ DETECTOR = Detector(
         "Exfiltration when nobody watches.",
     ),
     recommended_actions=(
-        "Look at the addresses and actions below.",
+        "Look at its addresses and actions of that time.",
         "Ask the owner of the agent about planned work.",
         "If it is planned, set the agent's working hours.",
     ),

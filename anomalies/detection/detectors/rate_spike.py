@@ -87,6 +87,7 @@ class _Judged:
     history_days: float
     opened_until: float  # end of its first hot bucket
     total: int
+    weekday: str  # on the entity's own clock
 
 
 def detect(history: History, config: Config) -> list[Finding]:
@@ -137,7 +138,19 @@ def _intervals(
             yield (
                 row,
                 _judge(
-                    counts.width, starts, observed[row], p[row], band.row(row), first, last, best, opened, history.until
+                    counts.width,
+                    starts,
+                    observed[row],
+                    p[row],
+                    band.row(row),
+                    first,
+                    last,
+                    best,
+                    opened,
+                    history.until,
+                    weekday=wording.WEEKDAYS[
+                        history.calendar.hour_of_week[row, history.hours.index(float(starts[best]))] // 24
+                    ],
                 ),
             )
 
@@ -153,6 +166,8 @@ def _judge(
     best: int,
     opened: int,
     until: float,
+    *,
+    weekday: str,
 ) -> _Judged:
     at = band.at(best)
     end = float(starts[last]) + width
@@ -177,6 +192,7 @@ def _judge(
         history_days=float(at.history_days[0, 0]),
         opened_until=float(starts[opened]) + width,
         total=int(observed[first : last + 1].sum()),
+        weekday=weekday,
     )
 
 
@@ -221,8 +237,8 @@ def _finding(kind: str, entity: str, group: list[_Judged], config: Config) -> Fi
         raised_at=min(one.opened_until for one in group),
         score=scoring.score(s),
         severity=severity,
-        told_by_agent=True,
-        description=f"{observed} requests in {window}, {expected} expected",
+        told_by="agent" if kind != "agent" else None,
+        description=f"{observed} requests{wording.of(kind, entity)} in {window}, {expected} expected",
         evidence=plain(
             {
                 "observed": best.observed,
@@ -266,7 +282,7 @@ def _why(entity: str, best: _Judged, window: str, config: Config) -> str:
         )
         first = f"{known}, so it is judged as newcomers are: they make {expected} requests in {window}"
     else:
-        first = f"At this hour of this day {entity} makes {expected} requests in {window}"
+        first = f"At this hour on a {best.weekday} {entity} makes {expected} requests in {window}"
     return (
         f"{first}, and fewer than {wording.number(best.upper + 1)} in 9,999 of 10,000 cases. It made {observed}"
         f"{f', {times} times as many' if times else ''}; the chance of that is {wording.chance(best.p)}."
@@ -283,7 +299,7 @@ DETECTOR = Detector(
         "A bulk export or an enumeration of resources.",
     ),
     recommended_actions=(
-        "Compare the addresses and actions below with the usual ones.",
+        "Compare its addresses and actions with the usual ones.",
         "If it is not a known job, suspend the agent or revoke its grants.",
         "If it is a known job, acknowledge it with a note for the next time.",
     ),

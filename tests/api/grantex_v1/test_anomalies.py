@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
+from anomalies.ingest.record import EventRecord
 from anomalies.models import Anomaly, Grant, OutboxMessage, ReviewEntry, Scan
-from anomalies.services import access, reviews, scans
+from anomalies.services import access, events, reviews
 from anomalies.services.actor import Actor
 from tests import make
 from tests.api.conftest import Call
@@ -124,16 +125,27 @@ def test_percent_encoded_ids_are_decoded(call: Call) -> None:
 
 
 @pytest.fixture
-def scan_raises(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A scan that raises one spike, the first time; what scans find is tested with them."""
-
-    def run(*, now: Any, trigger: str) -> Scan:
-        scan = make.scan(now=now, trigger=trigger)
-        if not Anomaly.objects.filter(fingerprint="spike").exists():
-            make.anomaly(fingerprint="spike", scan=scan, detected_at=now, started_at=now - timedelta(minutes=5))
-        return scan
-
-    monkeypatch.setattr(scans, "run", run)
+def scan_raises(db: None) -> None:
+    """Three weeks of an agent's events, then so many that the next scan raises one spike."""
+    now = timezone.now()
+    usual = [now - timedelta(days=21) + timedelta(minutes=5 * number) for number in range(21 * 288)]
+    burst = [now - timedelta(seconds=number / 2) for number in range(400)]
+    events.store(
+        [
+            EventRecord(
+                external_id=str(number),
+                time=time,
+                agent_id="ag_billing",
+                action="token.issue",
+                status="success",
+                grant_id="grnt_1",
+            )
+            for number, time in enumerate(usual + burst)
+        ],
+        source_name="test",
+        format="native",
+        received_at=now,
+    )
 
 
 def test_detect_answers_as_documented(call: Call, scan_raises: None) -> None:
@@ -143,7 +155,11 @@ def test_detect_answers_as_documented(call: Call, scan_raises: None) -> None:
     assert scan.trigger == "api"
     assert (answer["total"], answer["autoRevokedGrants"], answer["responseMode"]) == (1, 0, "alert_only")
     assert answer["anomalies"][0]["detectedAt"] == answer["detectedAt"]
-    assert answer["anomalies"] == [golden(Anomaly.objects.get(), detectedAt=answer["detectedAt"])]
+    anomaly = Anomaly.objects.get()
+    metadata = {**anomaly.evidence, "state": "open", "status": "open", "score": anomaly.score}
+    assert answer["anomalies"] == [
+        golden(anomaly, detectedAt=answer["detectedAt"], description=anomaly.description, metadata=metadata)
+    ]
 
 
 def test_detect_twice_gives_the_same_ids_and_the_acknowledged_stays_so(call: Call, scan_raises: None) -> None:
@@ -165,7 +181,6 @@ def test_detect_answers_what_holds_newest_first(call: Call) -> None:
 
 
 def test_revoke_mode_revokes_and_counts(call: Call, scan_raises: None) -> None:
-    make.grant()
     assert call("PATCH", "/v1/irregularities/response-policy", {"mode": "revoke_agent_grants"}).status_code == 200
     answers = [call("POST", "/v1/anomalies/detect", {}).json() for _ in range(2)]
     assert [answer["autoRevokedGrants"] for answer in answers] == [1, 0]
@@ -174,7 +189,6 @@ def test_revoke_mode_revokes_and_counts(call: Call, scan_raises: None) -> None:
 
 
 def test_alert_only_revokes_nothing(call: Call, scan_raises: None) -> None:
-    make.grant()
     assert call("POST", "/v1/anomalies/detect", {}).json()["autoRevokedGrants"] == 0
     assert Grant.objects.get().status == "active"
 
