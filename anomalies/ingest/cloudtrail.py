@@ -19,7 +19,7 @@ from typing import Any
 
 from anomalies.ingest.fields import event_record, known_ip_address
 from anomalies.ingest.ids import Ids
-from anomalies.ingest.json_records import json_records, parsed_object
+from anomalies.ingest.json_records import json_records, object_with
 from anomalies.ingest.record import EventRecord, FieldError, ReadOptions, Rejection
 
 _DENIED = re.compile(
@@ -28,6 +28,7 @@ _DENIED = re.compile(
 )
 # Session names that a machine makes up: instance ids, and anything with six digits or eight hexadecimal ones in a row.
 _MACHINE_SESSION = re.compile(r"\d{6}|\b[0-9a-f]{8}|^i-[0-9a-f]+$|^(aws-|botocore-)", re.IGNORECASE)
+NEEDED = ("eventTime", "eventSource", "eventName")
 MAX_ERROR_MESSAGE = 500  # characters; encoded authorization messages are long and say nothing
 
 # Which parameter names the resource, most telling first, and what that is.
@@ -75,15 +76,15 @@ def read(stream: BufferedReader, options: ReadOptions) -> Iterator[EventRecord |
             yield text
             continue
         try:
-            yield ids.identified(event_record(_fields(parsed_object(text)), options))
+            yield ids.identified(event_record(_fields(object_with(text, *NEEDED)), options))
         except FieldError as error:
-            yield place.rejection(str(error))
+            yield place.rejection(error)
 
 
 def _fields(record: Mapping[str, Any]) -> dict[str, Any]:
-    for name in ("eventTime", "eventSource", "eventName"):
+    for name in NEEDED:
         if not isinstance(record.get(name), str):
-            raise FieldError(f"{name}: it is missing, so this is no CloudTrail record.")
+            raise FieldError(f"{name}: it is missing, so this is not a CloudTrail record.")
     identity = _mapping(record, "userIdentity")
     resource, resource_type = _resource(record)
     address = record.get("sourceIPAddress")

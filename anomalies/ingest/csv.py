@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from io import BufferedReader
 from typing import Any
 
-from anomalies.ingest.fields import NAMES, event_record
+from anomalies.ingest.fields import NAMES, REQUIRED, event_record
 from anomalies.ingest.ids import Ids
 from anomalies.ingest.json_records import parsed_object
 from anomalies.ingest.lines import numbered_lines
@@ -13,7 +13,6 @@ from anomalies.ingest.record import EventRecord, FieldError, ReadOptions, Reject
 from anomalies.ingest.wording import printable, shown
 
 DELIMITERS = ",;\t"
-REQUIRED = ("time", "agent_id", "action", "status")
 ALIASES = {
     "event_id": "id",
     "external_id": "id",
@@ -123,7 +122,7 @@ def _columns(header: list[str]) -> list[str]:
 
 def _fields(columns: list[str], row: list[str]) -> dict[str, Any]:
     if len(row) != len(columns):
-        raise FieldError(f"The row has {len(row)} columns, the header row {len(columns)}.")
+        raise FieldError(f"The row has {len(row)} columns, but the header row has {len(columns)}.")
     fields: dict[str, Any] = {name: text for name, text in zip(columns, row, strict=True) if text.strip() and name}
     if "status" in fields:
         fields["status"] = fields["status"].strip().lower()

@@ -11,6 +11,7 @@ from anomalies.ingest.record import EventRecord, FieldError, ReadOptions
 from anomalies.ingest.times import parsed_time
 from anomalies.ingest.wording import printable, shown
 
+REQUIRED = ("time", "agent_id", "action", "status")
 STATUSES = ("success", "failure", "blocked")
 MAX_LENGTHS = {  # characters, as in the event table
     "id": 200,
@@ -63,8 +64,10 @@ def event_record(fields: Mapping[str, Any], options: ReadOptions) -> EventRecord
 
 def _required(fields: Mapping[str, Any], name: str) -> Any:
     value = fields.get(name)
-    if value is None or value == "":
+    if name not in fields:
         raise FieldError(f"{name}: it is missing.")
+    if value is None or value == "":
+        raise FieldError(f"{name}: it is {'null' if value is None else 'empty'}.")
     return value
 
 
@@ -81,9 +84,9 @@ def _text(fields: Mapping[str, Any], name: str) -> str:
     if value is None:
         return ""
     if not isinstance(value, str):
-        raise FieldError(f"{name}: {shown(value)} is no text.")
+        raise FieldError(f"{name}: {shown(value)} is not a text.")
     if len(value) > MAX_LENGTHS[name]:
-        raise FieldError(f"{name}: {len(value):,} characters, at most {MAX_LENGTHS[name]:,} are kept.")
+        raise FieldError(f"{name}: it has {len(value):,} characters; at most {MAX_LENGTHS[name]:,} can be stored.")
     if "\x00" in value:
         raise FieldError(f"{name}: it contains a NUL character, which cannot be stored.")
     return value
@@ -97,7 +100,7 @@ def _identifier(value: object) -> str:
 
 def _status(value: object) -> str:
     if value not in STATUSES:
-        raise FieldError(f"status: {shown(value)} is unknown; it is one of {', '.join(STATUSES)}.")
+        raise FieldError(f"status: {shown(value)} is not one of {', '.join(STATUSES)}.")
     return str(value)
 
 
@@ -106,10 +109,12 @@ def ip_address(value: object) -> str | None:
     if value is None or value == "":
         return None
     if not isinstance(value, str):
-        raise FieldError(f"ip: {shown(value)} is no text.")
+        raise FieldError(f"ip: {shown(value)} is not a text.")
     address = known_ip_address(value)
     if address is None:
-        raise FieldError(f"ip: {shown(value)} is no IP address (a port or a network does not belong to it).")
+        raise FieldError(
+            f"ip: {shown(value)} is not an IP address; send the address alone, without a port or network mask."
+        )
     return address
 
 
@@ -135,7 +140,7 @@ def _country(value: object) -> str:
     if value is None or value == "":
         return ""
     if not isinstance(value, str) or len(value) != 2 or not (value.isascii() and value.isalpha()):
-        raise FieldError(f"country: {shown(value)} is no ISO 3166 code of two letters, such as DE.")
+        raise FieldError(f"country: {shown(value)} is not an ISO 3166 code of two letters, such as DE.")
     return value.upper()
 
 
@@ -143,7 +148,7 @@ def _degrees(value: object, name: str, most: float) -> float | None:
     if value is None or value == "":
         return None
     if isinstance(value, bool) or not isinstance(value, int | float) or not -most <= value <= most:
-        raise FieldError(f"{name}: {shown(value)} is no number from {-most} to {most}.")
+        raise FieldError(f"{name}: {shown(value)} is not a number from {-most} to {most}.")
     return float(value)
 
 
@@ -152,11 +157,11 @@ def _metadata(fields: Mapping[str, Any]) -> dict[str, Any]:
     if given is None:
         given = {}
     if not isinstance(given, dict):
-        raise FieldError(f"metadata: {shown(given)} is no object.")
+        raise FieldError(f"metadata: {shown(given)} is not an object.")
     unknown = {name: value for name, value in fields.items() if name not in NAMES}
     for name in unknown:
         if given.get(name, _missing) not in (_missing, unknown[name]):
-            raise FieldError(f"{printable(name)}: it is given twice, also in metadata.")
+            raise FieldError(f"{printable(name)}: it is given twice, and with another value in metadata.")
     metadata = {**given, **unknown}
     if metadata:
         check_metadata(metadata)
@@ -171,7 +176,9 @@ def check_metadata(metadata: dict[str, Any]) -> None:
     except (OverflowError, ValueError):
         raise FieldError("metadata: it contains a number that is too large.") from None
     if len(encoded) > MAX_METADATA_BYTES:
-        raise FieldError(f"metadata: {len(encoded):,} bytes as JSON, at most {MAX_METADATA_BYTES:,} are kept.")
+        raise FieldError(
+            f"metadata: it has {len(encoded):,} bytes as JSON; at most {MAX_METADATA_BYTES:,} can be stored."
+        )
     if b"\\u0000" in encoded and _has_nul(metadata):
         raise FieldError("metadata: it contains a NUL character, which cannot be stored.")
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from anomalies.ingest.fields import event_record
 from anomalies.ingest.ids import Ids
-from anomalies.ingest.json_records import json_records, parsed_object
+from anomalies.ingest.json_records import json_records, object_with
 from anomalies.ingest.record import EventRecord, FieldError, ReadOptions, Rejection
 
 NAMES = {
@@ -30,9 +30,9 @@ def read(stream: BufferedReader, options: ReadOptions) -> Iterator[EventRecord |
             yield text
             continue
         try:
-            yield ids.identified(to_record(parsed_object(text), options))
+            yield ids.identified(to_record(object_with(text, *NAMES), options))
         except FieldError as error:
-            yield place.rejection(str(error))
+            yield place.rejection(error)
 
 
 def to_record(entry: Mapping[str, Any], options: ReadOptions) -> EventRecord:

@@ -2,13 +2,14 @@
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from io import BufferedReader
 from typing import Any, NamedTuple
 
 import msgspec
 
 from anomalies.ingest.lines import BOM, BROKEN_STREAM, MAX_LINE_BYTES, TOO_LONG, broken_stream, numbered_lines
-from anomalies.ingest.record import FieldError, Rejection, SourceError
+from anomalies.ingest.record import FieldError, Misfit, MisfitError, Rejection, SourceError, rejected
 from anomalies.ingest.wording import shown
 
 CHUNK_BYTES = 256 * 1024
@@ -16,6 +17,7 @@ OPENING_BYTES = 4096  # within which a wrapping object shows its key
 
 # Up to the next bracket, or to a string that goes on after the chunk. Possessive: never tried twice.
 _OUTSIDE = re.compile(rb'(?:[^{}\[\]"]++|"(?:[^"\\]++|\\.)*+")*+', re.DOTALL)
+_OBJECT = re.compile(rb'\s*\{\s*"')
 _INSIDE = re.compile(rb'(?:[^"\\]++|\\.)*+', re.DOTALL)
 
 
@@ -25,8 +27,9 @@ class Place(NamedTuple):
     line: int
     element: int | None = None
 
-    def rejection(self, reason: str) -> Rejection:
-        return Rejection(self.line, reason if self.element is None else f"element {self.element:,}: {reason}")
+    def rejection(self, error: FieldError) -> Rejection:
+        plain = rejected(self.line, error)
+        return plain if self.element is None else replace(plain, reason=f"element {self.element:,}: {plain.reason}")
 
 
 def json_records(stream: BufferedReader, *, key: str = "") -> Iterator[tuple[Place, bytes | Rejection]]:
@@ -50,14 +53,28 @@ def parsed_object(text: bytes) -> dict[str, Any]:
     try:
         value = msgspec.json.decode(text)
     except UnicodeDecodeError as error:
-        raise FieldError(f"It is not UTF-8: byte 0x{error.object[error.start]:02x}.") from None
+        raise _of(text)(f"It is not UTF-8: byte 0x{error.object[error.start]:02x}.") from None
     except RecursionError:
         raise FieldError("It is nested too deeply.") from None
     except msgspec.DecodeError as error:
-        raise FieldError(f"It is not JSON: {error}.") from None
+        reason = str(error).removeprefix("JSON is malformed: ")
+        raise _of(text)(f"It is not JSON: {reason[:1].lower()}{reason[1:]}.") from None
     if not isinstance(value, dict):
-        raise FieldError(f"It is {shown(value)}, not a JSON object.")
+        raise MisfitError(f"It is {shown(value)}, not a JSON object.")
     return value
+
+
+def _of(text: bytes) -> type[FieldError]:
+    """What starts as an object does is one with something wrong in it; all else is no JSON at all."""
+    return FieldError if _OBJECT.match(text) else MisfitError
+
+
+def object_with(text: bytes, *names: str) -> dict[str, Any]:
+    """Return the JSON object. Raises FieldError if it is none, or has not even one of these fields."""
+    fields = parsed_object(text)
+    if not any(name in fields for name in names):
+        raise MisfitError(f"It has none of the fields {', '.join(names)}.")
+    return fields
 
 
 def _opening(stream: BufferedReader) -> bytes:
@@ -87,6 +104,8 @@ def _elements(stream: BufferedReader, *, skip: int) -> Iterator[tuple[Place, byt
             if scan.depth == 1:
                 yield from scan.element()
             elif scan.depth == 0:
+                if bracket != ord("]"):
+                    raise scan.malformed("the array is closed by }")
                 scan.separator = b""
                 yield from scan.gap()
                 return
@@ -104,6 +123,8 @@ class _Scan:
         self._number = 1  # of the element
         self._in_string = False
         self._skipping = False  # an element that is too long
+        self._opened = b""  # the element's own bracket
+        self._mismatch: SourceError | None = None  # the first element whose two brackets do not belong together
         self.depth = 1  # of open brackets; the array's own is one
         self.separator = b""  # what belongs between the last element and the next
 
@@ -127,20 +148,24 @@ class _Scan:
         except BROKEN_STREAM as error:
             raise broken_stream(error, line=self._line_reached()) from error
         if not chunk:
-            raise SourceError(f"The JSON is truncated: line {self._line_reached():,} ends before the array does.")
+            truncated = f"The JSON is truncated: line {self._line_reached():,} ends before the array does."
+            raise self._mismatch or SourceError(truncated)
         self._text = self._text[self._start :] + chunk
         self._at -= self._start
         self._start = 0
+
+    def malformed(self, what: str) -> SourceError:
+        return SourceError(f"The JSON is malformed: {what} in line {self._line_reached():,}.")
 
     def too_much_kept(self) -> Iterator[tuple[Place, Rejection]]:
         """Drop what was kept of an element if it is too long."""
         if self._at - self._start <= MAX_LINE_BYTES:
             return
         if self.depth == 1:
-            raise SourceError(f"From line {self._line:,} on it is no array of objects.")
+            raise SourceError(f"From line {self._line:,} on it is not an array of objects.")
         if not self._skipping:
             place = self._place()
-            yield place, place.rejection(TOO_LONG)
+            yield place, place.rejection(FieldError(TOO_LONG))
         self._skipping = True
         self._take(self._at)
 
@@ -150,15 +175,20 @@ class _Scan:
         gap = self._take(self._at - 1).strip()
         if gap != self.separator:
             found = shown(gap[:200].decode(errors="replace"))
-            reason = f"Around element {self._number:,} of the array stands {found}, not an object or one comma."
-            yield Place(line), Rejection(line, reason)
+            reason = f"At element {self._number:,} of the array: found {found}, not an object or one comma."
+            yield Place(line), Misfit(line, reason)
+        self._opened = self._text[self._at - 1 : self._at]
 
     def element(self) -> Iterator[tuple[Place, bytes | Rejection]]:
         """Use up the text up to the bracket that was just passed."""
         place = self._place()
+        pair = self._opened + self._text[self._at - 1 : self._at]
+        if pair not in (b"{}", b"[]"):
+            what = f"element {self._number:,} opens with {pair.decode()[0]} and is closed by {pair.decode()[1]}"
+            self._mismatch = self._mismatch or self.malformed(what)
         text = self._take(self._at)
         if not self._skipping:
-            yield place, text if len(text) <= MAX_LINE_BYTES else place.rejection(TOO_LONG)
+            yield place, text if len(text) <= MAX_LINE_BYTES else place.rejection(FieldError(TOO_LONG))
         self._skipping = False
         self._number += 1
 

@@ -7,9 +7,9 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from anomalies.ingest.fields import MAX_METADATA_BYTES, MAX_METADATA_DEPTH, event_record, ip_address
+from anomalies.ingest.fields import MAX_METADATA_BYTES, MAX_METADATA_DEPTH, REQUIRED, event_record, ip_address
 from anomalies.ingest.ids import Ids
-from anomalies.ingest.json_records import json_records, parsed_object
+from anomalies.ingest.json_records import json_records, object_with
 from anomalies.ingest.record import EventRecord, FieldError, ReadOptions, Rejection
 from anomalies.ingest.times import parsed_time
 
@@ -52,9 +52,9 @@ def read(stream: BufferedReader, options: ReadOptions) -> Iterator[EventRecord |
             yield text
             continue
         try:
-            yield ids.identified(_usual_record(text, options) or event_record(parsed_object(text), options))
+            yield ids.identified(_usual_record(text, options) or event_record(object_with(text, *REQUIRED), options))
         except FieldError as error:
-            yield place.rejection(str(error))
+            yield place.rejection(error)
 
 
 def _usual_record(text: bytes, options: ReadOptions) -> EventRecord | None:

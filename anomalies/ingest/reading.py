@@ -3,48 +3,67 @@
 import gzip
 from collections.abc import Iterator
 from io import BufferedReader, RawIOBase
+from itertools import chain
 from typing import Any, BinaryIO, cast
 
 from anomalies.ingest.lines import BROKEN_STREAM, broken_stream
-from anomalies.ingest.record import EventRecord, ReadOptions, Rejection, SourceError
+from anomalies.ingest.record import EventRecord, Misfit, ReadOptions, Rejection, SourceError
 from anomalies.ingest.registry import Format
 
 GZIP_MAGIC = b"\x1f\x8b"
 UTF_16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 BUFFER_BYTES = 256 * 1024
-GIVE_UP_AFTER = 1000  # rejections at the start
+GIVE_UP_AFTER = 1000  # records at the start, none of them of the format
 
 
 class WrongFormatError(SourceError):
-    """Not one record could be accepted."""
+    """Not one record is of the format."""
 
     def __init__(self, form: Format, first: Rejection) -> None:
         super().__init__(
-            f"It does not look like {form.label} ({form.name}): no record was accepted; "
-            f"line {first.line:,}: {first.reason}"
+            f"It does not look like {form.label} (format {form.name}); is the format right? "
+            f"Line {first.line:,}: {first.reason}"
         )
+
+
+class NothingAcceptedError(SourceError):
+    """The format is right, but each record was rejected."""
+
+    def __init__(self, first: Rejection) -> None:
+        super().__init__(f"No record was accepted; line {first.line:,}: {first.reason}")
 
 
 def read(form: Format, stream: BinaryIO, options: ReadOptions) -> Iterator[EventRecord | Rejection]:
     """Yield the events and rejections of the stream, which may be gzip.
 
-    Raises SourceError if it is empty or breaks off, WrongFormatError if no event is in it; after 1,000 rejections at
-    the start that is sure enough, and none of them is yielded.
+    Raises SourceError if it is empty or breaks off, NothingAcceptedError at the end if each record was rejected, and
+    WrongFormatError if none is of the format: after 1,000 such that is sure enough, and none of them is yielded.
     """
     outcomes = form.read(opened(stream), options)
-    rejections: list[Rejection] = []
+    misfits: list[Rejection] = []
     for outcome in outcomes:
-        if not isinstance(outcome, Rejection):
-            yield from rejections
-            yield outcome
-            yield from outcomes
+        if not isinstance(outcome, Misfit):
+            yield from _from_first_fit(misfits, outcome, outcomes)
             return
-        rejections.append(outcome)
-        if len(rejections) == GIVE_UP_AFTER:
-            raise WrongFormatError(form, rejections[0])
-    if rejections:
-        yield from rejections
-        raise WrongFormatError(form, rejections[0])
+        misfits.append(outcome)
+        if len(misfits) == GIVE_UP_AFTER:
+            break
+    if misfits:
+        raise WrongFormatError(form, misfits[0])
+
+
+def _from_first_fit(
+    misfits: list[Rejection], fit: EventRecord | Rejection, others: Iterator[EventRecord | Rejection]
+) -> Iterator[EventRecord | Rejection]:
+    yield from misfits
+    first = fit
+    for outcome in chain((fit,), others):
+        yield outcome
+        if not isinstance(outcome, Rejection):
+            yield from others
+            return
+    assert isinstance(first, Rejection)  # all were
+    raise NothingAcceptedError(misfits[0] if misfits else first)
 
 
 def opened(stream: BinaryIO) -> BufferedReader:

@@ -41,8 +41,21 @@ class Rejection:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class Misfit(Rejection):
+    """A record that is not of the format at all: where there are no others, the format is the wrong one."""
+
+
 class FieldError(ValueError):
     """A field that cannot be stored; its text names the field and is the reason of the rejection."""
+
+
+class MisfitError(FieldError):
+    """What stands there is no record of the format."""
+
+
+def rejected(line: int, error: FieldError) -> Rejection:
+    return (Misfit if isinstance(error, MisfitError) else Rejection)(line, str(error))
 
 
 class SourceError(Exception):
@@ -55,6 +68,7 @@ class ReadOptions:
 
     now: datetime
     year: int | None = None  # of records whose times lack one
+    assumed_year: Callable[[int], None] | None = None  # told which year was taken for the first of them without `year`
     time_zone: tzinfo | None = None  # of records whose times lack one; None reads as UTC
     source: str = ""  # name of the source, for formats whose records do not name their agent
     new_id: Callable[[], str] | None = None  # of records without one; None derives it from their content

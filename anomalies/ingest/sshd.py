@@ -18,7 +18,7 @@ from typing import Any
 from anomalies.ingest.fields import event_record, known_ip_address
 from anomalies.ingest.ids import Ids
 from anomalies.ingest.lines import numbered_lines
-from anomalies.ingest.record import EventRecord, FieldError, ReadOptions, Rejection
+from anomalies.ingest.record import EventRecord, FieldError, MisfitError, ReadOptions, Rejection, rejected
 from anomalies.ingest.times import TOLERANCE, sane_time
 from anomalies.ingest.wording import shown
 
@@ -56,15 +56,16 @@ def read(stream: BufferedReader, options: ReadOptions) -> Iterator[EventRecord |
             for record in _records(line.decode(), calendar, options):
                 yield ids.identified(record)
         except UnicodeDecodeError as error:
-            yield Rejection(number, f"It is not UTF-8: byte 0x{error.object[error.start]:02x}.")
+            kind = FieldError if _LINE.fullmatch(line.decode(errors="replace")) else MisfitError
+            yield rejected(number, kind(f"It is not UTF-8: byte 0x{error.object[error.start]:02x}."))
         except FieldError as error:
-            yield Rejection(number, str(error))
+            yield rejected(number, error)
 
 
 def _records(line: str, calendar: "_Calendar", options: ReadOptions) -> Iterator[EventRecord]:
     match = _LINE.fullmatch(line)
     if not match:
-        raise FieldError("It is no line of syslog, such as: Mar 27 13:06:56 host sshd[1291]: ...")
+        raise MisfitError("It is not a line of syslog, such as: Mar 27 13:06:56 host sshd[1291]: ...")
     time = calendar.time(match)  # also of other programs' lines: they tell when a year ends
     if match["program"] not in ("sshd", "sshd-session"):
         return
@@ -129,7 +130,11 @@ class _Calendar:
                 return self._in_year(self._options.year, line)
             this_year = self._options.now.astimezone(self._zone).year
             time = self._in_year(this_year, line)
-            return time if time <= self._options.now + TOLERANCE else self._in_year(this_year - 1, line)
+            if time > self._options.now + TOLERANCE:
+                time = self._in_year(this_year - 1, line)
+            if self._options.assumed_year:
+                self._options.assumed_year(time.year)
+            return time
         year = self._last.year
         if line["month"] == "Dec" and self._last.month == 1:
             late = self._in_year(year - 1, line)  # written just before midnight, logged just after

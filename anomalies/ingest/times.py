@@ -31,7 +31,7 @@ def parsed_time(value: object, options: ReadOptions, *, field: str = "time") -> 
         return sane_time(value, options, field=field)
     if isinstance(value, int | float) and not isinstance(value, bool):
         return _from_epoch(value, shown(value), options, field)
-    raise FieldError(f"{field}: {shown(value)} is no time; send ISO 8601 or epoch seconds.")
+    raise FieldError(f"{field}: {shown(value)} is not a time; send ISO 8601 or epoch seconds.")
 
 
 def sane_time(time: datetime, options: ReadOptions, *, field: str = "time") -> datetime:
@@ -52,7 +52,7 @@ def sane_time(time: datetime, options: ReadOptions, *, field: str = "time") -> d
 
 def _from_epoch(seconds: float, text: str, options: ReadOptions, field: str) -> datetime:
     if not -MAX_NUMBER < seconds < MAX_NUMBER:  # also refuses NaN, and integers that no float can hold
-        raise FieldError(f"{field}: {text} is no time.")
+        raise FieldError(f"{field}: {text} is not a time.")
     for least, unit in LARGER_UNITS:
         if seconds >= least:
             raise FieldError(f"{field}: {text[:40]} looks like epoch {unit}; send seconds or ISO 8601.")

@@ -118,11 +118,11 @@ def test_parameters_and_answers_are_not_kept() -> None:
 @pytest.mark.parametrize(
     ("fields", "sentence"),
     [
-        ({"eventName": None}, "eventName: it is missing, so this is no CloudTrail record."),
+        ({"eventName": None}, "eventName: it is missing, so this is not a CloudTrail record."),
         ({"userIdentity": {}}, "userIdentity: it names nobody."),
         ({"userIdentity": None}, "userIdentity: it names nobody."),
         ({"eventTime": "soon"}, "time: "),
-        ({"requestParameters": [], "resources": 7, "userAgent": 1}, "user_agent: 1 is no text."),
+        ({"requestParameters": [], "resources": 7, "userAgent": 1}, "user_agent: 1 is not a text."),
     ],
 )
 def test_bad_record_says_why(fields: dict[str, Any], sentence: str) -> None:

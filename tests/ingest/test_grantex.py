@@ -44,9 +44,9 @@ def test_entry_without_status_is_a_success() -> None:
 @pytest.mark.parametrize(
     ("fields", "sentence"),
     [
-        ({"agentId": ""}, "agentId: it is missing."),
+        ({"agentId": ""}, "agentId: it is empty."),
         ({"timestamp": 1_763_632_800_000}, "timestamp: 1763632800000 looks like epoch milliseconds"),
-        ({"status": "denied"}, 'status: "denied" is unknown'),
+        ({"status": "denied"}, 'status: "denied" is not one of'),
     ],
 )
 def test_bad_field_is_named_as_grantex_spells_it(fields: dict[str, Any], sentence: str) -> None:

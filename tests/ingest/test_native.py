@@ -75,13 +75,13 @@ def test_time_without_a_zone_is_in_the_zone_of_the_options() -> None:
         (-5, "before 2000"),
         ("0001-01-01T00:00:00+05:00", "out of range"),
         ("9999-12-31T23:59:59-05:00", "out of range"),
-        (True, "time: true is no time"),
-        ([1], "time: a list is no time"),
+        (True, "time: true is not a time"),
+        ([1], "time: a list is not a time"),
         ("yesterday", 'time: "yesterday" is neither ISO 8601'),
-        (10**400, "time: a number of more than 60 digits is no time"),
-        (10**25, "is no time"),
-        (None, "time: it is missing."),
-        ("", "time: it is missing."),
+        (10**400, "time: a number of more than 60 digits is not a time"),
+        (10**25, "is not a time"),
+        (None, "time: it is null."),
+        ("", "time: it is empty."),
     ],
 )
 def test_time_without_sense_says_what_was_probably_meant(time: object, sentence: str) -> None:
@@ -101,38 +101,45 @@ def test_an_hour_ahead_of_our_clock_is_accepted() -> None:
 @pytest.mark.parametrize(
     ("fields", "sentence"),
     [
-        ({"status": "ok"}, 'status: "ok" is unknown; it is one of success, failure, blocked.'),
-        ({"status": None}, "status: it is missing."),
-        ({"status": 1}, "status: 1 is unknown"),
-        ({"status": ["success"]}, "status: a list is unknown"),
-        ({"agent_id": ""}, "agent_id: it is missing."),
+        ({"status": "ok"}, 'status: "ok" is not one of success, failure, blocked.'),
+        ({"status": None}, "status: it is null."),
+        ({"status": 1}, "status: 1 is not one of"),
+        ({"status": ["success"]}, "status: a list is not one of"),
+        ({"agent_id": ""}, "agent_id: it is empty."),
         ({"agent_id": "  "}, "agent_id: it is blank."),
-        ({"agent_id": 7}, "agent_id: 7 is no text."),
-        ({"agent_id": "x" * 201}, "agent_id: 201 characters, at most 200 are kept."),
-        ({"action": None}, "action: it is missing."),
-        ({"user_agent": "x" * 2001}, "user_agent: 2,001 characters, at most 2,000 are kept."),
-        ({"resource": "x" * 1001}, "resource: 1,001 characters"),
-        ({"id": "x" * 201}, "id: 201 characters"),
+        ({"agent_id": 7}, "agent_id: 7 is not a text."),
+        ({"agent_id": "x" * 201}, "agent_id: it has 201 characters; at most 200 can be stored."),
+        ({"action": None}, "action: it is null."),
+        ({"user_agent": "x" * 2001}, "user_agent: it has 2,001 characters; at most 2,000 can be stored."),
+        ({"resource": "x" * 1001}, "resource: it has 1,001 characters"),
+        ({"id": "x" * 201}, "id: it has 201 characters"),
         ({"agent_id": "a\x00b"}, "agent_id: it contains a NUL character"),
         ({"metadata": {"a": ["\x00"]}}, "metadata: it contains a NUL character"),
         ({"extra\x00": 1}, "metadata: it contains a NUL character"),
-        ({"metadata": {"a": "x" * 70_000}}, "metadata: 70,008 bytes as JSON, at most 65,536 are kept."),
-        ({"extra": "x" * 70_000}, "metadata: 70,012 bytes"),
-        ({"metadata": []}, "metadata: a list is no object."),
-        ({"metadata": {"x": 1}, "x": 2}, "x: it is given twice, also in metadata."),
-        ({"ip": "198.51.100.7:443"}, 'ip: "198.51.100.7:443" is no IP address'),
-        ({"ip": "10.0.0.0/8"}, "is no IP address"),
-        ({"ip": "fe80::1%eth0"}, "is no IP address"),
-        ({"ip": 1}, "ip: 1 is no text."),
-        ({"country": "DEU"}, 'country: "DEU" is no ISO 3166 code of two letters'),
+        ({"metadata": {"a": "x" * 70_000}}, "metadata: it has 70,008 bytes as JSON; at most 65,536 can be stored."),
+        ({"extra": "x" * 70_000}, "metadata: it has 70,012 bytes"),
+        ({"metadata": []}, "metadata: a list is not an object."),
+        ({"metadata": {"x": 1}, "x": 2}, "x: it is given twice, and with another value in metadata."),
+        ({"ip": "198.51.100.7:443"}, 'ip: "198.51.100.7:443" is not an IP address'),
+        ({"ip": "10.0.0.0/8"}, "is not an IP address"),
+        ({"ip": "fe80::1%eth0"}, "is not an IP address"),
+        ({"ip": 1}, "ip: 1 is not a text."),
+        ({"country": "DEU"}, 'country: "DEU" is not an ISO 3166 code of two letters'),
         ({"country": "D1"}, "country:"),
-        ({"latitude": 90.1}, "latitude: 90.1 is no number from -90 to 90."),
-        ({"longitude": "7"}, 'longitude: "7" is no number from -180 to 180.'),
-        ({"latitude": True}, "latitude: true is no number"),
+        ({"latitude": 90.1}, "latitude: 90.1 is not a number from -90 to 90."),
+        ({"longitude": "7"}, 'longitude: "7" is not a number from -180 to 180.'),
+        ({"latitude": True}, "latitude: true is not a number"),
     ],
 )
 def test_bad_field_is_named(fields: dict[str, object], sentence: str) -> None:
     assert sentence in reason("native", lines(native(**fields)))
+
+
+def test_a_field_that_is_not_there_is_missing() -> None:
+    fields = native()
+    del fields["agent_id"]
+
+    assert reason("native", lines(fields)) == "agent_id: it is missing."
 
 
 def test_a_2_mb_field_is_rejected_and_the_others_are_kept() -> None:

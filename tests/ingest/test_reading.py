@@ -79,16 +79,57 @@ def test_wrong_format_is_one_sentence_not_a_million() -> None:
     records, rejections, ended = outcomes("native", b"time,agent_id\n" * 100_000)
 
     assert (records, rejections) == ([], [])
-    assert ended.startswith(
-        "It does not look like native events (native): no record was accepted; line 1: It is not JSON"
+    assert ended == (
+        "It does not look like native events (format native); is the format right? "
+        "Line 1: It is not JSON: invalid character (byte 4)."
     )
 
 
-def test_wrong_format_of_a_short_file_gives_every_reason() -> None:
+def test_wrong_format_of_a_short_file_is_one_sentence() -> None:
     _, rejections, ended = outcomes("sshd", MANY[:300])
 
-    assert [rejection.line for rejection in rejections] == [1, 2, 3]
-    assert ended.startswith("It does not look like OpenSSH in syslog (sshd)")
+    assert rejections == []
+    assert ended.startswith("It does not look like OpenSSH in syslog (format sshd); is the format right? Line 1: ")
+
+
+def test_binary_file_is_one_sentence() -> None:
+    for form in FORMATS:
+        records, rejections, ended = outcomes(form, bytes(range(256)) * 300)
+        assert (records, rejections) == ([], [])
+        assert ended
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        samples.lines(native(agent_id="a\x00")),
+        samples.lines(native(action="x" * 300)),
+        samples.lines(native(user_agent="x" * 2_000_000)),
+        samples.lines(native(city="?")).replace(b"?", b"\xff"),
+        samples.lines(native()).replace(b'"success"', b"NaN"),
+        samples.lines(native())[:-10],
+    ],
+    ids=["NUL", "long text", "2 MB", "UTF-8", "NaN", "truncated"],
+)
+def test_one_bad_event_is_told_as_such_and_not_as_another_format(line: bytes) -> None:
+    _, [rejection], ended = outcomes("native", line)
+
+    assert ended == f"No record was accepted; line 1: {rejection.reason}"
+
+
+def test_events_that_all_lack_the_same_are_each_told_however_many() -> None:
+    _, rejections, ended = outcomes("native", samples.lines(native(status="ok")) * 1500)
+
+    assert len(rejections) == 1500
+    assert ended.startswith('No record was accepted; line 1: status: "ok" is not one of')
+
+
+def test_objects_of_another_format_are_told_as_such() -> None:
+    trail = samples.lines({"eventTime": "2026-11-20T10:00:00Z", "eventName": "x"})
+
+    assert outcomes("native", trail)[2].startswith("It does not look like native events")
+    assert "has none of the fields time, agent_id, action, status" in outcomes("native", trail)[2]
+    assert outcomes("cloudtrail", samples.lines(native()))[2].startswith("It does not look like AWS CloudTrail")
 
 
 def test_rejections_before_the_first_event_are_told() -> None:
@@ -103,7 +144,9 @@ def test_rejections_before_the_first_event_are_told() -> None:
         (b'[{"a": 1}', "The JSON is truncated: line 1 ends before the array does."),
         (b'[\n{"a": "x', "The JSON is truncated: line 2 ends before the array does."),
         (b"[", "The JSON is truncated: line 1 ends before the array does."),
-        (b"[" + b" " * 3_000_000, "From line 1 on it is no array of objects."),
+        (b"[{]", "The JSON is malformed: element 1 opens with { and is closed by ] in line 1."),
+        (b"[\n}", "The JSON is malformed: the array is closed by } in line 2."),
+        (b"[" + b" " * 3_000_000, "From line 1 on it is not an array of objects."),
     ],
 )
 def test_array_that_is_not_closed_is_one_sentence(content: bytes, ended: str) -> None:
@@ -117,7 +160,7 @@ def test_what_stands_between_two_elements_is_told_and_loses_neither(between: byt
     records, [rejection], ended = outcomes("native", b"[" + one + between + one + b"]")
 
     assert len(records) == 2
-    assert "Around element 2 of the array stands" in rejection.reason
+    assert "At element 2 of the array: found" in rejection.reason
     assert ended == ""
 
 

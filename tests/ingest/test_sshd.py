@@ -136,7 +136,7 @@ def test_bad_lines_lose_no_other() -> None:
 
     assert len(records) == 2
     assert [(rejection.line, rejection.reason[:20]) for rejection in rejections] == [
-        (2, "It is no line of sys"),
+        (2, "It is not a line of "),
         (3, "It is not UTF-8: byt"),
     ]
 

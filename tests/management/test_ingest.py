@@ -40,7 +40,7 @@ def test_one_line_of_figures_ends_it(tmp_path: Path) -> None:
     out, err = ingest(path)
 
     assert out == "4 read: 2 accepted, 1 duplicate, 1 rejected.\n"
-    assert err == f'{path}, line 3: status: "ok" is unknown; it is one of success, failure, blocked.\n'
+    assert err == f'{path}, line 3: status: "ok" is not one of success, failure, blocked.\n'
 
 
 def test_same_file_again_adds_nothing(tmp_path: Path) -> None:
@@ -87,9 +87,26 @@ def test_bad_file_among_several_loses_no_other(tmp_path: Path) -> None:
 def test_wrong_format_is_one_sentence(tmp_path: Path) -> None:
     path = file(tmp_path, "a.csv", b"time,agent\n" * 5000)
 
-    out, err = ingest(path, error="a.csv: It does not look like native events .*line 1: It is not JSON")
+    out, err = ingest(path, error="a.csv: It does not look like native events .*Line 1: It is not JSON: invalid")
 
     assert (out, err) == ("0 read: 0 accepted, 0 duplicate, 0 rejected.\n", "")
+
+
+def test_binary_file_is_one_sentence(tmp_path: Path) -> None:
+    path = file(tmp_path, "a.bin", bytes(range(256)) * 100)
+
+    out, err = ingest(path, error="^[^\n]*a.bin: It does not look like native events[^\n]*$")
+
+    assert (out, err) == ("0 read: 0 accepted, 0 duplicate, 0 rejected.\n", "")
+
+
+def test_one_bad_event_is_told_once(tmp_path: Path) -> None:
+    path = file(tmp_path, "a.ndjson", lines(native(agent_id="")))
+
+    out, err = ingest(path, error=f"^{path}: No record was accepted.$")
+
+    assert out == "1 read: 0 accepted, 0 duplicate, 1 rejected.\n"
+    assert err == f"{path}, line 1: agent_id: it is empty.\n"
 
 
 def test_first_rejections_are_shown_and_the_rest_is_counted(tmp_path: Path) -> None:
@@ -129,8 +146,8 @@ def test_folder_without_such_files_says_so(tmp_path: Path) -> None:
         (["--time-zone", "Mars/Phobos"], "--time-zone: Mars/Phobos is unknown"),
         (["--time-zone", "../etc/passwd"], "--time-zone: "),
         (["--time-zone", ""], "--time-zone: "),
-        (["--year", "17"], "--year: 17 is no year from 2000 to"),
-        (["--year", "3000"], "--year: 3000 is no year"),
+        (["--year", "17"], "--year: 17 is not a year from 2000 to"),
+        (["--year", "3000"], "--year: 3000 is not a year"),
         (["--rejects", "/nowhere/at/all"], "--rejects: It cannot be opened"),
     ],
 )
@@ -153,6 +170,19 @@ def test_year_and_zone_reach_the_reader(tmp_path: Path) -> None:
     ingest(file(tmp_path, "a.log", line), "--format", "sshd", "--year", "2017", "--time-zone", "Asia/Tokyo")
 
     assert Event.objects.get().time.isoformat() == "2017-03-27T04:06:56+00:00"
+
+
+def test_the_year_that_was_assumed_is_told(tmp_path: Path) -> None:
+    line = b"Dec 31 00:00:01 web1 sshd[1]: Failed password for root from 198.51.100.7 port 1 ssh2\n"
+    path = file(tmp_path, "a.log", line)
+    out, _ = ingest(path, "--format", "sshd")
+
+    year = Event.objects.get().time.year
+    assert out == (
+        "1 read: 1 accepted, 0 duplicate, 0 rejected. "
+        f"The year {year} was assumed for lines without one; --year says otherwise.\n"
+    )
+    assert "assumed" not in ingest(path, "--format", "sshd", "--year", "2017")[0]
 
 
 @needs_sshd

@@ -32,6 +32,7 @@ class _Figures:
     skipped: int = 0  # files of folders
     shown: list[str] = field(default_factory=list)  # the first rejections
     failures: list[str] = field(default_factory=list)
+    years: set[int] = field(default_factory=set)  # assumed
 
     def add(self, name: str, stored: events.Stored, rejects: TextIO | None) -> None:
         self.accepted += stored.accepted
@@ -69,8 +70,14 @@ class Command(BaseCommand):
     ) -> None:
         if form not in FORMATS:
             raise CommandError(f"--format: {form} is unknown; it is one of {', '.join(FORMATS)}.")
-        options = ReadOptions(now=timezone.now(), year=_year(year), time_zone=_zone(time_zone), source=source)
         figures = _Figures()
+        options = ReadOptions(
+            now=timezone.now(),
+            year=_year(year),
+            assumed_year=figures.years.add,
+            time_zone=_zone(time_zone),
+            source=source,
+        )
         with ExitStack() as stack:
             rejects_file = stack.enter_context(_rejects_file(rejects)) if rejects else None
             console = Console(stderr=True)
@@ -85,6 +92,8 @@ class Command(BaseCommand):
                             received_at=timezone.now(),
                         ):
                             figures.add(path, stored, rejects_file)
+                except reading.NothingAcceptedError:
+                    figures.failures.append(f"{path}: No record was accepted.")  # its reasons are shown
                 except (SourceError, OSError) as error:
                     figures.failures.append(f"{path}: {_sentence(error)}")
                 except events.SourceNameError as error:
@@ -102,10 +111,17 @@ class Command(BaseCommand):
         read = figures.accepted + figures.duplicate + figures.rejected
         self.stdout.write(
             f"{read:,} read: {figures.accepted:,} accepted, {figures.duplicate:,} duplicate, "
-            f"{figures.rejected:,} rejected."
+            f"{figures.rejected:,} rejected." + _assumed(figures.years)
         )
         if figures.failures:
             raise CommandError("\n".join(figures.failures))
+
+
+def _assumed(years: set[int]) -> str:
+    if not years:
+        return ""
+    named = " and ".join(map(str, sorted(years)))
+    return f" The year {named} was assumed for lines without one; --year says otherwise."
 
 
 def _files(given: list[str], form: Format, figures: _Figures) -> Iterator[str]:
@@ -160,7 +176,7 @@ def _year(text: str | None) -> int | None:
         return None
     latest = timezone.now().year + 1
     if not (text.isdecimal() and len(text) == 4 and 2000 <= int(text) <= latest):
-        raise CommandError(f"--year: {text} is no year from 2000 to {latest}.")
+        raise CommandError(f"--year: {text} is not a year from 2000 to {latest}.")
     return int(text)
 
 
