@@ -24,6 +24,6 @@ urlpatterns = [
     path("logout/", LogoutView.as_view(), name="logout"),
     path("admin/", admin.site.urls),
     path("v1/", grantex_v1.urls),
-    path("v1/", events_v1.api.urls),
+    path("v1/", events_v1.urls),
     path("v1/<path:path>", grantex_v1.unknown_path),
 ]

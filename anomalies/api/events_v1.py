@@ -14,6 +14,7 @@ from ninja import Header, NinjaAPI, Query, Schema
 from ninja.errors import AuthenticationError, ValidationError
 
 from anomalies.api.auth import ApiKeyAuth, ScopeMissingError
+from anomalies.api.errors import Error, answered_urls, error_answer, internal_error
 from anomalies.ingest import reading
 from anomalies.ingest.lines import BROKEN_STREAM
 from anomalies.ingest.record import EventRecord, ReadOptions, Rejection, SourceError
@@ -24,6 +25,7 @@ from anomalies.services import events
 from anomalies.services.events import MAX_REASONS_TOLD
 
 MAX_IDEMPOTENCY_KEY = 255  # characters
+EMPTY = "The body is empty."
 
 api = NinjaAPI(
     title="Events",
@@ -50,10 +52,9 @@ class Answer(Schema):
     batch: str | None
 
 
-class Refusal(Schema):
+class Refusal(Error):  # noqa: N818  a schema, not raised
     """Nothing was stored; `message` says why."""
 
-    message: str
     errors: list[RecordError] = []
 
 
@@ -88,6 +89,7 @@ _BODY = {
     response={200: Answer, (400, 401, 403, 413, 415, 422): Refusal},
     openapi_extra=_BODY,
     summary="Store events",
+    by_alias=True,
 )
 def store_events(
     request: HttpRequest,
@@ -106,7 +108,7 @@ def store_events(
     if form not in FORMATS:
         raise CallError(400, f"format: {form[:60]!r} is unknown; it is one of {', '.join(FORMATS)}.")
     if idempotency_key is not None and not 0 < len(idempotency_key) <= MAX_IDEMPOTENCY_KEY:
-        raise CallError(400, f"Idempotency-Key: it has 1 to {MAX_IDEMPOTENCY_KEY} characters.")
+        raise CallError(400, f"Idempotency-Key: it must have 1 to {MAX_IDEMPOTENCY_KEY} characters.")
     body = _body(request)
     now = timezone.now()
     options = ReadOptions(now=now, source=source, new_id=new_event_id)
@@ -152,10 +154,12 @@ def _inflated(body: bytes, request: HttpRequest) -> bytes:
     """Return the body, inflated if it is gzip and is so within the limit."""
     encoding = request.headers.get("Content-Encoding", "identity").strip().lower()
     if encoding not in ("identity", "gzip", "x-gzip"):
-        raise CallError(415, f"Content-Encoding: {encoding[:60]!r} is unknown; send gzip or none.")
+        raise CallError(415, f"Content-Encoding: {encoding[:60]!r} is unknown; send gzip, or leave it out.")
     if not body.startswith(reading.GZIP_MAGIC):
-        if encoding != "identity" and body:
-            raise CallError(400, "Content-Encoding: it says gzip, but the body is none.")
+        if not body:
+            raise CallError(400, EMPTY)
+        if encoding != "identity":
+            raise CallError(400, "Content-Encoding says gzip, but the body is not gzip.")
         return body
     try:
         with gzip.GzipFile(fileobj=BytesIO(body)) as stream:
@@ -164,6 +168,8 @@ def _inflated(body: bytes, request: HttpRequest) -> bytes:
         raise CallError(400, "The gzip of the body is truncated; nothing was stored.") from None
     except BROKEN_STREAM as error:
         raise CallError(400, f"The gzip of the body is corrupt ({error}); nothing was stored.") from None
+    if not inflated:
+        raise CallError(400, EMPTY)
     if len(inflated) > settings.ANOMALIES_MAX_BODY_BYTES:
         raise _too_large()
     return inflated
@@ -182,28 +188,32 @@ def _noted(outcomes: Iterable[EventRecord | Rejection], told: list[Rejection]) -
         yield outcome
 
 
-def _refusal(request: HttpRequest, status: int, message: str, errors: Iterable[Any] = ()) -> HttpResponse:
-    return api.create_response(request, {"message": message, "errors": list(errors)}, status=status)
+def _refusal(status: int, message: str, errors: Iterable[Any] = ()) -> HttpResponse:
+    return error_answer(status, message, errors=list(errors))
 
 
 @api.exception_handler(CallError)
-def _refused(request: HttpRequest, error: CallError) -> HttpResponse:
-    return _refusal(request, error.status, str(error), error.errors)
+def _refused(_request: HttpRequest, error: CallError) -> HttpResponse:
+    return _refusal(error.status, str(error), error.errors)
 
 
 @api.exception_handler(AuthenticationError)
-def _not_let_in(request: HttpRequest, _error: AuthenticationError) -> HttpResponse:
-    answer = _refusal(request, 401, "Send Authorization: Bearer <key>, with a key that is known and not expired.")
+def _not_let_in(_request: HttpRequest, _error: AuthenticationError) -> HttpResponse:
+    answer = _refusal(401, "Send Authorization: Bearer <key>, with a key that is known and not expired.")
     answer["WWW-Authenticate"] = "Bearer"
     return answer
 
 
 @api.exception_handler(ScopeMissingError)
-def _scope_missing(request: HttpRequest, error: ScopeMissingError) -> HttpResponse:
-    return _refusal(request, 403, str(error))
+def _scope_missing(_request: HttpRequest, error: ScopeMissingError) -> HttpResponse:
+    return _refusal(403, str(error))
 
 
 @api.exception_handler(ValidationError)
-def _parameter_refused(request: HttpRequest, error: ValidationError) -> HttpResponse:
+def _parameter_refused(_request: HttpRequest, error: ValidationError) -> HttpResponse:
     first = error.errors[0]
-    return _refusal(request, 400, f"{first['loc'][-1]}: {first['msg']}.")
+    return _refusal(400, f"{first['loc'][-1]}: {first['msg']}.")
+
+
+api.exception_handler(Exception)(internal_error)
+urls = answered_urls(api)

@@ -78,7 +78,7 @@ def test_bad_line_is_told_and_loses_no_other(key: str) -> None:
     assert (answer["accepted"], answer["rejected"]) == (2, 2)
     assert answer["errors"] == [
         {"line": 2, "reason": "It is not UTF-8: byte 0xff."},
-        {"line": 3, "reason": 'status: "ok" is unknown; it is one of success, failure, blocked.'},
+        {"line": 3, "reason": 'status: "ok" is not one of success, failure, blocked.'},
     ]
 
 
@@ -106,7 +106,7 @@ def test_bad_parameter_is_named(key: str, query: str, sentence: str) -> None:
 @pytest.mark.parametrize(
     ("body", "sentence"),
     [
-        (b"", "It is empty."),
+        (b"", "The body is empty."),
         (b"hello\n", "It does not look like native events"),
         (b"\x00" * 10, "It does not look like native events"),
         (b"[" * 100_000, "The JSON is truncated"),
@@ -195,6 +195,39 @@ def test_unknown_encoding_is_415_and_a_false_one_400(key: str) -> None:
     assert post(body, key=key, **{"Content-Encoding": "gzip"}).status_code == 400
 
 
+def test_empty_body_is_told_as_such(key: str) -> None:
+    for body in (b"", gzip.compress(b"")):
+        assert post(body, key=key).json()["message"] == "The body is empty."
+    answer = post(lines(event()), key=key, **{"Content-Encoding": "gzip"})
+    assert answer.json()["message"] == "Content-Encoding says gzip, but the body is not gzip."
+
+
+def test_one_bad_event_is_400_with_its_reason(key: str) -> None:
+    answer = post(lines(event(agent_id="")), key=key)
+
+    assert (answer.status_code, answer.json()["message"]) == (
+        400,
+        "No record was accepted; line 1: agent_id: it is empty.",
+    )
+    assert answer.json()["errors"] == [{"line": 1, "reason": "agent_id: it is empty."}]
+
+
+def test_each_error_has_a_code_and_a_request_id(key: str) -> None:
+    headers = {"Authorization": f"Bearer {key}"}
+    answers = {
+        "BAD_REQUEST": post(b"", key=key),
+        "UNAUTHORIZED": post(b""),
+        "FORBIDDEN": post(b"", key=make.api_key("read", name="reading")),
+        "METHOD_NOT_ALLOWED": Client().get("/v1/events", headers=headers),
+        "UNSUPPORTED_MEDIA_TYPE": Client().post("/v1/events", {"a": "b"}, headers=headers),
+    }
+    for code, answer in answers.items():
+        told = answer.json()
+        assert (told["code"], told["requestId"]) == (code, answer.headers["x-request-id"])
+        assert told["message"]
+    assert post(lines(event()), key=key).headers["x-request-id"]
+
+
 def test_form_is_415(key: str) -> None:
     answer = Client().post("/v1/events", {"a": "b"}, headers={"Authorization": f"Bearer {key}"})
 
@@ -227,7 +260,7 @@ def test_repeated_key_with_another_body_is_422(key: str) -> None:
 def test_idempotency_key_without_sense_is_400(key: str, idempotency_key: str) -> None:
     answer = post(lines(event()), key=key, **{"Idempotency-Key": idempotency_key})
 
-    assert (answer.status_code, answer.json()["message"]) == (400, "Idempotency-Key: it has 1 to 255 characters.")
+    assert (answer.status_code, answer.json()["message"]) == (400, "Idempotency-Key: it must have 1 to 255 characters.")
 
 
 def test_reasons_told_are_limited_and_the_figures_are_not(key: str) -> None:

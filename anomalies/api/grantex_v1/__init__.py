@@ -1,12 +1,12 @@
 """The Grantex API: what its published clients send and expect, so that each works here unmodified."""
 
 from django.contrib.auth.decorators import login_required
-from django.urls import URLPattern
 from ninja import NinjaAPI
 from ninja.openapi.docs import Swagger
 
+from anomalies.api.errors import answered_urls, unknown_path
 from anomalies.api.grantex_v1 import agents, anomalies, audit, stream
-from anomalies.api.grantex_v1.answers import StrictParser, answered, set_error_answers, unknown_path
+from anomalies.api.grantex_v1.answers import StrictParser, set_error_answers
 
 __all__ = ["api", "unknown_path", "urls"]
 
@@ -26,7 +26,4 @@ api.add_router("", audit.router)
 api.add_router("", agents.router)
 set_error_answers(api)
 
-urls = api.urls
-for pattern in urls[0]:
-    if isinstance(pattern, URLPattern):
-        pattern.callback = answered(pattern.callback)
+urls = answered_urls(api)

@@ -9,7 +9,8 @@ from ninja import Router
 from pydantic import Field
 
 from anomalies.api.auth import ApiKeyAuth
-from anomalies.api.grantex_v1.answers import NO_NUL, CamelSchema, Error, caller, encoded, json_answer, path_id
+from anomalies.api.errors import CamelSchema, Error
+from anomalies.api.grantex_v1.answers import NO_NUL, caller, encoded, json_answer, path_id
 from anomalies.models import Agent, ApiKey
 from anomalies.services import access
 from anomalies.services.audit import wire_time

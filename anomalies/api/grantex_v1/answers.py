@@ -1,51 +1,19 @@
-"""What all answers of this API share: errors, request ids, times and lists."""
+"""What all answers of this API share: which error is raised for what, and lists."""
 
-import functools
-import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
-from uuid import uuid4
 
 import msgspec
 from django.core.exceptions import RequestDataTooBig
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, JsonResponse
-from django.http.response import HttpResponseBase
-from ninja import NinjaAPI, Schema
+from django.http import Http404, HttpRequest, HttpResponse
+from ninja import NinjaAPI
 from ninja.errors import AuthenticationError, HttpError, ValidationError
 from ninja.parser import Parser
-from pydantic import AfterValidator, ConfigDict
-from pydantic.alias_generators import to_camel
+from pydantic import AfterValidator
 
+from anomalies.api.errors import error_answer, internal_error
 from anomalies.models import ApiKey
 from anomalies.services.actor import Actor
-
-logger = logging.getLogger(__name__)
-
-REQUEST_ID = "x-request-id"
-CODES = {
-    400: "BAD_REQUEST",
-    401: "UNAUTHORIZED",
-    403: "FORBIDDEN",
-    404: "NOT_FOUND",
-    405: "METHOD_NOT_ALLOWED",
-    413: "PAYLOAD_TOO_LARGE",
-    422: "VALIDATION_ERROR",
-    429: "RATE_LIMIT_EXCEEDED",
-    500: "INTERNAL_ERROR",
-    501: "NOT_IMPLEMENTED",
-}
-
-
-class CamelSchema(Schema):
-    """Fields named in our own way, spelt in Grantex's."""
-
-    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True)
-
-
-class Error(CamelSchema):
-    message: str
-    code: str
-    request_id: str
 
 
 def key_of(request: HttpRequest) -> ApiKey:
@@ -93,14 +61,6 @@ class StrictParser(Parser):
         return body
 
 
-def error_answer(status: int, message: str) -> JsonResponse:
-    """An error in the form of the contract."""
-    request_id = str(uuid4())
-    answer = JsonResponse({"message": message, "code": CODES[status], "requestId": request_id}, status=status)
-    answer[REQUEST_ID] = request_id
-    return answer
-
-
 def json_answer(content: dict[str, Any], status: int = 200) -> HttpResponse:
     return HttpResponse(msgspec.json.encode(content), content_type="application/json", status=status)
 
@@ -110,30 +70,6 @@ def encoded(rows: Iterable[dict[str, Any]]) -> list[msgspec.Raw]:
     return [msgspec.Raw(msgspec.json.encode(row)) for row in rows]
 
 
-def answered(view: Callable[..., HttpResponseBase]) -> Callable[..., HttpResponseBase]:
-    """Give each answer of the view a request id, and the errors that are not raised inside it the contract's form."""
-
-    @functools.wraps(view)
-    def answering(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        try:
-            answer = view(request, *args, **kwargs)
-        except Http404:
-            answer = unknown_path(request)
-        if isinstance(answer, HttpResponseNotAllowed):
-            allowed = answer["Allow"]
-            answer = error_answer(405, f"{request.method} is not possible here, but {allowed}.")
-            answer["Allow"] = allowed
-        answer.headers.setdefault(REQUEST_ID, str(uuid4()))
-        return answer
-
-    return answering
-
-
-def unknown_path(request: HttpRequest, path: str = "") -> HttpResponse:
-    """The answer where this API has nothing."""
-    return error_answer(404, f"There is nothing at {request.path}.")
-
-
 def set_error_answers(api: NinjaAPI) -> None:
     """Map each error that may be raised in a call to its answer."""
     api.exception_handler(AuthenticationError)(_unauthorized)
@@ -141,7 +77,7 @@ def set_error_answers(api: NinjaAPI) -> None:
     api.exception_handler(Http404)(lambda _, error: error_answer(404, str(error)))
     api.exception_handler(RequestDataTooBig)(lambda _, error: error_answer(413, f"body: {error}"))
     api.exception_handler(ValidationError)(_validation_error)
-    api.exception_handler(Exception)(_internal_error)
+    api.exception_handler(Exception)(internal_error)
 
 
 def _unauthorized(request: HttpRequest, error: Exception) -> HttpResponse:
@@ -167,9 +103,3 @@ def _validation_error(request: HttpRequest, error: ValidationError) -> HttpRespo
         sentences.append(f"{field}: {each['msg'].removeprefix('Value error, ')}.")
     in_query = error.errors[0]["loc"][0] == "query"
     return error_answer(400 if in_query else 422, " ".join(sentences))
-
-
-def _internal_error(request: HttpRequest, error: Exception) -> HttpResponse:
-    answer = error_answer(500, "Something broke here; the log has it under this request id.")
-    logger.error("%s %s failed, request %s", request.method, request.path, answer[REQUEST_ID], exc_info=error)
-    return answer

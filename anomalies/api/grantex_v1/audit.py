@@ -10,7 +10,8 @@ from ninja.errors import HttpError
 from pydantic import AfterValidator, Field
 
 from anomalies.api.auth import ApiKeyAuth
-from anomalies.api.grantex_v1.answers import NO_NUL, CamelSchema, Error, caller, encoded, json_answer, path_id
+from anomalies.api.errors import CamelSchema, Error
+from anomalies.api.grantex_v1.answers import NO_NUL, caller, encoded, json_answer, path_id
 from anomalies.ingest.record import FieldError
 from anomalies.models import ApiKey, AuditEntry
 from anomalies.services import audit
