@@ -34,9 +34,12 @@ class Command(BaseCommand):
                 scan = scans.replay(now=at, progress=progress)
             else:
                 scan = scans.run(now=at, trigger=Scan.Trigger.COMMAND, progress=progress)
+        counted = (
+            f"{_number(scan.events_counted, 'event')} in {_number(scan.batches_counted, 'batch', 'batches')} counted"
+        )
         self.stdout.write(
-            f"{scan.events_counted:,} events in {scan.batches_counted:,} batches counted, "
-            f"{scan.series_judged:,} entities judged; anomalies: {scan.anomalies_raised:,} raised, "
+            f"{counted if scan.batches_counted else 'Nothing was waiting to be counted'}, "
+            f"{_number(scan.series_judged, 'entity', 'entities')} judged; anomalies: {scan.anomalies_raised:,} raised, "
             f"{scan.anomalies_extended:,} extended, {scan.anomalies_closed:,} closed."
         )
         if scan.series_late:
@@ -45,7 +48,13 @@ class Command(BaseCommand):
                 "they are counted; scan --replay judges them."
             )
         if scan.series_failed:
-            raise CommandError(f"{scan.series_failed:,} entities could not be judged; the log above says why.")
+            raise CommandError(
+                f"{_number(scan.series_failed, 'entity', 'entities')} could not be judged; the log above says why."
+            )
+
+
+def _number(count: int, one: str, many: str = "") -> str:
+    return f"{count:,} {one if count == 1 else many or one + 's'}"
 
 
 def _time(text: str) -> datetime:
@@ -54,7 +63,7 @@ def _time(text: str) -> datetime:
     except ValueError:
         time = None
     if time is None or timezone.is_naive(time):
-        raise CommandError(f"--now: {text!r} is no ISO 8601 time with an offset, such as 2026-11-20T14:05:00Z.")
+        raise CommandError(f"--now: {text!r} is not an ISO 8601 time with an offset, such as 2026-11-20T14:05:00Z.")
     return time
 
 
