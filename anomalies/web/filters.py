@@ -17,7 +17,17 @@ from anomalies.web.period import NAMES as PERIOD_NAMES
 from anomalies.web.period import UNITS, Period, PeriodFilter, PeriodWidget
 
 MOST_CHOSEN = 50
+EXAMPLES = {"hours": 24, "days": 7, "months": 3}  # beside each unit of the filter by time
 SEARCH_LENGTH = 200
+SEARCHED = (
+    "public_id",
+    "description",
+    "agent__public_id",
+    "principal__public_id",
+    "entity",
+    "resource",
+    "integration",
+)
 
 Known = Mapping[str, tuple[str, Any]]  # word in the URL: label, value of the column
 
@@ -33,24 +43,27 @@ class FacetField(forms.Field):
 
     def __init__(self, *, column: str, known: Known | None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.column, self.known, self.parameter = column, known, ""
+        self.column, self.known = column, known
 
     def clean(self, value: list[str] | None) -> list[str]:
         words = list(dict.fromkeys(word for word in value or [] if word))
         self.complaints: list[str] = []
         if len(words) > MOST_CHOSEN:
             self.complaints.append(
-                f"{self.parameter}: {len(words):,} values, of which the first {MOST_CHOSEN} were applied."
+                f"{self.label}: {len(words):,} values, of which the first {MOST_CHOSEN} were applied."
             )
         kept = []
         for word in words[:MOST_CHOSEN]:
             if self._exists(word):
                 kept.append(word)
             else:
-                named = ", ".join(self.known) if self.known is not None else "no anomaly has it"
-                instead = f"it is none of {named}" if self.known is not None else named
-                self.complaints.append(f"{self.parameter}: “{word[:80]}” was left out, {instead}.")
+                self.complaints.append(f"{self.label}: {self._missing(word[:80])}.")
         return kept
+
+    def _missing(self, word: str) -> str:
+        if self.known is None:
+            return f"no anomaly has “{word}”"
+        return f"there is no “{word}”, only {', '.join(label for label, _ in self.known.values())}"
 
     def _exists(self, word: str) -> bool:
         if self.known is not None:
@@ -84,21 +97,22 @@ class SearchField(forms.Field):
         text = (value or "").strip()
         self.complaints: list[str] = []
         if "\x00" in text or len(text) > SEARCH_LENGTH:
-            self.complaints.append(f"q: searches are texts of at most {SEARCH_LENGTH} characters; it was left out.")
+            self.complaints.append(f"Search: it is no text of at most {SEARCH_LENGTH} characters.")
             return ""
         return text
 
 
 class SearchFilter(django_filters.Filter):  # type: ignore[misc]  # django-filter has no types
-    """A part of the id, the sentence, the agent, the principal or the address."""
+    """A part of what a row shows, of the id, or the whole address."""
 
     field_class = SearchField
 
     def filter(self, rows: QuerySet[Any, Any], value: str) -> QuerySet[Any, Any]:
         if not value:
             return rows
-        found = Q()
-        for column in ("public_id", "description", "agent__public_id", "principal__public_id", "entity"):
+        labelled = [type_ for type_, (label, _) in TYPES.items() if value.casefold() in label.casefold()]
+        found = Q(type__in=labelled)
+        for column in SEARCHED:
             found |= Q(**{f"{column}__icontains": value})
         with contextlib.suppress(ValueError):  # not a whole address
             found |= Q(ip=str(ipaddress.ip_address(value)))
@@ -118,8 +132,6 @@ class AnomalyFilter(django_filters.FilterSet):  # type: ignore[misc]  # django-f
 
     def __init__(self, query: QueryDict) -> None:
         super().__init__(query, Anomaly.objects.all())
-        for name in self.facets:
-            self.form.fields[name].parameter = name
         self.form.full_clean()
         self.values: dict[str, Any] = self.form.cleaned_data
 
@@ -138,7 +150,15 @@ class AnomalyFilter(django_filters.FilterSet):  # type: ignore[misc]  # django-f
         typed = PeriodWidget().value_from_datadict(self.data, None, "time")
         absolute = typed["when"] == "absolute" or (not typed["when"] and bool(typed["from"] or typed["to"]))
         unit = typed["unit"] if typed["unit"] in UNITS else "days"
-        return {**typed, "start": typed["from"], "end": typed["to"], "absolute": absolute, "unit": unit, "units": UNITS}
+        return {
+            **typed,
+            "start": typed["from"],
+            "end": typed["to"],
+            "absolute": absolute,
+            "unit": unit,
+            "units": EXAMPLES,
+            "example": EXAMPLES[unit],
+        }
 
     @property
     def in_use(self) -> bool:

@@ -42,20 +42,18 @@ class Listing:
         self.filters = AnomalyFilter(query)
         self.complaints = self.filters.complaints
         known = PARAMETERS | OTHER_PARAMETERS | {f"{name}_search" for name in self.filters.facets}
-        self.complaints += [
-            f"{name[:40]}: there is no such filter; it was left out." for name in query if name not in known
-        ]
+        self.complaints += [f"There is no filter “{name[:40]}”." for name in query if name not in known]
         self.sort = query.get("sort") or DEFAULT_SORT
         if self.sort not in ORDERS:
-            self.complaints.append(f"sort: “{self.sort[:40]}” is none of {', '.join(ORDERS)}.")
+            self.complaints.append(f"Sort: “{self.sort[:40]}” is none of {', '.join(ORDERS)}.")
             self.sort = DEFAULT_SORT
         self.open = query.get("open", "")
-        self.boundary = {name: self._row(name, wanted) for name in ("older", "newer") if (wanted := query.get(name))}
+        self.boundary = {name: self._row(wanted) for name in ("older", "newer") if (wanted := query.get(name))}
 
-    def _row(self, parameter: str, public_id: str) -> Anomaly | None:
+    def _row(self, public_id: str) -> Anomaly | None:
         row = Anomaly.objects.filter(public_id=public_id.replace("\x00", "")).first()
         if row is None:
-            self.complaints.append(f"{parameter}: there is no anomaly “{public_id[:40]}”; this is the first page.")
+            self.complaints.append(f"There is no anomaly “{public_id[:40]}” to go on from; this is the first page.")
         return row
 
     def page(self) -> Page[Anomaly]:
@@ -92,6 +90,9 @@ class Listing:
             }
         return links
 
+    def match_count(self) -> str:
+        return said(bounded_count(self.filters.matching()))
+
     def context(self) -> dict[str, Any]:
         """What the table needs: its rows, its links and the number of anomalies that match."""
         page = self.page()
@@ -106,7 +107,7 @@ class Listing:
             "state": self.query(**here),
             "here_url": self.url(**here),
             "sorting": self.sort_links(),
-            "match_count": said(bounded_count(self.filters.matching())),
+            "match_count": self.match_count(),
             "newest": newest_id(),
         }
 

@@ -48,11 +48,11 @@ class PeriodField(forms.Field):
         last, unit = value["last"], value["unit"] or "days"
         if not last:
             return None
-        if not (last.isascii() and last.isdigit() and 1 <= int(last[:9]) <= MOST):
-            self.complaints.append(f"last: “{last[:40]}” is not a whole number from 1 to {MOST:,}.")
+        if not (last.isascii() and last.isdigit() and len(last) < 10 and 1 <= int(last) <= MOST):
+            self.complaints.append(f"Last: “{last[:40]}” is not a whole number from 1 to {MOST:,}.")
             return None
         if unit not in UNITS:
-            self.complaints.append(f"unit: “{unit[:40]}” is none of {', '.join(UNITS)}.")
+            self.complaints.append(f"Unit: “{unit[:40]}” is none of {', '.join(UNITS)}.")
             return None
         count = int(last)
         start = before(timezone.localtime(), count, unit)
@@ -74,7 +74,7 @@ class PeriodField(forms.Field):
                     moment.astimezone(UTC)
                 except (ValueError, OverflowError):
                     self.complaints.append(
-                        f"{name}: “{value[name][:40]}” is no date and time such as 2026-11-20T14:05."
+                        f"{name.title()}: “{value[name][:40]}” is no date and time such as 2026-11-20T14:05."
                     )
                 else:
                     moments[name] = moment
@@ -82,7 +82,7 @@ class PeriodField(forms.Field):
         if not moments:
             return None
         if start and end and start >= end:
-            self.complaints.append("from: it is not before to, so that nothing lies between them.")
+            self.complaints.append("The start is after the end." if start > end else "The start is the end.")
         query = {name: value[name] for name in moments} | ({"utc": "1"} if value["utc"] else {})
         said = {name: f"{moment.astimezone(zone):%-d %b %Y %H:%M}" for name, moment in moments.items()}
         if len(said) == 2:

@@ -46,7 +46,7 @@ def anomaly_list(request: Request) -> HttpResponse:
         if opened:
             context["panel"] = panel_of(request, opened, now=timezone.now())
         else:
-            listing.complaints.append(f"open: there is no anomaly “{listing.open[:40]}”.")
+            listing.complaints.append(f"Open: there is no anomaly “{listing.open[:40]}”.")
     return page(request, "anomalies/anomaly_list.html", context)
 
 
@@ -117,7 +117,7 @@ def anomaly_events(request: Request, public_id: str) -> HttpResponse:
     status, text = request.GET.get("status", ""), request.GET.get("q", "").replace("\x00", "").strip()[:200]
     complaint = ""
     if status and status not in Event.Status.values:
-        complaint = f"status: “{status[:40]}” was left out, it is none of {', '.join(Event.Status.values)}."
+        complaint = f"Status: there is no “{status[:40]}”, only {', '.join(Event.Status.values)}."
         status = ""
     if status:
         events = events.filter(status=status)
@@ -132,6 +132,7 @@ def anomaly_events(request: Request, public_id: str) -> HttpResponse:
     kept = QueryDict(mutable=True)
     kept.update({name: value for name, value in {"status": status, "q": text}.items() if value})
     context = {
+        "panel": panel_of(request, anomaly, now=timezone.now()),
         "anomaly": anomaly,
         "events": [RawEvent(event) for event in shown.rows],
         "count": said(bounded_count(events)),

@@ -23,7 +23,13 @@ def four() -> None:
     make.anomaly(description="one", type="rate_spike", severity=Severity.HIGH, agent=make.agent("ag/1%2F2"))
     make.anomaly(description="two", type="rate_spike", severity=Severity.LOW, principal=make.principal("user_2"))
     make.anomaly(description="three", type="new_principal", severity=Severity.LOW, integration="okta", ip="10.2.0.14")
-    make.anomaly(description="four", type="off_hours_activity", severity=Severity.MEDIUM, resource_type="bucket")
+    make.anomaly(
+        description="four",
+        type="off_hours_activity",
+        severity=Severity.MEDIUM,
+        resource_type="bucket",
+        resource="payroll",
+    )
 
 
 @pytest.mark.parametrize(
@@ -44,6 +50,9 @@ def four() -> None:
         ("q=10.2.0.14", {"three"}),
         ("q=user_2", {"two"}),
         ("q=ag/1%252F", {"one"}),
+        ("q=rate SPI", {"one", "two"}),
+        ("q=OKT", {"three"}),
+        ("q=payroll", {"four"}),
         ("q=100%25_'%22\\", set()),
         ("severity=", {"one", "two", "three", "four"}),
     ],
@@ -57,23 +66,25 @@ def test_filters_combine_by_and_and_within_one_by_or(four: None, query: str, exp
 @pytest.mark.parametrize(
     ("query", "sentence", "expected"),
     [
-        ("severity=huge&type=rate_spike", "severity: “huge” was left out, it is none of high, medium, low.", 2),
-        ("severity=huge&severity=low", "severity: “huge” was left out, it is none of high, medium, low.", 2),
-        ("type=';drop table x", "type: “';drop table x” was left out, it is none of rate_spike, ", 4),
-        ("agent=nobody", "agent: “nobody” was left out, no anomaly has it.", 4),
-        ("agent=a%00b", "agent: “a\x00b” was left out, no anomaly has it.", 4),
-        ("integration=<b>", "integration: “<b>” was left out, no anomaly has it.", 4),
-        ("q=a%00b", "q: searches are texts of at most 200 characters", 4),
-        (f"q={'x' * 201}", "q: searches are texts of at most 200 characters", 4),
-        ("last=abc", "last: “abc” is not a whole number from 1 to 9,999.", 4),
-        ("last=0", "last: “0” is not a whole number", 4),
+        ("severity=huge&type=rate_spike", "Severity: there is no “huge”, only High, Medium, Low.", 2),
+        ("severity=huge&severity=low", "Severity: there is no “huge”, only High, Medium, Low.", 2),
+        ("type=';drop table x", "Type: there is no “';drop table x”, only Rate spike, ", 4),
+        ("agent=nobody", "Agent: no anomaly has “nobody”.", 4),
+        ("agent=a%00b", "Agent: no anomaly has “a\x00b”.", 4),
+        ("integration=<b>", "Integration: no anomaly has “<b>”.", 4),
+        ("q=a%00b", "Search: it is no text of at most 200 characters", 4),
+        (f"q={'x' * 201}", "Search: it is no text of at most 200 characters", 4),
+        ("last=abc", "Last: “abc” is not a whole number from 1 to 9,999.", 4),
+        ("last=0", "Last: “0” is not a whole number", 4),
         ("last=99999999999999999999", "is not a whole number", 4),
-        ("last=٣", "last: “٣” is not a whole number", 4),
-        ("last=3&unit=fortnights", "unit: “fortnights” is none of hours, days, months.", 4),
-        ("from=yesterday", "from: “yesterday” is no date and time such as 2026-11-20T14:05.", 4),
-        ("to=2026-13-01T00:00&from=2020-01-01", "to: “2026-13-01T00:00” is no date and time", 4),
-        ("from=0001-01-01T00:00%2B14:00", "from: “0001-01-01T00:00+14:00” is no date and time", 4),
-        ("from=2026-02-01&to=2026-01-01", "from: it is not before to", 0),
+        ("last=٣", "Last: “٣” is not a whole number", 4),
+        ("last=3&unit=fortnights", "Unit: “fortnights” is none of hours, days, months.", 4),
+        ("from=yesterday", "From: “yesterday” is no date and time such as 2026-11-20T14:05.", 4),
+        ("to=2026-13-01T00:00&from=2020-01-01", "To: “2026-13-01T00:00” is no date and time", 4),
+        ("from=0001-01-01T00:00%2B14:00", "From: “0001-01-01T00:00+14:00” is no date and time", 4),
+        ("from=2026-02-01&to=2026-01-01", "The start is after the end.", 0),
+        ("from=2026-02-01&to=2026-02-01", "The start is the end.", 0),
+        ("last=00000000199999999999&unit=days", "is not a whole number from 1 to 9,999.", 4),
     ],
 )
 def test_what_makes_no_sense_is_named_and_the_rest_applies(
@@ -88,7 +99,7 @@ def test_what_makes_no_sense_is_named_and_the_rest_applies(
 @pytest.mark.parametrize("name", ["severty", "sort_by", "x\x00y"])
 def test_an_unknown_parameter_is_named(as_ana: Client, four: None, name: str) -> None:
     response = as_ana.get("/", {name: "1"})
-    assert "there is no such filter; it was left out." in response.text
+    assert "There is no filter “" in response.text
     assert len(response.context["rows"]) == 4
 
 
@@ -96,6 +107,19 @@ def test_too_many_values_are_counted_not_dropped_in_silence(four: None) -> None:
     query = "&".join(f"severity={'low' if i == 0 else i}" for i in range(60))
     filters = AnomalyFilter(QueryDict(query))
     assert "60 values, of which the first 50 were applied" in filters.complaints[0]
+
+
+def test_complaints_are_one_list(as_ana: Client, four: None) -> None:
+    page = as_ana.get("/?severity=huge&last=x").text
+    assert page.count('<div class="alert">') == 1
+    assert page.count("<li><bdi>") == 2
+
+
+@pytest.mark.parametrize(("unit", "example"), [("hours", "24"), ("days", "7"), ("months", "3")])
+def test_the_filter_by_time_gives_an_example_of_its_unit(as_ana: Client, unit: str, example: str) -> None:
+    page = as_ana.get(f"/?unit={unit}").text
+    assert f'placeholder="{example}"' in page
+    assert f'<span class="unit {unit}">{unit[:-1]}</span>' in page
 
 
 def test_a_complaint_is_text_and_never_markup(as_ana: Client, four: None) -> None:
@@ -164,7 +188,7 @@ def test_filters_work_as_a_plain_form(as_ana: Client, four: None) -> None:
 
 def test_the_sort_is_kept_and_an_unknown_one_is_named(as_ana: Client, four: None) -> None:
     assert as_ana.get("/?sort=severity&severity=low").context["listing"].url() == "/?severity=low&sort=severity"
-    assert "sort: “name” is none of -detected" in as_ana.get("/?sort=name").text
+    assert "Sort: “name” is none of -detected" in as_ana.get("/?sort=name").text
 
 
 def test_time_filters_the_detection(four: None) -> None:
