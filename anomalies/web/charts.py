@@ -1,7 +1,7 @@
 """A series with its expected band as SVG: the geometry here, the colours in the style sheet."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
@@ -9,6 +9,7 @@ from django.utils import timezone
 
 from anomalies.detection.wording import number, span
 from anomalies.services.evidence import BandedSeries
+from anomalies.web.zone import this_year
 
 WIDTH, HEIGHT = 456, 140
 LEFT, RIGHT, TOP, BOTTOM = 2, 40, 8, 18
@@ -22,8 +23,9 @@ SPANS = {"24h": ("24 h", timedelta(days=1)), "7d": ("7 d", timedelta(days=7)), "
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """One bucket, or the most extreme of several that share a place."""
+    """One bucket, or the most extreme of several that share a place, of which the first starts at `start`."""
 
+    start: datetime
     time: datetime
     observed: int
     expected: float
@@ -47,11 +49,12 @@ class Tick:
     x: float
     y: float
     text: str
+    ends_there: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """Coordinates in a drawing of 456 by 140; `marked` is the anomalous interval's x and width, if in sight."""
+    """Coordinates in a drawing of 456 by 140, each bucket a step; `marked` is the interval's x and width, if seen."""
 
     measure: str  # what is counted, such as `requests in 5 minutes`
     width: int
@@ -64,7 +67,9 @@ class Chart:
     hovers: list[Hover]
     times: list[Tick]
     values: list[Tick]
+    days: str  # those between the first and the last time
     table: list[Point]
+    selection: str  # what the table leaves out, empty if nothing
     top: int
     floor: int
     right: int
@@ -79,9 +84,11 @@ def draw(series: BandedSeries, *, start: datetime, end: datetime) -> Chart | Non
     points = merged(series, MOST_POINTS)
     if not points:
         return None
-    first = points[0].time.timestamp()
+    first = series.times[0]
     last = series.times[-1] + series.resolution_seconds
-    highest = max(1.0, *(max(p.observed, p.upper) for p in points))
+    # What was allowed before the series was known is far above all that came; it may be cut off.
+    most_allowed = sorted(p.upper for p in points)[int(0.9 * (len(points) - 1))]
+    highest = max(1.0, most_allowed, *(p.observed * 1.05 for p in points))
     inner_width, inner_height = WIDTH - LEFT - RIGHT, HEIGHT - TOP - BOTTOM
 
     def x(seconds: float) -> float:
@@ -90,36 +97,48 @@ def draw(series: BandedSeries, *, start: datetime, end: datetime) -> Chart | Non
     def y(value: float) -> float:
         return round(TOP + inner_height * (1 - min(value / highest, 1)), 1)
 
-    def path(values: Iterable[tuple[Point, float]]) -> str:
-        return " ".join(f"{x(point.time.timestamp())},{y(value)}" for point, value in values)
+    edges = [x(point.start.timestamp()) for point in points] + [x(last)]
+    steps = list(pairwise(edges))
+
+    def path(values: Iterable[float]) -> str:
+        return " ".join(
+            f"{left},{y(value)} {right},{y(value)}" for (left, right), value in zip(steps, values, strict=True)
+        )
 
     marked = None
     if end.timestamp() > first and start.timestamp() < last:
         left, right = x(start.timestamp()), x(end.timestamp())
         missing = max(0.0, LEAST_MARK - (right - left)) / 2
         marked = (round(left - missing, 1), round(right - left + 2 * missing, 1))
-    edges = [x(point.time.timestamp()) for point in points] + [x(last)]
-    peak = max(points, key=lambda point: point.observed)
-    values = [Tick(WIDTH - RIGHT + 5, y(peak.observed) + 4, f"{peak.observed:,}")]
-    usual = y(peak.expected) + 4
+    within = [p for p in points if start <= p.time < end]
+    told = max(within, key=deviation) if within else max(points, key=lambda point: point.observed)
+    values = [Tick(WIDTH - RIGHT + 5, y(told.observed) + 4, f"{told.observed:,}")]
+    usual = y(told.expected) + 4
     if abs(usual - values[0].y) >= 12:
-        values.append(Tick(WIDTH - RIGHT + 5, usual, number(peak.expected)))
+        values.append(Tick(WIDTH - RIGHT + 5, usual, number(told.expected)))
+    table = merged(series, MOST_TABLE_ROWS)
+    together = -(-len(series.times) // len(table))
     return Chart(
         measure=f"{series.unit} in {span(series.resolution_seconds)}",
         width=WIDTH,
         height=HEIGHT,
-        band=f"{path((p, p.upper) for p in points)} {path((p, p.lower) for p in reversed(points))}",
-        expected=path((p, p.expected) for p in points),
-        observed=path((p, p.observed) for p in points),
+        band=f"{path(p.upper for p in points)} {turned(path(p.lower for p in points))}",
+        expected=path(p.expected for p in points),
+        observed=path(p.observed for p in points),
         marked=marked,
         marked_words=f"{clock(start)} to {clock(end)}",
         hovers=[
             Hover(left, round(right - left, 1), f"{clock(p.time)}: {p.observed:,} {series.unit}, {usual_range(p)}")
-            for p, (left, right) in zip(points, pairwise(edges), strict=True)
+            for p, (left, right) in zip(points, steps, strict=True)
         ],
-        times=[Tick(x(seconds), HEIGHT - 4, tick_words(seconds, last - first)) for seconds in tick_times(first, last)],
+        times=[
+            *(Tick(x(seconds), HEIGHT - 4, tick_words(seconds, last - first)) for seconds in tick_times(first, last)),
+            Tick(x(last), HEIGHT - 4, tick_words(last, last - first), ends_there=True),
+        ],
         values=values,
-        table=merged(series, MOST_TABLE_ROWS),
+        days=days(datetime.fromtimestamp(first, UTC), datetime.fromtimestamp(last, UTC)),
+        table=table,
+        selection=f"A selection: of every {together} values the one furthest outside its band" if together > 1 else "",
         top=TOP,
         floor=HEIGHT - BOTTOM,
         right=WIDTH - RIGHT,
@@ -129,14 +148,24 @@ def draw(series: BandedSeries, *, start: datetime, end: datetime) -> Chart | Non
 def merged(series: BandedSeries, most: int) -> list[Point]:
     """Return at most so many points: of buckets side by side the one furthest outside its band, so no peak is lost."""
     points = [
-        Point(datetime.fromtimestamp(time, UTC), observed, expected, lower, upper)
+        Point(datetime.fromtimestamp(time, UTC), datetime.fromtimestamp(time, UTC), observed, expected, lower, upper)
         for time, observed, expected, lower, upper in zip(
             series.times, series.observed, series.expected, series.lower, series.upper, strict=True
         )
     ]
     together = -(-len(points) // most) or 1
     groups = (points[i : i + together] for i in range(0, len(points), together))
-    return [max(group, key=lambda p: max(p.observed - p.upper, p.lower - p.observed)) for group in groups]
+    return [replace(max(group, key=deviation), start=group[0].start) for group in groups]
+
+
+def deviation(point: Point) -> float:
+    """How far a bucket lies outside its band; below 0 within it."""
+    return max(point.observed - point.upper, point.lower - point.observed)
+
+
+def turned(path: str) -> str:
+    """The same way from its end."""
+    return " ".join(reversed(path.split()))
 
 
 def usual_range(point: Point) -> str:
@@ -144,19 +173,30 @@ def usual_range(point: Point) -> str:
 
 
 def clock(moment: datetime) -> str:
-    """`20 Nov 14:03 CET`, in the reviewer's zone."""
-    return f"{timezone.localtime(moment):%-d %b %H:%M %Z}"
+    """`20 Nov 14:03 CET`, in the reviewer's zone, with the year of another year."""
+    return f"{day(moment)} {timezone.localtime(moment):%H:%M %Z}"
+
+
+def day(moment: datetime) -> str:
+    """`20 Nov`, or `20 Nov 2017` of another year."""
+    local = timezone.localtime(moment)
+    return f"{local:%-d %b}" if f"{local:%Y}" == this_year() else f"{local:%-d %b %Y}"
+
+
+def days(first: datetime, last: datetime) -> str:
+    """`19 Nov to 20 Nov`, or the only day."""
+    return " to ".join(dict.fromkeys((day(first), day(last))))
 
 
 def tick_times(first: float, last: float) -> list[float]:
-    """Return round times of the reviewer's clock, at most five, none so near to the right end that it would not fit."""
+    """Return round times of the reviewer's clock, at most five, none near the right end, which has its own."""
     step = next(step for step in TICK_STEPS if (last - first) / step <= 5)
     offset = timezone.localtime(datetime.fromtimestamp(first, UTC)).utcoffset() or timedelta()
     start = -(-(first + offset.total_seconds()) // step) * step - offset.total_seconds()
     times = (start + i * step for i in range(5))
-    return [time for time in times if time <= last - (last - first) * 0.06]
+    return [time for time in times if time <= last - (last - first) * (0.15 if last - first <= 2 * DAY else 0.25)]
 
 
 def tick_words(seconds: float, reach: float) -> str:
-    moment = timezone.localtime(datetime.fromtimestamp(seconds, UTC))
-    return f"{moment:%H:%M}" if reach <= 2 * DAY else f"{moment:%-d %b}"
+    moment = datetime.fromtimestamp(seconds, UTC)
+    return f"{timezone.localtime(moment):%H:%M}" if reach <= 2 * DAY else day(moment)

@@ -32,6 +32,11 @@ def zone_of(request: Request) -> tzinfo:
     return browser_zone(request) or UTC
 
 
+def this_year() -> str:
+    """The year of which dates are written without their year."""
+    return f"{timezone.localtime():%Y}"
+
+
 def in_own_zone(view: View[P]) -> View[P]:
     """Run the view, with its template, in the reviewer's time zone."""
 

@@ -70,6 +70,47 @@ def test_an_interval_out_of_sight_is_not_marked() -> None:
     assert chart.marked is None
 
 
+@pytest.mark.parametrize("count", [24, 288, 720])
+def test_the_mark_lies_over_the_step_of_its_bucket(count: int) -> None:
+    series = banded(count, peak=38)
+    series.observed[count // 2] = 412
+    start = datetime.fromtimestamp(series.times[count // 2], UTC)
+    chart = draw(series, start=start, end=start + timedelta(minutes=5))
+    assert chart is not None
+    assert chart.marked is not None
+    points = [tuple(map(float, pair.split(","))) for pair in chart.observed.split()]
+    peak = [x for x, y in points if y == min(y for _, y in points)]
+    assert len(peak) == 2
+    middle = chart.marked[0] + chart.marked[1] / 2
+    assert peak[0] - 0.1 <= middle <= peak[1] + 0.1
+
+
+def test_the_anomalous_bucket_is_labelled_not_a_higher_one() -> None:
+    series = banded(24, peak=100, width=3600)
+    series.observed[3] = 150
+    series.upper[3] = 1000.0
+    chart = draw(series, start=END - timedelta(hours=1), end=END)
+    assert chart is not None
+    assert [tick.text for tick in chart.values] == ["100", "38"]
+
+
+def test_the_year_is_told_of_another_year(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("anomalies.web.charts.this_year", lambda: "2031")
+    chart = draw(banded(168, width=3600), start=END, end=END)
+    assert chart is not None
+    assert chart.times[-1].text == "20 Nov 2026"
+    assert chart.days == "13 Nov 2026 to 20 Nov 2026"
+    assert chart.hovers[-1].text.startswith("20 Nov 2026 11:00 UTC")
+
+
+def test_the_table_says_that_it_is_a_selection() -> None:
+    whole, part = draw(banded(24), start=END, end=END), draw(banded(288), start=END, end=END)
+    assert whole is not None
+    assert whole.selection == ""
+    assert part is not None
+    assert part.selection == "A selection: of every 6 values the one furthest outside its band"
+
+
 def test_hovering_tells_the_numbers() -> None:
     chart = draw(banded(24, width=3600), start=END, end=END)
     assert chart is not None
@@ -85,6 +126,6 @@ def test_the_time_axis_has_round_times_of_the_reviewers_clock() -> None:
         day = draw(banded(), start=END, end=END)
         week = draw(banded(168, width=3600), start=END, end=END)
     assert day is not None
-    assert [tick.text for tick in day.times] == ["18:00", "00:00", "06:00", "12:00"]
+    assert [tick.text for tick in day.times] == ["18:00", "00:00", "06:00", "12:00", "17:30"]
     assert week is not None
-    assert [tick.text for tick in week.times] == ["15 Nov", "17 Nov", "19 Nov"]
+    assert [tick.text for tick in week.times] == ["15 Nov", "17 Nov", "20 Nov"]
