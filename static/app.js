@@ -76,15 +76,27 @@ function follow(row) {
   }, 120);
 }
 
-// A key presses the button that carries it: in the row one is at, else in the panel.
+// A key presses the button that carries it: in the row one is at, else in the panel; u first takes back what was just done.
 function press(key) {
   const row = document.activeElement.closest(".list tbody tr");
   const opened = isOpen() ? panel() : $(".sheet .panel");
   const isSame = row && isOpen() && row.id.replace("row-", "panel-") === panel().firstElementChild.id;
-  const places = row && !isSame ? [row] : [opened, current()];
-  if (key === "u") places.unshift($("#toasts"));
-  const button = places.filter(Boolean).map((place) => $(`[data-key=${key}]`, place)).find(Boolean);
+  const places = (row && !isSame ? [row] : [opened, current()]).filter(Boolean);
+  const done = key === "u" && [...document.querySelectorAll("#toasts [data-key=u]")].at(-1);
+  const button = done || places.map((place) => $(`[data-key=${key}]`, place)).find(Boolean);
   if (button) button.click();
+  else toast(whyNot(key, places));
+}
+
+function whyNot(key, places) {
+  if (!$("#keys [data-can-review]")) return "Deciding takes the role reviewer.";
+  if (!places.length) return "Choose a row first (j).";
+  const decided = places.map((place) => (place.matches("[data-whose]") ? place : $("[data-whose]", place))).find(Boolean);
+  if (!decided) return "It is open: there is nothing to undo.";
+  const whose = decided.dataset.whose ? ` by ${decided.dataset.whose}` : "";
+  const mine = decided.dataset.whose === document.body.dataset.user;
+  if (key === "u" && mine) return "You acknowledged it: open it (Enter) to undo that.";
+  return `This anomaly was acknowledged${whose}${key === "u" ? "; u undoes only what you did yourself" : ""}.`;
 }
 
 const KEYS = {
@@ -178,6 +190,9 @@ document.addEventListener("htmx:afterSettle", ({ detail }) => {
   wasIn = null;
 });
 
+$("#filters")?.addEventListener("change", ({ target }) => {
+  if (target.name === "unit") $("#last").placeholder = target.selectedOptions[0].dataset.example;
+});
 $("#filters")?.addEventListener("submit", () => {
   for (const menu of document.querySelectorAll("details.menu[open]")) menu.open = false;
 });

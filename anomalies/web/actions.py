@@ -33,7 +33,7 @@ def acknowledge(request: Request, public_id: str) -> HttpResponse:
     try:
         entry = reviews.acknowledge(anomaly, by=_actor(request), at=timezone.now(), note=request.POST.get("note", ""))
     except reviews.AlreadyDecidedError as error:
-        return _answer(request, anomaly, Toast("warning", str(error)))
+        return _answer(request, anomaly, Toast("warning", _decided(error)))
     except reviews.ReviewError as error:
         return _answer(request, anomaly, Toast("error", str(error)))
     return _answer(request, anomaly, Toast("success", "Acknowledged.", anomaly.public_id, str(entry.pk)))
@@ -73,6 +73,11 @@ def next_url(request: Request) -> str:
     return reverse("anomaly_list")
 
 
+def _decided(error: reviews.AlreadyDecidedError) -> str:
+    status = error.anomaly.get_status_display().lower()
+    return f"This anomaly was {status} by {error.entry.actor}." if error.entry else f"This anomaly is {status} already."
+
+
 def _actor(request: Request) -> Actor:
     assert isinstance(request.user, User)
     return Actor(name=request.user.get_username(), user=request.user)
@@ -96,5 +101,7 @@ def _answer(request: Request, anomaly: Anomaly, toast: Toast) -> HttpResponse:
     if f"panel-{anomaly.public_id}" in present:
         context["panel"] = panel_of(request, anomaly, now=timezone.now())
     if "views" in present:
-        context["views"] = views(Listing(QueryDict(there.query)))
+        listing = Listing(QueryDict(there.query))
+        context["views"] = views(listing)
+        context["match_count"] = listing.match_count()
     return fragment(request, "anomalies/_changed.html", context)

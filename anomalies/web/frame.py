@@ -12,7 +12,7 @@ from anomalies.web.access import REVIEW
 from anomalies.web.freshness import Freshness, freshness
 from anomalies.web.request import Request
 from anomalies.web.toast import kept
-from anomalies.web.zone import browser_zone
+from anomalies.web.zone import browser_zone, this_year
 
 THEMES = ("system", "light", "dark")
 
@@ -53,5 +53,9 @@ def fragment(request: Request, template: str, context: dict[str, Any]) -> HttpRe
 
 
 def shared(request: Request) -> dict[str, Any]:
-    """What pages and their parts both need."""
-    return {"can_review": request.user.has_perm(REVIEW), "zone_name": timezone.localtime().tzname()}
+    """What pages and their parts both need. `zone_name` is the zone's own: what it is called changes in summer."""
+    return {
+        "can_review": request.user.has_perm(REVIEW),
+        "zone_name": timezone.get_current_timezone_name(),
+        "this_year": this_year(),
+    }

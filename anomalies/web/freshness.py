@@ -17,8 +17,9 @@ class LateSource:
 
 @dataclass(frozen=True, slots=True)
 class Freshness:
-    """`complete_to` is the time as which the last scan ran, None before the first one."""
+    """`complete_to` is the time as which the last scan ran, None before the first one or without any source."""
 
+    any_source: bool
     complete_to: datetime | None
     scan_is_late: bool
     late: list[LateSource]
@@ -35,13 +36,16 @@ class Freshness:
 def freshness(*, now: datetime) -> Freshness:
     """Return up to when events were judged, and the live sources whose newest event is older than 15 minutes."""
     scan = Scan.objects.filter(finished_at__isnull=False).order_by("-started_at").first()
-    sources = Source.objects.filter(received_at__gte=now - LIVE, watermark__lt=now - LATE).order_by("watermark")
+    sources = list(Source.objects.order_by("watermark"))
     return Freshness(
-        complete_to=min(scan.now, now) if scan else None,
+        any_source=bool(sources),
+        complete_to=min(scan.now, now) if scan and sources else None,
         scan_is_late=bool(scan and now - scan.started_at > LATE),
         late=[
             LateSource(source.name, source.watermark)
             for source in sources
-            if source.watermark and source.received_at and source.received_at - source.watermark < LIVE
+            if source.watermark and source.received_at
+            if source.watermark < now - LATE and source.received_at >= now - LIVE
+            if source.received_at - source.watermark < LIVE
         ],
     )

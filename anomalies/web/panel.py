@@ -4,19 +4,21 @@ import json
 import re
 from collections import Counter
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Any
 
 from django.db.models import Count
 from django.forms.models import model_to_dict
 from django.http import HttpRequest
+from django.utils import timezone
 from django.utils.html import conditional_escape
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.timesince import timesince
 
 from anomalies.detection.detector import Detector
 from anomalies.detection.registry import DETECTORS
+from anomalies.detection.wording import span
 from anomalies.models import Anomaly, Event, ReviewEntry
 from anomalies.services.evidence import banded_series, events_behind
 from anomalies.web.charts import SPANS, Chart, draw
@@ -92,6 +94,10 @@ class Panel:
         self.agent_url = agent_url(anomaly.agent_id) if anomaly.agent_id else ""
 
     @property
+    def span_label(self) -> str:
+        return SPANS[self.span][0]
+
+    @property
     def detector(self) -> Detector | None:
         return DETECTORS.get(self.anomaly.type)
 
@@ -128,6 +134,19 @@ class Panel:
     def event_count(self) -> int:
         return max(int(self.evidence.get("event_count", 0)), len(self.events))
 
+    @property
+    def busiest(self) -> str:
+        """What the sentence speaks of, where that is a part of the events: `29 of them in the busiest 5 minutes`."""
+        observed = self.evidence.get("observed", 0)
+        if self.evidence.get("unit") != "requests" or self.event_count <= observed:
+            return ""
+        return f"{observed:,} of them in the busiest {span(self.evidence['resolution_seconds'])}"
+
+    @property
+    def is_within_a_day(self) -> bool:
+        start, end = self.anomaly.started_at, self.anomaly.active_until
+        return timezone.localtime(start).date() == timezone.localtime(end).date()
+
     @cached_property
     def facts(self) -> list[Fact]:
         """What the events behind it name, with how often each value occurs; where no event does, the anomaly's own."""
@@ -152,6 +171,8 @@ class Panel:
 
     @property
     def since_detected(self) -> str:
+        if self.now - self.anomaly.detected_at < timedelta(minutes=1):
+            return "just now"
         return f"{timesince(self.anomaly.detected_at, self.now, depth=1)} ago"
 
     @cached_property

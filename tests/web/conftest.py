@@ -17,6 +17,13 @@ def quick(settings: Settings) -> None:
     }
 
 
+@pytest.fixture(autouse=True)
+def in_2026(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Dates of 2026, in which all that tests make happens, are written without their year."""
+    monkeypatch.setattr("anomalies.web.frame.this_year", lambda: "2026")
+    monkeypatch.setattr("anomalies.web.charts.this_year", lambda: "2026")
+
+
 @pytest.fixture
 def as_ana(client_of: Callable[[User], Client], ana: User) -> Client:
     return client_of(ana)

@@ -107,7 +107,10 @@ def test_an_error_is_a_designed_500(as_ana: Client, monkeypatch: pytest.MonkeyPa
 
 def test_login_and_logout(as_zoe: Client) -> None:
     client = Client()
-    assert "Please enter a correct username" in client.post("/login/", {"username": "zoe", "password": "no"}).text
+    assert (
+        "That name and password do not fit together."
+        in client.post("/login/", {"username": "zoe", "password": "no"}).text
+    )
     response = client.post("/login/?next=/types/", {"username": "zoe", "password": "zoe-password", "next": "/types/"})
     assert response.headers["Location"] == "/types/"
     assert client.post("/logout/").headers["Location"] == "/login/"

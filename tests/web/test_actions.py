@@ -40,9 +40,10 @@ def test_htmx_gets_the_row_the_panel_and_the_counts_that_changed(as_ana: Client)
     anomaly = make.anomaly()
     row, panel = f"row-{anomaly.public_id}", f"panel-{anomaly.public_id}"
     answer = acknowledge(as_ana, anomaly, present=f"{row},{panel},views")
-    assert f'<template><tr id="{row}" class="high done" hx-swap-oob="true">' in answer
+    assert f'<template><tr id="{row}" class="high done" data-whose="ana" hx-swap-oob="true">' in answer
     assert f'id="{panel}"' in answer
     assert '<p id="counts" hx-swap-oob="true">0 open, 0 high</p>' in answer
+    assert '<span id="matching" hx-swap-oob="true">1 match</span>' in answer
     assert "?severity=high" in answer
     assert "open=x" not in answer.replace(f"open={anomaly.public_id}", "").replace("next", "").split("toast")[0]
     assert "<html" not in answer
@@ -61,7 +62,7 @@ def test_who_was_faster_is_named_and_the_row_is_refreshed(as_ana: Client, presen
     anomaly = make.anomaly()
     reviews.acknowledge(Anomaly.objects.get(), by=Actor("bob"), at=make.NOW)
     answer = acknowledge(as_ana, anomaly, present=present and f"row-{anomaly.public_id}")
-    assert "already acknowledged by bob" in answer
+    assert "This anomaly was acknowledged by bob." in answer
     assert "done" in answer
     assert ReviewEntry.objects.count() == 1
 

@@ -105,7 +105,7 @@ def rows(page: Page) -> list[str]:
 
 
 def test_the_browser_tells_its_time_zone_before_the_first_list(page: Page) -> None:
-    assert page.locator(".list .when small").inner_text() == "CET"
+    assert page.locator(".list .when small").inner_text() == "Europe/Berlin"
     page.get_by_role("button", name="UTC").click()
     expect(page.locator(".list .when small")).to_have_text("UTC")
     expect(page.locator("tbody .when").first).to_have_text("20 Nov 12:00")
@@ -228,8 +228,31 @@ def test_somebody_was_faster(page: Page, three: list[Anomaly]) -> None:
     reviews.acknowledge(Anomaly.objects.get(pk=three[0].pk), by=Actor("bob"), at=make.NOW)
     page.keyboard.press("j")
     page.keyboard.press("a")
-    expect(page.locator(".toast")).to_contain_text("already acknowledged by bob")
+    expect(page.locator(".toast")).to_contain_text("This anomaly was acknowledged by bob.")
     expect(page.locator(f"#row-{three[0].public_id}")).to_have_class("high done")
+
+
+def test_keys_without_anything_to_act_on_say_so(page: Page, three: list[Anomaly]) -> None:
+    for key in "au":
+        page.keyboard.press(key)
+        expect(page.locator(".toast").last).to_contain_text("Choose a row first (j).")
+    reviews.acknowledge(Anomaly.objects.get(pk=three[0].pk), by=Actor("bob"), at=make.NOW)
+    page.reload()
+    page.keyboard.press("j")
+    page.keyboard.press("u")
+    expect(page.locator(".toast").last).to_contain_text("acknowledged by bob; u undoes only what you did yourself")
+    page.keyboard.press("j")
+    page.keyboard.press("u")
+    expect(page.locator(".toast").last).to_contain_text("there is nothing to undo")
+    assert Anomaly.objects.get(pk=three[0].pk).status == "acknowledged"
+
+
+def test_the_example_of_the_filter_by_time_follows_its_unit(page: Page) -> None:
+    page.locator("summary", has_text="All time").click()
+    expect(page.get_by_label("Last", exact=True)).to_have_attribute("placeholder", "7")
+    page.get_by_label("Unit").select_option("hours")
+    expect(page.get_by_label("Last", exact=True)).to_have_attribute("placeholder", "24")
+    expect(page.get_by_text("Round to the hour")).to_be_visible()
 
 
 def test_keys_do_nothing_while_typing(page: Page, three: list[Anomaly]) -> None:

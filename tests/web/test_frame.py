@@ -1,6 +1,6 @@
 """What surrounds the pages: freshness, time zone, theme, types reference, security headers."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from html import unescape
 
 import pytest
@@ -17,12 +17,36 @@ MINUTE = timedelta(minutes=1)
 
 
 def test_complete_to_is_when_the_last_finished_scan_looked() -> None:
+    make.source()
     assert freshness(now=make.NOW).complete_to is None
     make.scan(now=make.NOW - 5 * MINUTE, started_at=make.NOW - 5 * MINUTE)
     Scan.objects.create(trigger="schedule", now=make.NOW, started_at=make.NOW)
     assert freshness(now=make.NOW).complete_to == make.NOW - 5 * MINUTE
     assert not freshness(now=make.NOW).scan_is_late
     assert freshness(now=make.NOW + 20 * MINUTE).scan_is_late
+
+
+def test_without_a_source_nothing_is_complete(as_ana: Client) -> None:
+    make.scan()
+    page = as_ana.get("/").text
+    assert "No source yet" in page
+    assert "Complete to" not in page
+
+
+def test_each_time_has_the_name_that_its_zone_had_then(as_ana: Client) -> None:
+    make.anomaly(detected_at=datetime(2026, 3, 28, 12, tzinfo=UTC))
+    make.anomaly(detected_at=datetime(2026, 3, 29, 12, tzinfo=UTC))
+    as_ana.cookies["local_zone"] = "Europe%2FBerlin"
+    page = as_ana.get("/").text
+    assert "28 Mar 2026 13:00 CET" in page
+    assert "29 Mar 2026 14:00 CEST" in page
+    assert "Detected <small>Europe/Berlin</small>" in page
+
+
+def test_the_year_is_told_of_another_year(as_ana: Client) -> None:
+    old = make.anomaly(detected_at=datetime(2017, 3, 27, 15, 20, tzinfo=UTC))
+    assert ">27 Mar 2017 15:20</time>" in as_ana.get("/").text
+    assert ">27 Mar 2017 15:20</time> UTC" in as_ana.get(f"/anomalies/{old.public_id}/").text
 
 
 def test_a_live_source_behind_is_named_and_an_import_is_not() -> None:
@@ -46,7 +70,7 @@ def test_times_are_in_the_browsers_zone_and_say_so(as_ana: Client) -> None:
     as_ana.cookies["local_zone"] = "Asia%2FTokyo"
     page = as_ana.get("/").text
     assert "20 Nov 21:00" in page
-    assert "Detected <small>JST</small>" in page
+    assert "Detected <small>Asia/Tokyo</small>" in page
     assert 'datetime="2026-11-20T21:00:00+09:00"' in page
 
 

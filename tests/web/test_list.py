@@ -124,7 +124,7 @@ def test_new_rows_do_not_shift_the_older_page(as_ana: Client) -> None:
 def test_an_unknown_page_is_the_first_one_and_says_so(as_ana: Client) -> None:
     make.anomaly()
     response = as_ana.get("/?older=anom_gone")
-    assert "older: there is no anomaly “anom_gone”" in response.text
+    assert "There is no anomaly “anom_gone” to go on from" in response.text
     assert len(ids(response)) == 1
 
 
@@ -207,7 +207,8 @@ def test_without_events_the_page_explains_how_to_send_some(as_ana: Client) -> No
     page = as_ana.get("/").text
     assert "No events yet" in page
     assert "http://testserver/v1/events" in page
-    assert "uv run manage.py ingest FILE --format sshd --source bastion" in page
+    assert "uv run manage.py ingest FILE --format sshd --source bastion --year 2026" in page
+    assert "Content-Type: application/json" in page
 
 
 def test_without_anomalies_the_page_says_how_far_it_is_complete(as_ana: Client) -> None:
@@ -230,4 +231,4 @@ def test_the_open_panel_is_part_of_the_address(as_ana: Client) -> None:
     anomaly = make.anomaly()
     page = as_ana.get(f"/?open={anomaly.public_id}").text
     assert f'<article class="panel" id="panel-{anomaly.public_id}"' in page
-    assert "open: there is no anomaly “anom_gone”" in as_ana.get("/?open=anom_gone").text
+    assert "Open: there is no anomaly “anom_gone”" in as_ana.get("/?open=anom_gone").text

@@ -1,10 +1,12 @@
 """web/panel and the details page: why it was flagged, what lies behind it, what was decided before."""
 
+import re
 from datetime import timedelta
 
 import pytest
 from django.contrib.auth.models import User
 from django.test import Client
+from django.utils import timezone
 
 from anomalies.models import Anomaly, Event, ReviewEntry
 from anomalies.services import reviews
@@ -91,6 +93,36 @@ def test_the_first_50_events_open_their_raw_records_and_link_to_all(as_ana: Clie
     assert everything.count("&quot;request_id&quot;: &quot;AR-2041&quot;") == 52
 
 
+def test_the_events_are_counted_over_their_time_and_the_busiest_part_is_named(as_ana: Client) -> None:
+    evidence = {**make.EVIDENCE, "event_count": 1674, "observed": 650}
+    anomaly = make.anomaly(started_at=make.NOW - timedelta(minutes=17), evidence=evidence)
+    for page in (as_ana.get(path(anomaly)).text, as_ana.get(f"{path(anomaly)}events/").text):
+        words = " ".join(re.sub("<[^>]*>", "", page).split())
+        assert "1674 events from 20 Nov 11:43 to 12:00 UTC" in words
+        assert "650 of them in the busiest 5 minutes" in words
+
+
+@pytest.mark.parametrize("told", [{"event_count": 412}, {"unit": "failures", "event_count": 500}])
+def test_no_busiest_part_where_the_sentence_speaks_of_all_or_of_something_else(
+    as_ana: Client, told: dict[str, object]
+) -> None:
+    assert "of them in the busiest" not in as_ana.get(path(make.anomaly(evidence={**make.EVIDENCE, **told}))).text
+
+
+def test_what_was_detected_within_the_minute_is_just_now(as_ana: Client) -> None:
+    assert "UTC, just now" in as_ana.get(path(make.anomaly(detected_at=timezone.now()))).text
+
+
+def test_the_key_undoes_only_what_one_did_oneself(as_ana: Client, ana: User) -> None:
+    mine, theirs = make.anomaly(), make.anomaly()
+    reviews.acknowledge(mine, by=Actor("ana", ana), at=make.NOW)
+    reviews.acknowledge(theirs, by=Actor("bob"), at=make.NOW)
+    assert 'data-key="u"' in as_ana.get(path(mine)).text
+    page = as_ana.get(path(theirs)).text
+    assert 'data-key="u"' not in page
+    assert 'data-whose="bob"' in page
+
+
 def test_all_events_are_filtered_and_paged(as_ana: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("anomalies.web.views.EVENTS_PAGE_SIZE", 4)
     events = f"{path(with_events(11))}events/"
@@ -101,10 +133,7 @@ def test_all_events_are_filtered_and_paged(as_ana: Client, monkeypatch: pytest.M
     assert shown == list(Event.objects.filter(status="success").order_by("time", "id"))
     assert len(as_ana.get(f"{events}?q=10.2.0.19").context["events"]) == 1
     assert "No event matches" in as_ana.get(f"{events}?q=zzz").text
-    assert (
-        "status: “odd” was left out, it is none of success, failure, blocked."
-        in as_ana.get(f"{events}?status=odd").text
-    )
+    assert "Status: there is no “odd”, only success, failure, blocked." in as_ana.get(f"{events}?status=odd").text
 
 
 @pytest.mark.parametrize("parameter", ["later=x", "later=99999999999999999999", "earlier=-1", "q=%00"])
