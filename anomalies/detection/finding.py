@@ -44,7 +44,7 @@ class Finding:
     description: str
     evidence: dict[str, Any]
     principal_id: str | None = None  # where it is not the entity itself
-    told_by: str | None = None  # agent or address: if that did all of it, its own series tells it
+    told_by: tuple[str, ...] = ()  # kinds: if one of that kind did all of it, its own anomaly tells it
 
 
 def plain(evidence: dict[str, Any]) -> dict[str, Any]:

@@ -34,13 +34,10 @@ def own(findings: Iterable[Finding]) -> list[Finding]:
 
     Agents are to be judged before addresses, and these before principals.
     """
-    return [finding for finding in findings if not _told_by_another(finding)]
+    return [finding for finding in findings if not any(_tells(Series.Kind(kind), finding) for kind in finding.told_by)]
 
 
-def _told_by_another(finding: Finding) -> bool:
-    if finding.told_by is None:
-        return False
-    other = Series.Kind(finding.told_by)
+def _tells(other: Series.Kind, finding: Finding) -> bool:
     start, end = datetime.fromtimestamp(finding.start, UTC), datetime.fromtimestamp(finding.end, UTC)
     with connection.cursor() as cursor:
         cursor.execute(

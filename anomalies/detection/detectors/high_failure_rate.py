@@ -276,7 +276,7 @@ def _finding(history: History, row: int, group: list[_Part], config: Config) -> 
         raised_at=min(rate.raised_at for rate in rates),
         score=scoring.score(s),
         severity=severity,
-        told_by="agent" if history.kind != "agent" else None,
+        told_by={"address": ("agent",), "principal": ("agent", "address")}.get(history.kind, ()),
         description=f"{ratio} refused{wording.of(history.kind, entity)} "
         f"({best.failures:,} of {best.requests:,} in {window}), usually {usual}",
         evidence=plain(
@@ -373,7 +373,7 @@ def _guessing(
                 score=score,
             ),
         ),
-        told_by="address" if history.kind == "principal" else None,
+        told_by=("address",) if history.kind == "principal" else (),
         raised_at=min(spell.raised_at for spell in spells),
         score=score,
         severity=severity,

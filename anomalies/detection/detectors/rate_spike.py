@@ -237,7 +237,7 @@ def _finding(kind: str, entity: str, group: list[_Judged], config: Config) -> Fi
         raised_at=min(one.opened_until for one in group),
         score=scoring.score(s),
         severity=severity,
-        told_by="agent" if kind != "agent" else None,
+        told_by=() if kind == "agent" else ("agent",),
         description=f"{observed} requests{wording.of(kind, entity)} in {window}, {expected} expected",
         evidence=plain(
             {
