@@ -1,11 +1,25 @@
 """The admin site: triage as Django users expect it."""
 
+from typing import Any
+
 from django.contrib import admin
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse
 
 from anomalies.admin import access, anomaly, api_key, detector, event, record
 
 __all__ = ["access", "anomaly", "api_key", "detector", "event", "record"]
 
+
+def _login(request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+    """Ask who they are; who is signed in already and is no staff gains nothing by the question."""
+    if request.user.is_authenticated and not admin.site.has_permission(request):
+        raise PermissionDenied
+    return _ask(request, extra_context)
+
+
+_ask = admin.site.login
+admin.site.login = _login  # type: ignore[method-assign]  # a site of our own would be registered with all over again
 admin.site.site_header = "Anomalies"
 admin.site.site_title = "Anomalies admin"
 admin.site.index_title = "Administration"

@@ -9,7 +9,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 
-from anomalies.admin.base import BoundedPaginator, ReadOnlyAdmin, ToldChangesAdmin, actor_of
+from anomalies.admin.base import BoundedPaginator, InnerAdmin, ReadOnlyAdmin, ToldChangesAdmin, actor_of
 from anomalies.models import Agent, AgentPrincipal, Grant, Principal, ResponsePolicy
 from anomalies.services import access, working_hours
 from anomalies.services.working_hours import WorkingHoursError
@@ -139,7 +139,7 @@ class PrincipalAdmin(ReadOnlyAdmin):
 
 
 @admin.register(AgentPrincipal)
-class AgentPrincipalAdmin(ReadOnlyAdmin):
+class AgentPrincipalAdmin(InnerAdmin):
     list_display = ("agent_id", "principal_id", "first_seen", "last_seen")
     search_fields = ("agent_id__exact", "principal_id__exact")
     search_help_text = "The whole id of an agent or a user"

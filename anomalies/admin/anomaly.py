@@ -13,7 +13,7 @@ from django.utils.safestring import SafeString
 
 from anomalies.admin.base import ReadOnlyAdmin, actor_of, pretty
 from anomalies.detection.registry import DETECTORS
-from anomalies.models import Anomaly, Interval, ReviewEntry
+from anomalies.models import Anomaly, Interval, ReviewEntry, Severity
 from anomalies.services import reviews
 
 
@@ -28,6 +28,20 @@ class TypeFilter(admin.SimpleListFilter):
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Anomaly]) -> QuerySet[Anomaly]:
         return queryset.filter(type=self.value()) if self.value() else queryset
+
+
+class SeverityFilter(admin.SimpleListFilter):
+    """The worst first."""
+
+    title = "severity"
+    parameter_name = "severity__exact"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [(str(value), label) for value, label in reversed(Severity.choices)]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Anomaly]) -> QuerySet[Anomaly]:
+        value = self.value() or ""
+        return queryset.filter(severity=int(value)) if value in [str(known) for known in Severity.values] else queryset
 
 
 class _ReadOnlyInline:
@@ -57,8 +71,8 @@ class IntervalInline(_ReadOnlyInline, admin.TabularInline):
 @admin.register(Anomaly)
 class AnomalyAdmin(ReadOnlyAdmin):
     list_display = (
-        "short_id",
-        "severity",
+        "public_id",
+        "severity_marked",
         "type_label",
         "description",
         "agent_named",
@@ -66,7 +80,7 @@ class AnomalyAdmin(ReadOnlyAdmin):
         "detected",
         "status",
     )
-    list_filter = ("severity", TypeFilter, "status", "state", ("agent", admin.RelatedOnlyFieldListFilter))
+    list_filter = (SeverityFilter, TypeFilter, "status", "state", ("agent", admin.RelatedOnlyFieldListFilter))
     search_fields = ("public_id", "entity", "description")
     search_help_text = "Id, agent, user or address, or words of the description"
     date_hierarchy = "detected_at"
@@ -98,10 +112,10 @@ class AnomalyAdmin(ReadOnlyAdmin):
         ("Evidence", {"fields": ("why", "evidence_shown", "fingerprint", "updated_at", "created_at")}),
     )
 
-    @admin.display(description="id")
-    def short_id(self, anomaly: Anomaly) -> SafeString:
-        """The end of the id, which differs: there is little room."""
-        return format_html('<span title="{}">{}</span>', anomaly.public_id, anomaly.public_id[-6:])
+    @admin.display(description="severity", ordering="severity")
+    def severity_marked(self, anomaly: Anomaly) -> SafeString:
+        label = anomaly.get_severity_display()
+        return format_html('<span class="severity {}"><b>{}</b> {}</span>', label, label[0].upper(), label)
 
     @admin.display(description="agent", ordering="agent_id")
     def agent_named(self, anomaly: Anomaly) -> str | None:

@@ -48,6 +48,13 @@ class ReadOnlyAdmin(admin.ModelAdmin):
         return super().changelist_view(request, {**about, **(extra_context or {})})
 
 
+class InnerAdmin(ReadOnlyAdmin):
+    """Rows that only explain others: off the front page, and reached by their address."""
+
+    def get_model_perms(self, request: HttpRequest) -> dict[str, bool]:
+        return {}
+
+
 def estimated_rows(model: type[models.Model]) -> int:
     """Return how many rows the table has, as far as PostgreSQL knows without counting."""
     with connection.cursor() as cursor:

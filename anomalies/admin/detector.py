@@ -1,10 +1,13 @@
 """Detectors: switched on and off, with their parameters as fields that know their bounds."""
 
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 
 from django import forms
 from django.contrib import admin
+from django.contrib.admin.models import LogEntry
+from django.contrib.contenttypes.models import ContentType
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
@@ -35,12 +38,27 @@ class _SettingsForm(forms.ModelForm):
 
 def _field(parameter: Parameter) -> forms.Field:
     kind: Callable[..., forms.Field] = forms.IntegerField if isinstance(parameter.default, int) else forms.FloatField
+    name = parameter.name.replace("_", " ")
+    label = f"{name} ({parameter.unit})" if parameter.unit else name
+    range_ = f"{parameter.low:g} to {parameter.high:g}"
+    bounds = f"{label}: it must be from {range_}."
     return kind(
-        label=f"{parameter.name} ({parameter.unit})" if parameter.unit else parameter.name,
+        label=label,
         min_value=parameter.low,
         max_value=parameter.high,
-        help_text=f"{parameter.help}. {parameter.low:g} to {parameter.high:g}, default {parameter.default:g}.",
+        help_text=f"{parameter.help.rstrip('.')}. {range_}, default {parameter.default:g}.",
+        error_messages={
+            "required": f"{label}: a number is needed.",
+            "invalid": f"{label}: it must be a {'whole ' if isinstance(parameter.default, int) else ''}number.",
+            "min_value": bounds,
+            "max_value": bounds,
+        },
     )
+
+
+def _history_of(settings: DetectorSettings) -> QuerySet[LogEntry]:
+    of_settings = ContentType.objects.get_for_model(DetectorSettings)
+    return LogEntry.objects.filter(content_type=of_settings, object_id=str(settings.pk))
 
 
 def _form_of(type_: str) -> type[_SettingsForm]:
@@ -50,7 +68,7 @@ def _form_of(type_: str) -> type[_SettingsForm]:
 
 @admin.register(DetectorSettings)
 class DetectorSettingsAdmin(ToldChangesAdmin):
-    list_display = ("label", "enabled", "changed", "updated_at")
+    list_display = ("label", "enabled", "changed", "last_changed")
     ordering = ("type",)
     actions = None
 
@@ -74,13 +92,13 @@ class DetectorSettingsAdmin(ToldChangesAdmin):
 
     def get_fieldsets(self, request: HttpRequest, obj: DetectorSettings | None = None) -> Any:
         parameters = [parameter.name for parameter in DETECTORS[obj.type].parameters] if obj else []
-        about = (None, {"fields": ["label", "meaning", "enabled", "updated_at"]})
+        about = (None, {"fields": ["label", "meaning", "enabled", "last_changed"]})
         if not self.has_change_permission(request, obj):
             return [about, ("Parameters", {"fields": ["changed"]})]
         return [about, ("Parameters", {"fields": parameters})]
 
     def get_readonly_fields(self, request: HttpRequest, obj: DetectorSettings | None = None) -> list[str]:
-        return ["label", "meaning", "changed", "updated_at"]
+        return ["label", "meaning", "changed", "last_changed"]
 
     def save_model(self, request: HttpRequest, obj: DetectorSettings, form: Any, change: bool) -> None:
         detectors.configure(obj, enabled=obj.enabled, parameters=form.parameters, at=timezone.now())
@@ -95,4 +113,9 @@ class DetectorSettingsAdmin(ToldChangesAdmin):
 
     @admin.display(description="changed parameters")
     def changed(self, settings: DetectorSettings) -> str:
-        return ", ".join(f"{name} {value:g}" for name, value in settings.parameters.items()) or "none"
+        return ", ".join(f"{name.replace('_', ' ')} {value:g}" for name, value in settings.parameters.items()) or "none"
+
+    @admin.display(description="last changed", ordering="updated_at", empty_value="never")
+    def last_changed(self, settings: DetectorSettings) -> datetime | None:
+        """Each is changed by a person, here; the history has it."""
+        return settings.updated_at if _history_of(settings).exists() else None

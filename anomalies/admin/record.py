@@ -3,7 +3,7 @@
 from django.contrib import admin
 from django.utils.safestring import SafeString
 
-from anomalies.admin.base import ReadOnlyAdmin, pretty
+from anomalies.admin.base import InnerAdmin, ReadOnlyAdmin, pretty
 from anomalies.models import AuditEntry, OutboxMessage, ReviewEntry, Scan, Series, StreamLease
 
 # Bucket blocks have a key of three columns, which the admin site does not know: their series stand for them.
@@ -27,7 +27,7 @@ class ScanAdmin(ReadOnlyAdmin):
 
 
 @admin.register(Series)
-class SeriesAdmin(ReadOnlyAdmin):
+class SeriesAdmin(InnerAdmin):
     list_display = ("__str__", "first_time", "last_time", "judged_until", "dirty_from")
     list_filter = ("kind", "metric")
     search_fields = ("entity__startswith",)
@@ -36,7 +36,7 @@ class SeriesAdmin(ReadOnlyAdmin):
 
 
 @admin.register(ReviewEntry)
-class ReviewEntryAdmin(ReadOnlyAdmin):
+class ReviewEntryAdmin(InnerAdmin):
     list_display = ("at", "action", "anomaly", "actor", "from_status", "to_status", "note")
     list_select_related = ("anomaly",)
     list_filter = ("action",)
@@ -45,7 +45,7 @@ class ReviewEntryAdmin(ReadOnlyAdmin):
 
 
 @admin.register(OutboxMessage)
-class OutboxMessageAdmin(ReadOnlyAdmin):
+class OutboxMessageAdmin(InnerAdmin):
     list_display = ("id", "type", "anomaly", "created_at")
     list_select_related = ("anomaly",)
     ordering = ("-id",)
@@ -66,7 +66,7 @@ class AuditEntryAdmin(ReadOnlyAdmin):
 
 
 @admin.register(StreamLease)
-class StreamLeaseAdmin(ReadOnlyAdmin):
+class StreamLeaseAdmin(InnerAdmin):
     list_display = ("api_key", "renewed_at")
     list_select_related = ("api_key",)
     ordering = ("-renewed_at",)

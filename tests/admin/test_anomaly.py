@@ -80,6 +80,15 @@ def test_filters_search_and_dates_narrow_the_list(as_boss: Client, query: dict[s
     assert list(as_boss.get(reverse(LIST), query).context["cl"].queryset) == [wanted]
 
 
+def test_severity_has_its_letter_and_is_filtered_worst_first(as_boss: Client) -> None:
+    anomaly = make.anomaly()
+    page = as_boss.get(reverse(LIST)).content.decode()
+    assert '<span class="severity high"><b>H</b> high</span>' in page
+    assert page.index("severity__exact=3") < page.index("severity__exact=2") < page.index("severity__exact=1")
+    assert anomaly.public_id in page
+    assert as_boss.get(reverse(LIST), {"severity__exact": "x"}).status_code == 200
+
+
 def test_only_agents_with_anomalies_are_offered_as_filter(as_boss: Client) -> None:
     make.anomaly(agent=make.agent("ag_deploy"))
     make.agent("ag_quiet")

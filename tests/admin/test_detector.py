@@ -43,7 +43,7 @@ def test_every_parameter_is_a_field_with_its_meaning_and_bounds(
     for parameter in DETECTORS[type_].parameters:
         field = form.fields[parameter.name]
         assert (field.min_value, field.max_value) == (parameter.low, parameter.high)
-        assert parameter.help in field.help_text
+        assert parameter.help.rstrip(".") in field.help_text
         assert parameter.unit in field.label
         assert form.initial[parameter.name] == parameter.default
 
@@ -52,7 +52,7 @@ def test_what_differs_from_the_default_is_kept(as_boss: Client, settings_row: De
     assert _save(as_boss, settings_row, min_excess="7.5").status_code == 302
     settings_row.refresh_from_db()
     assert (settings_row.enabled, settings_row.parameters) == (True, {"min_excess": 7.5})
-    assert "min_excess 7.5" in as_boss.get(LIST).content.decode()
+    assert "min excess 7.5" in as_boss.get(LIST).content.decode()
 
 
 def test_the_default_again_leaves_nothing_changed(as_boss: Client, settings_row: DetectorSettings) -> None:
@@ -60,6 +60,20 @@ def test_the_default_again_leaves_nothing_changed(as_boss: Client, settings_row:
     _save(as_boss, settings_row)
     settings_row.refresh_from_db()
     assert settings_row.parameters == {}
+
+
+def test_what_was_never_changed_says_so(as_boss: Client, settings_row: DetectorSettings) -> None:
+    assert as_boss.get(LIST).content.decode().count(">never<") == len(DETECTORS)
+    _save(as_boss, settings_row, min_excess="7.5")
+    assert as_boss.get(LIST).content.decode().count(">never<") == len(DETECTORS) - 1
+
+
+def test_a_value_out_of_bounds_is_told_with_its_name_and_bounds(
+    as_boss: Client, settings_row: DetectorSettings
+) -> None:
+    errors = _save(as_boss, settings_row, min_excess="-1").context["adminform"].form.errors
+    [bounds] = [parameter for parameter in DETECTORS["rate_spike"].parameters if parameter.name == "min_excess"]
+    assert errors["min_excess"] == [f"min excess (events): it must be from {bounds.low:g} to {bounds.high:g}."]
 
 
 @pytest.mark.parametrize("value", ["-1", "1e9", "nan", "many", ""])
@@ -79,6 +93,6 @@ def test_the_history_says_who_changed_what_from_which_value_to_which(
     _save(as_boss, settings_row, **changes)
     entry = LogEntry.objects.get()
     assert entry.user == boss
-    assert entry.get_change_message() == "Changed Enabled: yes → no and min_excess (events): 3.0 → 7.5."
+    assert entry.get_change_message() == "Changed Enabled: yes → no and min excess (events): 3.0 → 7.5."
     history = as_boss.get(reverse("admin:anomalies_detectorsettings_history", args=[settings_row.pk]))
-    assert "min_excess (events): 3.0 → 7.5" in history.content.decode()
+    assert "min excess (events): 3.0 → 7.5" in history.content.decode()

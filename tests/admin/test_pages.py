@@ -1,5 +1,7 @@
 """admin: every page opens for whom it is, and for nobody else."""
 
+import re
+
 import pytest
 from django.contrib import admin
 from django.db import models
@@ -93,6 +95,26 @@ def test_people_who_are_no_staff_are_sent_to_the_login(as_ana: Client, model: ty
     for client in (as_ana, Client()):
         answer = client.get(_page(model, "changelist"))
         assert (answer.status_code, answer.url.split("?")[0]) == (302, reverse("admin:login"))
+
+
+def test_who_is_signed_in_and_no_staff_gets_the_page_that_says_so(as_ana: Client) -> None:
+    answer = as_ana.get(reverse("admin:index"), follow=True)
+    assert answer.status_code == 403
+    assert "You are signed in as <bdi>ana</bdi>" in answer.content.decode()
+    assert Client().get(reverse("admin:login")).status_code == 200
+
+
+def test_the_front_page_lists_what_people_look_for(as_boss: Client) -> None:
+    [ours] = [app for app in as_boss.get(reverse("admin:index")).context["app_list"] if app["app_label"] == "anomalies"]
+    assert {model["object_name"] for model in ours["models"]} == {
+        "Agent", "Anomaly", "ApiKey", "AuditEntry", "Batch", "DetectorSettings", "Event", "Grant", "Principal",
+        "ResponsePolicy", "Scan", "Source",
+    }  # fmt: skip
+
+
+def test_times_are_told_by_24_hours_with_their_zone(rows: None, as_boss: Client) -> None:
+    event = as_boss.get(reverse("admin:anomalies_event_changelist")).content.decode()
+    assert re.search(r">\d{4}-\d\d-\d\d \d\d:\d\d UTC<", event)
 
 
 def test_staff_who_only_look_change_nothing(rows: None, as_looking_staff: Client) -> None:
