@@ -1,5 +1,6 @@
 """All settings. Each environment variable is read here, once; `.env.example` explains them."""
 
+import os
 import secrets
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,8 @@ def _secret_key() -> str:
     """The key of this installation: made at first use and kept out of version control."""
     path = LOCAL_DIR / "secret_key"
     if not path.exists():
-        LOCAL_DIR.mkdir(parents=True, exist_ok=True)
+        # Root's database is another user's (config/embedded), who must get through, though not see what there is.
+        LOCAL_DIR.mkdir(mode=0o711 if os.geteuid() == 0 else 0o700, parents=True, exist_ok=True)
         path.touch(mode=0o600)
         path.write_text(secrets.token_urlsafe(50))
     return path.read_text()
@@ -107,6 +109,9 @@ LANGUAGE_CODE = "en-us"
 TIME_ZONE = "UTC"
 USE_I18N = False
 USE_TZ = True
+DATE_FORMAT = "Y-m-d"
+TIME_FORMAT = "H:i"
+DATETIME_FORMAT = "Y-m-d H:i T"
 
 STATIC_URL = "static/"
 STATIC_ROOT = LOCAL_DIR / "static"

@@ -38,7 +38,8 @@ class Supervisor:
         self.stop()
 
     def start(self, name: str, command: list[str]) -> None:
-        self._logs.mkdir(parents=True, exist_ok=True)
+        self._logs.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._logs.mkdir(mode=0o700, exist_ok=True)
         with self._log(name).open("wb") as log:
             self._children[name] = subprocess.Popen(  # noqa: S603 (our own arguments)
                 command,

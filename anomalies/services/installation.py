@@ -61,7 +61,7 @@ def _api_key(plain: str | None, *, at: datetime) -> str | None:
 
 
 def _keep(path: Path, kept: dict[str, dict[str, str | None]]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     new = path.with_name(f"{path.name}.{os.getpid()}")
     new.touch(mode=0o600)
     new.write_text(json.dumps(kept, indent=2))

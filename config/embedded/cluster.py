@@ -76,7 +76,7 @@ class Cluster:
                 return home
         for home in self._homes:
             with suppress(OSError):
-                home.parent.mkdir(parents=True, exist_ok=True)
+                home.parent.mkdir(mode=0o711 if os.geteuid() == 0 else 0o700, parents=True, exist_ok=True)
                 if os.access(home.parent, os.W_OK) and self._account_of(home).reaches(home.parent):
                     return home
         raise ClusterError(f"No folder for the database can be made: {', '.join(map(str, self._homes))} are closed.")
