@@ -13,4 +13,4 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 # WhiteNoise's files are small, and read in a thread: Django's advice to read them asynchronously gains nothing.
 warnings.filterwarnings("ignore", message="StreamingHttpResponse must consume synchronous iterators")
 
-application = BodyLimit(get_asgi_application(), most=settings.DATA_UPLOAD_MAX_MEMORY_SIZE or 0)
+application = BodyLimit(get_asgi_application(), most=settings.ANOMALIES_MAX_BODY_BYTES)

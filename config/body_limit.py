@@ -14,8 +14,8 @@ App = Callable[[MutableMapping[str, Any], Receive, Send], Awaitable[None]]
 class BodyLimit:
     """An ASGI application with a limit in bytes on each body.
 
-    A request that announces more is answered 413. One that sends more than it announced is cut off, as if its sender
-    had gone.
+    A request that announces more is answered 413 unread. One that sends more than it announced is answered 413 as soon
+    as it has, and to the application it looks as if the sender had gone.
     """
 
     def __init__(self, app: App, *, most: int) -> None:
@@ -28,14 +28,22 @@ class BodyLimit:
             await self._refuse(send)
             return
         received = 0
+        refused = False
 
         async def counted() -> Message:
-            nonlocal received
+            nonlocal received, refused
             message = await receive()
             received += len(message.get("body", b""))
-            return message if received <= self._most else {"type": "http.disconnect"}
+            if received > self._most and not refused:
+                refused = True
+                await self._refuse(send)
+            return {"type": "http.disconnect"} if refused else message
 
-        await self._app(scope, counted, send)
+        async def unless_refused(message: Message) -> None:
+            if not refused:
+                await send(message)
+
+        await self._app(scope, counted, unless_refused)
 
     async def _refuse(self, send: Send) -> None:
         request_id = str(uuid.uuid4())

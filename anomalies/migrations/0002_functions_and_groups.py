@@ -31,14 +31,18 @@ CREATE TRIGGER append_only BEFORE UPDATE OR DELETE ON anomalies_auditentry
 
 
 def create_groups(apps, schema_editor):
-    """viewer sees, reviewer decides as well, admin sets up as well."""
-    create_permissions(installed_apps.get_app_config("anomalies"), verbosity=0, using=schema_editor.connection.alias)
+    """viewer sees, reviewer decides as well, admin sets up and gives roles as well."""
+    for app in ("anomalies", "auth"):
+        create_permissions(installed_apps.get_app_config(app), verbosity=0, using=schema_editor.connection.alias)
     Group = apps.get_model("auth", "Group")
     Permission = apps.get_model("auth", "Permission")
     ours = Permission.objects.filter(content_type__app_label="anomalies")
-    view = ours.filter(codename__startswith="view_")
+    view = ours.filter(codename__startswith="view_").exclude(codename__in=["view_apikey", "view_auditentry"])
     review = ours.filter(codename="review_anomaly")
-    for name, granted in {"viewer": view, "reviewer": view | review, "admin": ours}.items():
+    roles = Permission.objects.filter(
+        content_type__app_label="auth", codename__in=["view_user", "add_user", "change_user", "view_group"]
+    )
+    for name, granted in {"viewer": view, "reviewer": view | review, "admin": ours | roles}.items():
         group, _ = Group.objects.get_or_create(name=name)
         group.permissions.set(granted)
 

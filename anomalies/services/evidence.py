@@ -64,14 +64,17 @@ def banded_series(anomaly: Anomaly, *, span: timedelta, now: datetime) -> Banded
     shown = np.flatnonzero(
         (chart.starts + chart.width > window.judge_from.timestamp()) & (chart.starts < until.timestamp())
     )
+    begins = chart.starts[shown[0]] if len(shown) else until.timestamp()
+    before = np.arange(begins - chart.width, (until - span).timestamp(), -chart.width)[::-1]
+    unknown = [0] * len(before)  # nothing was known of it yet
     metric = Series.Metric.FAILURES if chart.unit == "failures" else Series.Metric.REQUESTS
     return BandedSeries(
         name=f"what={metric}.{anomaly.kind}={anomaly.entity}",
         unit=chart.unit,
         resolution_seconds=chart.width,
-        times=chart.starts[shown].tolist(),
-        observed=chart.observed[shown].tolist(),
-        expected=chart.expected[shown].tolist(),
-        lower=chart.lower[shown].tolist(),
-        upper=chart.upper[shown].tolist(),
+        times=[*before.tolist(), *chart.starts[shown].tolist()],
+        observed=[*unknown, *chart.observed[shown].tolist()],
+        expected=[*unknown, *chart.expected[shown].tolist()],
+        lower=[*unknown, *chart.lower[shown].tolist()],
+        upper=[*unknown, *chart.upper[shown].tolist()],
     )

@@ -50,5 +50,7 @@ def test_a_body_that_announces_more_is_refused_unread() -> None:
     assert "10 bytes" in json.loads(body["body"])["message"]
 
 
-def test_a_body_that_is_more_than_announced_is_cut_off() -> None:
-    assert _call(b"12345", b"67890", b"1") == []
+def test_a_body_that_is_more_than_announced_is_refused_once() -> None:
+    start, body = _call(b"12345", b"67890", b"1")
+    assert start["status"] == 413
+    assert "10 bytes" in json.loads(body["body"])["message"]

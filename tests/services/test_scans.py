@@ -409,6 +409,19 @@ def test_its_series_is_shown_with_its_band(spike: Anomaly) -> None:
     assert (by_hour.resolution_seconds, len(by_hour.times)) == (3600, 7 * 24 + 1)  # the first and last hour in part
 
 
+def test_before_an_address_was_known_its_series_is_zero() -> None:
+    _store(_burst(MONDAY + timedelta(hours=30), 45, seconds=3, agent_id="sshd", ip="192.0.2.9", status="failure"))
+    now = MONDAY + timedelta(hours=31)
+    _run(now)
+    anomaly = Anomaly.objects.get(kind="address", type="high_failure_rate")
+    shown = evidence.banded_series(anomaly, span=timedelta(hours=24), now=now)
+    assert shown is not None
+    assert shown.resolution_seconds == 300
+    assert len(shown.times) in (288, 289)
+    assert sum(shown.observed) == 45
+    assert np.diff(shown.times).tolist() == [300.0] * (len(shown.times) - 1)
+
+
 def test_run_if_idle_gives_way_to_a_scan_under_way() -> None:
     locked, done = threading.Event(), threading.Event()
 
