@@ -110,7 +110,8 @@ def draw(series: BandedSeries, *, start: datetime, end: datetime) -> Chart | Non
         left, right = x(start.timestamp()), x(end.timestamp())
         missing = max(0.0, LEAST_MARK - (right - left)) / 2
         marked = (round(left - missing, 1), round(right - left + 2 * missing, 1))
-    within = [p for p in points if start <= p.time < end]
+    bucket = timedelta(seconds=series.resolution_seconds)
+    within = [p for p in points if start - bucket < p.time < end]
     told = max(within, key=deviation) if within else max(points, key=lambda point: point.observed)
     values = [Tick(WIDTH - RIGHT + 5, y(told.observed) + 4, f"{told.observed:,}")]
     usual = y(told.expected) + 4
@@ -158,9 +159,9 @@ def merged(series: BandedSeries, most: int) -> list[Point]:
     return [replace(max(group, key=deviation), start=group[0].start) for group in groups]
 
 
-def deviation(point: Point) -> float:
-    """How far a bucket lies outside its band; below 0 within it."""
-    return max(point.observed - point.upper, point.lower - point.observed)
+def deviation(point: Point) -> tuple[float, int]:
+    """How far a bucket lies outside its band; within it, how high it is."""
+    return max(point.observed - point.upper, point.lower - point.observed, 0.0), point.observed
 
 
 def turned(path: str) -> str:

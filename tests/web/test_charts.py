@@ -56,6 +56,22 @@ def test_merging_keeps_what_is_furthest_outside(most: int) -> None:
         assert min(point.observed for point in points) == 0
 
 
+def test_merging_keeps_the_peaks_within_the_band() -> None:
+    series = banded(288, peak=38)
+    series.lower[:] = [0.0] * 288
+    series.upper[10] = 90.0
+    series.observed[10:12] = [80, 0]
+    assert max(point.observed for point in merged(series, 144)) == 80
+
+
+def test_an_interval_within_a_bucket_is_labelled_with_that_bucket() -> None:
+    series = banded(24, peak=100, width=3600)
+    series.observed[3] = 150
+    chart = draw(series, start=END - timedelta(minutes=50), end=END - timedelta(minutes=45))
+    assert chart is not None
+    assert chart.values[0].text == "100"
+
+
 def test_the_interval_is_marked_wide_enough_to_be_seen() -> None:
     chart = draw(banded(720, width=3600), start=END - timedelta(minutes=5), end=END)
     assert chart is not None
