@@ -1,7 +1,6 @@
 """Detectors: switched on and off, with their parameters as fields that know their bounds."""
 
 from collections.abc import Callable
-from datetime import datetime
 from typing import Any
 
 from django import forms
@@ -11,6 +10,7 @@ from django.contrib.contenttypes.models import ContentType
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
+from django.utils.formats import localize
 
 from anomalies.admin.base import ToldChangesAdmin
 from anomalies.detection.parameter import Parameter
@@ -115,7 +115,7 @@ class DetectorSettingsAdmin(ToldChangesAdmin):
     def changed(self, settings: DetectorSettings) -> str:
         return ", ".join(f"{name.replace('_', ' ')} {value:g}" for name, value in settings.parameters.items()) or "none"
 
-    @admin.display(description="last changed", ordering="updated_at", empty_value="never")
-    def last_changed(self, settings: DetectorSettings) -> datetime | None:
-        """Each is changed by a person, here; the history has it."""
-        return settings.updated_at if _history_of(settings).exists() else None
+    @admin.display(description="last changed", ordering="updated_at")
+    def last_changed(self, settings: DetectorSettings) -> str:
+        """Each change is made by a person, here, so that the history has it."""
+        return localize(timezone.localtime(settings.updated_at)) if _history_of(settings).exists() else "never"
