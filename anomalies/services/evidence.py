@@ -65,7 +65,7 @@ def banded_series(anomaly: Anomaly, *, span: timedelta, now: datetime) -> Banded
         (chart.starts + chart.width > window.judge_from.timestamp()) & (chart.starts < until.timestamp())
     )
     begins = chart.starts[shown[0]] if len(shown) else until.timestamp()
-    before = np.arange(begins - chart.width, (until - span).timestamp(), -chart.width)[::-1]
+    before = np.arange(begins - chart.width, (until - span).timestamp() - chart.width, -chart.width)[::-1]
     unknown = [0] * len(before)  # nothing was known of it yet
     metric = Series.Metric.FAILURES if chart.unit == "failures" else Series.Metric.REQUESTS
     return BandedSeries(

@@ -14,6 +14,7 @@ from pydantic import AfterValidator
 from anomalies.api.errors import error_answer, internal_error
 from anomalies.models import ApiKey
 from anomalies.services.actor import Actor
+from anomalies.services.scans import ScanUnderWayError
 
 
 def key_of(request: HttpRequest) -> ApiKey:
@@ -77,6 +78,7 @@ def set_error_answers(api: NinjaAPI) -> None:
     api.exception_handler(Http404)(lambda _, error: error_answer(404, str(error)))
     api.exception_handler(RequestDataTooBig)(lambda _, error: error_answer(413, f"body: {error}"))
     api.exception_handler(ValidationError)(_validation_error)
+    api.exception_handler(ScanUnderWayError)(lambda _, error: error_answer(503, str(error)))
     api.exception_handler(Exception)(internal_error)
 
 

@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from anomalies.ingest.record import EventRecord
 from anomalies.models import Anomaly, Grant, OutboxMessage, ReviewEntry, Scan
-from anomalies.services import access, events, reviews
+from anomalies.services import access, events, reviews, scans
 from anomalies.services.actor import Actor
 from tests import make
 from tests.api.conftest import Call
@@ -205,3 +205,12 @@ def test_another_mode_is_400(call: Call, body: object) -> None:
     message = error(call("PATCH", "/v1/irregularities/response-policy", body), 400, "BAD_REQUEST")
     assert message == "mode: one of alert_only, revoke_agent_grants."
     assert access.response_mode() == "alert_only"
+
+
+def test_detect_during_a_long_scan_is_asked_to_come_again(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    def busy(**_: Any) -> Scan:
+        raise scans.ScanUnderWayError("Another scan is under way.")
+
+    monkeypatch.setattr(scans, "run", busy)
+    answer = call("POST", "/v1/anomalies/detect", {})
+    assert (answer.status_code, answer.json()["code"]) == (503, "SERVICE_UNAVAILABLE")
