@@ -1,7 +1,9 @@
 """All settings. Each environment variable is read here, once; `.env.example` explains them."""
 
+import contextlib
 import os
 import secrets
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +26,12 @@ def _secret_key() -> str:
     if not path.exists():
         # Root's database is another user's (config/embedded), who must get through, though not see what there is.
         LOCAL_DIR.mkdir(mode=0o711 if os.geteuid() == 0 else 0o700, parents=True, exist_ok=True)
-        path.touch(mode=0o600)
-        path.write_text(secrets.token_urlsafe(50))
+        # Linked into place whole: of two processes that start at once, the second finds the first one's key.
+        with tempfile.NamedTemporaryFile("w", dir=LOCAL_DIR) as new:
+            new.write(secrets.token_urlsafe(50))
+            new.flush()
+            with contextlib.suppress(FileExistsError):
+                os.link(new.name, path)
     return path.read_text()
 
 
