@@ -1,11 +1,15 @@
-"""Races."""
+"""Races, and a spike that was found."""
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from threading import Barrier
 
 import pytest
 from django.db import connection
+
+from anomalies.models import Anomaly
+from tests.services.days import MONDAY, SPIKE_SEEN, burst, run, store, usual
 
 
 @pytest.fixture
@@ -26,3 +30,11 @@ def at_once() -> Callable[[Sequence[Callable[[], object]]], list[object]]:
             return list(pool.map(alone, calls))
 
     return run
+
+
+@pytest.fixture
+def spike(db: None) -> Anomaly:
+    """An agent's usual three weeks, then 300 events in five minutes, seen at once."""
+    store([*usual(20), *burst(MONDAY + timedelta(days=20, hours=10), 300)])
+    run(SPIKE_SEEN)
+    return Anomaly.objects.get(type="rate_spike")
