@@ -17,7 +17,7 @@ from django.db import connection, transaction
 from anomalies.ingest.record import EventRecord
 from anomalies.models import Anomaly, Batch, BucketBlock, Event, Scan
 from anomalies.services import events
-from anomalies.tasks import scan
+from config import celery_app
 
 EVENTS = 100_000
 SECONDS = 120
@@ -100,8 +100,8 @@ def worker(transactional_db: None) -> Iterator[_Worker]:
     worker = _Worker()
     yield worker
     worker.end(signal.SIGKILL)
-    with scan.app.connection_for_write() as broker:
-        scan.app.amqp.queues.select_add(worker.queue)(broker.default_channel).delete()
+    with celery_app.connection_for_write() as broker:
+        celery_app.amqp.queues.select_add(worker.queue)(broker.default_channel).delete()
 
 
 def _is_waited_for(table: str) -> bool:
@@ -123,14 +123,14 @@ def test_killed_in_the_middle_it_counts_every_event_once(worker: _Worker, table:
     with transaction.atomic():
         with connection.cursor() as cursor:
             cursor.execute(f"LOCK TABLE anomalies_{table} IN EXCLUSIVE MODE")
-        scan.apply_async(queue=worker.queue)
+        celery_app.send_task("anomalies.tasks.scan", queue=worker.queue)
         _until(lambda: _is_waited_for(f"anomalies_{table}"))
         worker.end(signal.SIGKILL)
     assert not Anomaly.objects.exists()
     assert Scan.objects.filter(finished_at=None).count() == 1
 
     worker.start()
-    scan.apply_async(queue=worker.queue)
+    celery_app.send_task("anomalies.tasks.scan", queue=worker.queue)
     _until(lambda: Scan.objects.exclude(finished_at=None).exists())
 
     assert Event.objects.count() == EVENTS
