@@ -23,8 +23,8 @@ from anomalies.detection.history import DAY, HOUR, History
 Floats = NDArray[np.float64]
 
 SLOT_PRIOR_HOURS = 0.5  # weight of the entity's level in each slot of the profile
-# Hours seen in a slot at which its neighbours count half as much as at none. Against neighbours that always count,
-# 0.47 of fourfold hours of an agent with sharp office hours are found where 0.42 were, with fewer false ones.
+# Hours seen in a slot at which its neighbours count half as much as at none. Of fourfold hours of agents with sharp
+# office hours (400 an hour, over-dispersion 0.1), 0.59 are found where 0.52 were with neighbours that always count.
 NEIGHBOUR_HOURS = 4.0
 WEEKDAY_PRIOR_EVENTS = 20.0
 LEVEL_PRIOR_EVENTS = 30.0
