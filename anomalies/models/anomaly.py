@@ -18,9 +18,6 @@ class Severity(models.IntegerChoices):
 
 
 class AnomalyQuerySet(models.QuerySet["Anomaly"]):
-    def unacknowledged(self) -> Self:
-        return self.filter(acknowledged_at__isnull=True)
-
     def needs_review(self) -> Self:
         return self.filter(status=Anomaly.Status.OPEN)
 
