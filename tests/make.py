@@ -4,7 +4,8 @@ import itertools
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from anomalies.models import Agent, Anomaly, ApiKey, Batch, Event, Grant, Principal, Scan, Severity, Source
+from anomalies.detection.finding import series_name
+from anomalies.models import Agent, Anomaly, ApiKey, Batch, Event, Grant, Metric, Principal, Scan, Severity, Source
 from anomalies.services import api_keys
 
 NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
@@ -85,6 +86,13 @@ def anomaly(**fields: Any) -> Anomaly:
             **fields,
         }
     )
+
+
+def metric(of: Anomaly, **fields: Any) -> Metric:
+    values = {"what": "requests", "kind": of.kind, "entity": of.entity, "score": of.score, "evidence": of.evidence}
+    values |= fields
+    name = series_name(values["what"], values["kind"], values["entity"], values.get("action", ""))
+    return Metric.objects.create(anomaly=of, name=name, **values)
 
 
 def api_key(*scopes: str, name: str = "ci") -> str:

@@ -8,12 +8,14 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.formats import localize
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from anomalies.admin.base import ReadOnlyAdmin, actor_of, pretty
 from anomalies.detection.registry import DETECTORS
-from anomalies.models import Anomaly, Interval, ReviewEntry, Severity
+from anomalies.detection.wording import number, span
+from anomalies.models import Anomaly, Metric, ReviewEntry, Severity
 from anomalies.services import reviews
 
 
@@ -62,10 +64,27 @@ class TimelineInline(_ReadOnlyInline, admin.TabularInline):
     ordering = ("id",)
 
 
-class IntervalInline(_ReadOnlyInline, admin.TabularInline):
-    model = Interval
-    fields = ("resolution_seconds", "started_at", "ended_at", "state", "peak", "expected", "upper", "score")
-    ordering = ("started_at", "resolution_seconds")
+class MetricInline(_ReadOnlyInline, admin.TabularInline):
+    model = Metric
+    fields = readonly_fields = ("name", "score", "observed", "expected", "spells")
+    ordering = ("-score", "id")
+
+    @admin.display(description="observed")
+    def observed(self, metric: Metric) -> str:
+        figures = metric.evidence
+        return f"{figures['observed']:,} {figures['unit']} in {span(figures['resolution_seconds'])}"
+
+    @admin.display(description="expected")
+    def expected(self, metric: Metric) -> str:
+        return number(metric.evidence["expected"])
+
+    @admin.display(description="intervals")
+    def spells(self, metric: Metric) -> str:
+        return "; ".join(
+            f"{localize(timezone.localtime(one.started_at))} to {localize(timezone.localtime(one.ended_at))}, "
+            f"by {span(one.resolution_seconds)}, peak {number(one.peak)}, {one.state}"
+            for one in metric.intervals.order_by("resolution_seconds", "started_at")
+        )
 
 
 @admin.register(Anomaly)
@@ -86,7 +105,7 @@ class AnomalyAdmin(ReadOnlyAdmin):
     date_hierarchy = "detected_at"
     ordering = ("-detected_at", "-id")
     actions = ("acknowledge",)
-    inlines = (TimelineInline, IntervalInline)
+    inlines = (TimelineInline, MetricInline)
     fieldsets = (
         (None, {"fields": ("public_id", "page", "type_label", "description", "severity", "score")}),
         (

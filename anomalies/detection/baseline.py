@@ -60,6 +60,7 @@ PRIOR = Prior(events_per_hour=120.0, shape=0.5, dispersion=0.2, session=5.0)
 YOUNG_DAYS = 3.0
 FIT_DAYS = 60.0
 FIVES_DAYS = 7  # from which the over-dispersion of 5-minute counts is estimated
+MINUTES_DAYS = 2  # and of 1-minute counts
 
 
 @dataclass(frozen=True, slots=True)

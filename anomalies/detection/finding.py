@@ -4,6 +4,13 @@ from dataclasses import dataclass
 from typing import Any
 
 LOW, MEDIUM, HIGH = 1, 2, 3
+FIGURES = ("observed", "expected", "lower", "upper", "p", "unit", "resolution_seconds", "start", "end")
+TRANSIENT, PATTERN_CHANGE = "transient", "pattern_change"
+
+
+def series_name(what: str, kind: str, entity: str, action: str = "") -> str:
+    """Return the name of a series, such as `what=requests.agent=ag_1.action=token.issue`."""
+    return f"what={what}.{kind}={entity}" + (f".action={action}" if action else "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +25,31 @@ class Interval:
     expected: float
     upper: float
     score: float
+    lower: float = 0.0
+    sum_deltas: float = 0.0  # of the distances of its buckets from the band
+    up: bool = True  # above the band, not below it
+    deviation: str = TRANSIENT
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One series that deviates, in its intervals at each resolution.
+
+    `evidence` has `observed`, `expected`, `lower`, `upper`, `p`, `unit`, `resolution_seconds`, `start` and `end` of its
+    most surprising bucket.
+    """
+
+    what: str  # is counted: requests, failures, ...
+    kind: str
+    entity: str
+    intervals: tuple[Interval, ...]
+    score: float
+    evidence: dict[str, Any]
+    action: str = ""  # of an agent; "" for all of them
+
+    @property
+    def name(self) -> str:
+        return series_name(self.what, self.kind, self.entity, self.action)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,14 +69,35 @@ class Finding:
     start: float
     end: float
     open: bool
-    intervals: tuple[Interval, ...]
+    metrics: tuple[Metric, ...]  # the most surprising first
     raised_at: float
     score: float
     severity: int
     description: str
     evidence: dict[str, Any]
     principal_id: str | None = None  # where it is not the entity itself
-    told_by: tuple[str, ...] = ()  # kinds: if one of that kind did all of it, its own anomaly tells it
+    told_by: tuple[str, ...] = ()  # kinds: if one of that kind did all of it, the two are one anomaly
+    deviation: str = ""  # transient or pattern_change, of a series that is counted
+
+    @property
+    def resolution_seconds(self) -> int:
+        """At which it deviates most."""
+        return int(self.evidence["resolution_seconds"])
+
+
+def metric(
+    what: str,
+    kind: str,
+    entity: str,
+    intervals: tuple[Interval, ...],
+    *,
+    score: float,
+    evidence: dict[str, Any],
+    action: str = "",
+) -> Metric:
+    """Return a metric with those of its figures that every metric has, out of an evidence that may say more."""
+    figures = {name: evidence[name] for name in FIGURES}
+    return Metric(what, kind, entity, intervals, score, figures, action)
 
 
 def plain(evidence: dict[str, Any]) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """What detectors look at: counts, first meetings and login attempts, all in memory."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -68,17 +68,84 @@ class Attempts:
 
 
 @dataclass(frozen=True, slots=True)
+class Login:
+    """A sign-in of a principal; what is not known is empty."""
+
+    time: float
+    succeeded: bool
+    ip: str
+    network: str  # its /24, or /48 of IPv6
+    country: str
+    city: str
+    place: tuple[float, float] | None  # latitude and longitude in degrees
+    device: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """What is asked for: a permission on a resource."""
+
+    integration: str
+    resource: str
+    resource_type: str
+    permission: str
+    tags: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class AccessRequest:
+    """A request for access, as far as its events had come."""
+
+    id: str
+    principal: str  # who asked
+    time: float
+    units: tuple[Unit, ...]
+    flow: str = ""
+    approved_at: float | None = None
+    rejected_at: float | None = None
+    rejected_by_person: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A reviewer's own rule, and the times of the events that it counts."""
+
+    id: str
+    name: str
+    severity: int
+    window_seconds: float
+    threshold: int
+    scopes: tuple[str, ...]
+    matches: Mapping[str, NDArray[np.float64]]  # of each agent it is about, sorted
+
+
+@dataclass(frozen=True, slots=True)
 class History:
-    """Entities of one kind and all that detectors may know about them at `until`."""
+    """Series of entities of one kind, and all that detectors may know about them at `until`.
+
+    A row is a series: first those of all actions of each entity, then, of agents, those of one action each.
+    """
 
     kind: str  # agent, principal or address
     entities: tuple[str, ...]  # n
+    actions: tuple[str, ...]  # n, "" for all of them
     until: float  # seconds since the epoch; nothing later is judged
     judge_from: NDArray[np.float64]  # (n,) earliest time to judge
     first_time: NDArray[np.float64]  # (n,) time of the entity's first event
     hours: Counts
     fives: Counts  # of 5 minutes; starts later than `hours`
+    minutes: Counts  # starts later than `fives`
     calendar: Calendar
     tenant: Counts  # of everybody, one row by the hour; it begins when it does, whomever it is loaded with
     meetings: tuple[Meeting, ...]
     attempts: Mapping[str, Attempts]  # of entities with many failures within an hour
+    logins: Mapping[str, Sequence[Login]] = field(default_factory=dict)  # of principals, by time
+    requests: Mapping[str, Sequence[AccessRequest]] = field(default_factory=dict)  # of principals, by time
+    rules: Sequence[Rule] = ()
+    # Seconds after which the events of a time are there, all but one in a hundred, (n,).
+    lag: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
+
+    @property
+    def totals(self) -> range:
+        """Rows of all actions: one for each entity."""
+        return range(sum(not action for action in self.actions))

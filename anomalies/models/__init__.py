@@ -1,36 +1,45 @@
 """The facts: rows, constraints and querysets."""
 
 from anomalies.models.access import Agent, AgentPrincipal, Grant, Principal, ResponsePolicy
-from anomalies.models.anomaly import Anomaly, Interval, Severity
+from anomalies.models.anomaly import Anomaly, Interval, Metric, Severity
 from anomalies.models.api_key import ApiKey
 from anomalies.models.audit import AuditEntry
-from anomalies.models.detector import DetectorSettings
+from anomalies.models.detector import Backtest, DetectorOverride, DetectorSettings, Rule
 from anomalies.models.event import Batch, Event, Source
 from anomalies.models.notification import OutboxMessage
+from anomalies.models.request import AccessFlow, AccessRequest
 from anomalies.models.review import ReviewEntry
 from anomalies.models.scan import Scan
 from anomalies.models.series import BucketBlock, Series
 from anomalies.models.stream import StreamLease
+from anomalies.models.suppression import Suppression
 
 __all__ = [
+    "AccessFlow",
+    "AccessRequest",
     "Agent",
     "AgentPrincipal",
     "Anomaly",
     "ApiKey",
     "AuditEntry",
+    "Backtest",
     "Batch",
     "BucketBlock",
+    "DetectorOverride",
     "DetectorSettings",
     "Event",
     "Grant",
     "Interval",
+    "Metric",
     "OutboxMessage",
     "Principal",
     "ResponsePolicy",
     "ReviewEntry",
+    "Rule",
     "Scan",
     "Series",
     "Severity",
     "Source",
     "StreamLease",
+    "Suppression",
 ]

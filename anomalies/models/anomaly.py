@@ -9,6 +9,7 @@ from django.db.models.functions import Now
 from anomalies.models.access import Agent, Principal
 from anomalies.models.public_id import new_anomaly_id
 from anomalies.models.scan import Scan
+from anomalies.models.suppression import Suppression
 
 
 class Severity(models.IntegerChoices):
@@ -18,8 +19,12 @@ class Severity(models.IntegerChoices):
 
 
 class AnomalyQuerySet(models.QuerySet["Anomaly"]):
+    def standing(self) -> Self:
+        """Those not merged into another."""
+        return self.filter(merged_into__isnull=True)
+
     def needs_review(self) -> Self:
-        return self.filter(status=Anomaly.Status.OPEN)
+        return self.standing().filter(status=Anomaly.Status.OPEN, suppression__isnull=True)
 
     def newest_first(self) -> Self:
         return self.order_by("-detected_at", "-id")
@@ -34,6 +39,11 @@ class Anomaly(models.Model):
     class State(models.TextChoices):
         OPEN = "open"
         CLOSED = "closed"
+        WITHDRAWN = "withdrawn"  # events that came late explain it
+
+    class Deviation(models.TextChoices):
+        TRANSIENT = "transient"  # a spike in a stable range
+        PATTERN_CHANGE = "pattern_change", "pattern change"  # the range itself moved
 
     class Status(models.TextChoices):
         OPEN = "open"
@@ -74,6 +84,16 @@ class Anomaly(models.Model):
     detected_at = models.DateTimeField()
     updated_at = models.DateTimeField()
     evidence = models.JSONField()
+    resolution_seconds = models.PositiveIntegerField(default=3600, help_text="At which it deviates most")
+    deviation = models.CharField(
+        max_length=20, choices=Deviation, blank=True, default="", db_default="", help_text="Of a series that is counted"
+    )
+    merged_into = models.ForeignKey(
+        "self", models.PROTECT, null=True, blank=True, related_name="merged", help_text="The same cause"
+    )
+    suppression = models.ForeignKey(
+        Suppression, models.PROTECT, null=True, blank=True, related_name="anomalies", help_text="Why nobody is asked"
+    )
     scan = models.ForeignKey(Scan, models.PROTECT, related_name="anomalies", help_text="The scan that raised it")
 
     status = models.CharField(max_length=20, choices=Status, default=Status.OPEN)
@@ -96,7 +116,7 @@ class Anomaly(models.Model):
             models.CheckConstraint(condition=models.Q(score__gte=0, score__lte=1), name="anomaly_score_in_unit"),
             models.CheckConstraint(
                 condition=models.Q(state="open", ended_at__isnull=True)
-                | models.Q(state="closed", ended_at__isnull=False),
+                | models.Q(state__in=["closed", "withdrawn"], ended_at__isnull=False),
                 name="anomaly_closed_has_end",
             ),
             models.CheckConstraint(
@@ -117,6 +137,7 @@ class Anomaly(models.Model):
             models.Index(fields=["agent", "-detected_at", "-id"], name="anomaly_agent_newest"),
             models.Index(fields=["kind", "entity", "started_at"], name="anomaly_entity"),
             models.Index(fields=["active_until"], name="anomaly_active_until"),
+            models.Index(fields=["updated_at"], name="anomaly_updated_at"),
             models.Index(fields=["id"], condition=models.Q(state="open"), name="anomaly_state_open"),
         ]
 
@@ -124,23 +145,46 @@ class Anomaly(models.Model):
         return self.public_id
 
 
-class Interval(models.Model):
-    """One unbroken run of anomalous buckets of an anomaly."""
+class Metric(models.Model):
+    """One series that deviates in an anomaly. Several that do so for one cause are one anomaly."""
 
-    anomaly = models.ForeignKey(Anomaly, models.CASCADE, related_name="intervals")
+    anomaly = models.ForeignKey(Anomaly, models.CASCADE, related_name="metrics")
+    name = models.CharField(max_length=500, help_text="Such as what=requests.agent=ag_1.action=token.issue")
+    what = models.CharField(max_length=50, help_text="What is counted")
+    kind = models.CharField(max_length=20)
+    entity = models.CharField(max_length=200)
+    action = models.CharField(max_length=200, blank=True, default="")
+    score = models.FloatField()
+    evidence = models.JSONField(help_text="Its most surprising bucket")
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["anomaly", "name"], name="metric_unique")]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Interval(models.Model):
+    """One unbroken run of anomalous buckets of a metric."""
+
+    metric = models.ForeignKey(Metric, models.CASCADE, related_name="intervals")
     resolution_seconds = models.PositiveIntegerField()
     started_at = models.DateTimeField()
     ended_at = models.DateTimeField(help_text="End of its last anomalous bucket so far")
     state = models.CharField(max_length=10, choices=Anomaly.State, default=Anomaly.State.OPEN)
     peak = models.FloatField(help_text="Largest observed value of a bucket")
     expected = models.FloatField(help_text="Expected value at the peak")
+    lower = models.FloatField(default=0, help_text="Lower edge of the expected band at the peak")
     upper = models.FloatField(help_text="Upper edge of the expected band at the peak")
+    sum_deltas = models.FloatField(default=0, help_text="Sum of the distances from the band, of all its buckets")
+    up = models.BooleanField(default=True, help_text="Above the band, not below it")
+    deviation = models.CharField(max_length=20, choices=Anomaly.Deviation, default=Anomaly.Deviation.TRANSIENT)
     score = models.FloatField()
 
     class Meta:
         constraints = [
             models.UniqueConstraint(
-                fields=["anomaly", "resolution_seconds", "started_at"], name="interval_start_unique"
+                fields=["metric", "resolution_seconds", "started_at"], name="interval_start_unique"
             ),
             models.CheckConstraint(
                 condition=models.Q(ended_at__gt=models.F("started_at")), name="interval_ends_after_start"

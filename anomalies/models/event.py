@@ -13,6 +13,12 @@ class Source(models.Model):
     format = models.CharField(max_length=30)
     watermark = models.DateTimeField(null=True, blank=True, help_text="Time of the newest event received")
     received_at = models.DateTimeField(null=True, blank=True, help_text="When its last batch arrived")
+    lag_seconds = models.FloatField(
+        default=0, db_default=0, help_text="By how much 99 % of its lately received events were late at most"
+    )
+    late_events = models.PositiveBigIntegerField(
+        default=0, db_default=0, help_text="Counted, but too late for their buckets to be judged again"
+    )
     created_at = models.DateTimeField(db_default=Now())
 
     def __str__(self) -> str:

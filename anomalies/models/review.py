@@ -16,6 +16,10 @@ class ReviewEntry(models.Model):
         UNDONE = "undone"
         NOTED = "noted"
         REOPENED = "reopened"
+        MERGED = "merged"
+        PARTED = "parted"
+        WITHDRAWN = "withdrawn"
+        SUPPRESSED = "suppressed"
 
     anomaly = models.ForeignKey(Anomaly, models.PROTECT, related_name="review_entries")
     action = models.CharField(max_length=20, choices=Action)

@@ -3,9 +3,11 @@
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
 
+from anomalies.detection.finding import series_name
+
 
 class Series(models.Model):
-    """Counts of one metric for one entity, named as in `what=requests.agent=ag_1`."""
+    """Counts of one metric for one entity, named as in `what=requests.agent=ag_1.action=token.issue`."""
 
     class Metric(models.TextChoices):
         REQUESTS = "requests"
@@ -20,6 +22,7 @@ class Series(models.Model):
     metric = models.CharField(max_length=20, choices=Metric)
     kind = models.CharField(max_length=20, choices=Kind)
     entity = models.CharField(max_length=200)
+    action = models.CharField(max_length=200, blank=True, default="", db_default="", help_text="Empty: all of them")
     first_time = models.DateTimeField(help_text="Time of its earliest event")
     last_time = models.DateTimeField(help_text="Time of its latest event")
     judged_until = models.DateTimeField(null=True, blank=True, help_text="Detection has looked at all before")
@@ -30,10 +33,13 @@ class Series(models.Model):
     class Meta:
         verbose_name_plural = "series"
         constraints = [
-            models.UniqueConstraint(fields=["kind", "entity", "metric"], name="series_unique"),
+            models.UniqueConstraint(fields=["kind", "entity", "action", "metric"], name="series_unique"),
             models.CheckConstraint(condition=models.Q(metric__in=["requests", "failures"]), name="series_metric_known"),
             models.CheckConstraint(
                 condition=models.Q(kind__in=["agent", "principal", "address", "tenant"]), name="series_kind_known"
+            ),
+            models.CheckConstraint(
+                condition=models.Q(action="") | models.Q(kind="agent"), name="series_action_of_agent"
             ),
         ]
         indexes = [
@@ -41,21 +47,21 @@ class Series(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"what={self.metric}.{self.kind}={self.entity}"
+        return series_name(self.metric, self.kind, self.entity, self.action)
 
 
 class BucketBlock(models.Model):
-    """All buckets of one series, one resolution and one UTC day, oldest first.
+    """All buckets of one series and one resolution in one UTC day (of minutes: in one hour), oldest first.
 
     One row a day, not one a bucket: every row of a resolution has the same length, so that history reaches numpy as
-    one binary COPY, and a day's new events cost one update.
+    one binary COPY, and a day's new events cost one update. Days and weeks are sums of hours and not stored.
     """
 
-    pk = models.CompositePrimaryKey("series", "resolution_seconds", "day")
+    pk = models.CompositePrimaryKey("series", "resolution_seconds", "start")
     series = models.ForeignKey(Series, models.CASCADE, db_index=False, related_name="blocks")
     resolution_seconds = models.PositiveIntegerField()
-    day = models.DateField()
+    start = models.DateTimeField()
     counts = ArrayField(models.PositiveIntegerField())
 
     def __str__(self) -> str:
-        return f"{self.series_id} {self.resolution_seconds}s {self.day}"
+        return f"{self.series_id} {self.resolution_seconds}s {self.start:%Y-%m-%d %H:%M}"

@@ -8,7 +8,7 @@ from django.db.models import Sum
 from anomalies.models import Batch
 
 MAX_EVENTS = 500_000  # counted in one transaction; a batch that is larger is counted alone
-RESOLUTIONS = {300: 288, 3600: 24}  # seconds of a bucket: buckets a day
+BLOCK_SECONDS = {60: 3600, 300: 86400, 3600: 86400}  # of a bucket: of the row that holds it
 
 _CLAIM = """
 SELECT id, accepted FROM anomalies_batch
@@ -18,7 +18,7 @@ WHERE counted_at IS NULL ORDER BY id LIMIT 1000 FOR UPDATE SKIP LOCKED
 # One pass over the new events, for all kinds of entities at once.
 _TALLY = """
 CREATE TEMPORARY TABLE tally ON COMMIT DROP AS
-SELECT kind, entity, slot, metric, amount, first_time, last_time
+SELECT kind, entity, action, slot, metric, amount, first_time, last_time
 FROM (
     SELECT
         CASE GROUPING(agent_id, principal_id, ip)
@@ -27,27 +27,28 @@ FROM (
         CASE GROUPING(agent_id, principal_id, ip)
             WHEN 3 THEN agent_id WHEN 5 THEN principal_id WHEN 6 THEN host(ip) ELSE 'all'
         END AS entity,
+        CASE GROUPING(action) WHEN 0 THEN action ELSE '' END AS action,
         slot,
         count(*) AS requests,
         count(*) FILTER (WHERE status <> 'success') AS failures,
         min(time) AS first_time,
         max(time) AS last_time
     FROM (
-        SELECT agent_id, principal_id, ip, status, time,
-               date_bin('5 minutes', time, TIMESTAMPTZ '2000-01-01 00:00:00+00') AS slot
+        SELECT agent_id, principal_id, ip, action, status, time,
+               date_bin('1 minute', time, TIMESTAMPTZ '2000-01-01 00:00:00+00') AS slot
         FROM anomalies_event WHERE batch_id = ANY(%s)
     ) AS new
-    GROUP BY GROUPING SETS ((slot, agent_id), (slot, principal_id), (slot, ip), (slot))
+    GROUP BY GROUPING SETS ((slot, agent_id), (slot, agent_id, action), (slot, principal_id), (slot, ip), (slot))
 ) AS counted
 CROSS JOIN LATERAL (VALUES ('requests', requests), ('failures', failures)) AS metrics (metric, amount)
 WHERE entity IS NOT NULL AND amount > 0
 """
 
 _SERIES = """
-INSERT INTO anomalies_series (kind, entity, metric, first_time, last_time, dirty_from)
-SELECT kind, entity, metric, min(first_time), max(last_time), min(first_time)
-FROM tally GROUP BY kind, entity, metric ORDER BY kind, entity, metric
-ON CONFLICT (kind, entity, metric) DO UPDATE SET
+INSERT INTO anomalies_series (kind, entity, action, metric, first_time, last_time, dirty_from)
+SELECT kind, entity, action, metric, min(first_time), max(last_time), min(first_time)
+FROM tally GROUP BY kind, entity, action, metric ORDER BY kind, entity, action, metric
+ON CONFLICT (kind, entity, action, metric) DO UPDATE SET
     first_time = least(anomalies_series.first_time, excluded.first_time),
     last_time = greatest(anomalies_series.last_time, excluded.last_time),
     dirty_from = least(anomalies_series.dirty_from, excluded.dirty_from)
@@ -55,27 +56,28 @@ ON CONFLICT (kind, entity, metric) DO UPDATE SET
 
 _BLOCKS = """
 CREATE TEMPORARY TABLE added ON COMMIT DROP AS
-SELECT series_id, day, array_agg(slot ORDER BY slot) AS slots, array_agg(amount ORDER BY slot) AS amounts
+SELECT series_id, start, array_agg(slot ORDER BY slot) AS slots, array_agg(amount ORDER BY slot) AS amounts
 FROM (
     SELECT s.id AS series_id,
-           (t.slot AT TIME ZONE 'UTC')::date AS day,
-           (extract(epoch FROM t.slot)::bigint %% 86400 / %s + 1)::integer AS slot,
+           to_timestamp(seconds - seconds %% %(block)s) AS start,
+           (seconds %% %(block)s / %(width)s + 1)::integer AS slot,
            sum(t.amount)::bigint AS amount
-    FROM tally t JOIN anomalies_series s USING (kind, entity, metric)
+    FROM tally t JOIN anomalies_series s USING (kind, entity, action, metric),
+         LATERAL (SELECT extract(epoch FROM t.slot)::bigint AS seconds) AS epoch
     GROUP BY 1, 2, 3
 ) AS summed
-GROUP BY series_id, day
+GROUP BY series_id, start
 """
 
 _NEW_BLOCKS = """
-INSERT INTO anomalies_bucketblock (series_id, resolution_seconds, day, counts)
-SELECT series_id, %s, day, array_fill(0, ARRAY[%s]) FROM added
+INSERT INTO anomalies_bucketblock (series_id, resolution_seconds, start, counts)
+SELECT series_id, %s, start, array_fill(0, ARRAY[%s]) FROM added
 ON CONFLICT DO NOTHING
 """
 
 _ADD = """
 UPDATE anomalies_bucketblock b SET counts = anomalies_bucket_add(b.counts, a.slots, a.amounts)
-FROM added a WHERE b.series_id = a.series_id AND b.resolution_seconds = %s AND b.day = a.day
+FROM added a WHERE b.series_id = a.series_id AND b.resolution_seconds = %s AND b.start = a.start
 """
 
 _MEETINGS = """
@@ -94,7 +96,7 @@ UPDATE anomalies_{kind} e SET
     last_seen = greatest(e.last_seen, t.last_time)
 FROM (
     SELECT entity, min(first_time) AS first_time, max(last_time) AS last_time
-    FROM tally WHERE kind = '{kind}' GROUP BY entity
+    FROM tally WHERE kind = '{kind}' AND action = '' GROUP BY entity
 ) AS t
 WHERE e.public_id = t.entity
 """
@@ -134,10 +136,10 @@ def count_some() -> Counted:
             cursor.execute(_TALLY, [ids])
             cursor.execute("ANALYZE tally")
             cursor.execute(_SERIES)
-            for width, a_day in RESOLUTIONS.items():
-                cursor.execute(_BLOCKS, [width])
+            for width, block in BLOCK_SECONDS.items():
+                cursor.execute(_BLOCKS, {"width": width, "block": block})
                 cursor.execute("ANALYZE added")
-                cursor.execute(_NEW_BLOCKS, [width, a_day])
+                cursor.execute(_NEW_BLOCKS, [width, block // width])
                 cursor.execute(_ADD, [width])
                 cursor.execute("DROP TABLE added")
             cursor.execute(_MEETINGS, [ids])

@@ -12,6 +12,7 @@ from django.db import connection
 
 from anomalies.detection.finding import Finding
 from anomalies.models import Anomaly, Interval, ReviewEntry, Scan, Severity
+from anomalies.services import metrics
 from anomalies.services.actor import Actor
 from anomalies.services.outbox import announce
 
@@ -112,11 +113,13 @@ def _raise(finding: Finding, scan: Scan, replayed: bool) -> Anomaly:
         detected_at=detected_at,
         updated_at=scan.now,
         evidence=finding.evidence,
+        resolution_seconds=finding.resolution_seconds,
+        deviation=finding.deviation,
         scan=scan,
     )
     _describe(anomaly, finding)
     anomaly.save(force_insert=True)
-    _keep_intervals(anomaly, finding)
+    metrics.keep(anomaly, finding.metrics)
     _record(anomaly, ReviewEntry.Action.DETECTED, detected_at, note=_severity_name(finding.severity))
     announce("anomaly.detected", anomaly)
     return anomaly
@@ -143,8 +146,10 @@ def _extend(anomaly: Anomaly, finding: Finding, scan: Scan, replayed: bool) -> b
     anomaly.started_at, anomaly.active_until, anomaly.detected_at = started_at, active_until, detected_at
     anomaly.evidence, anomaly.description = finding.evidence, finding.description
     anomaly.score = max(anomaly.score, finding.score)
+    anomaly.resolution_seconds, anomaly.deviation = finding.resolution_seconds, finding.deviation
     anomaly.updated_at = scan.now
     changed = ["started_at", "active_until", "detected_at", "evidence", "description", "score", "updated_at"]
+    changed += ["resolution_seconds", "deviation"]
     if not finding.open and anomaly.state == Anomaly.State.CLOSED:
         anomaly.ended_at = active_until
         changed.append("ended_at")
@@ -161,7 +166,7 @@ def _extend(anomaly: Anomaly, finding: Finding, scan: Scan, replayed: bool) -> b
         _record(anomaly, ReviewEntry.Action.ESCALATED, scan.now, note=note)
         changed += _reopen(anomaly, scan, note)
     anomaly.save(update_fields=changed)
-    _keep_intervals(anomaly, finding)
+    metrics.keep(anomaly, finding.metrics)
     if worse or resumed:
         announce("anomaly.updated", anomaly)
     return True
@@ -188,34 +193,10 @@ def _close(anomaly: Anomaly, scan: Scan) -> int:
     anomaly.state, anomaly.ended_at = Anomaly.State.CLOSED, anomaly.active_until
     anomaly.updated_at = scan.now
     anomaly.save(update_fields=["state", "ended_at", "updated_at"])
-    Interval.objects.filter(anomaly=anomaly, state=Anomaly.State.OPEN).update(state=Anomaly.State.CLOSED)
+    Interval.objects.filter(metric__anomaly=anomaly, state=Anomaly.State.OPEN).update(state=Anomaly.State.CLOSED)
     _record(anomaly, ReviewEntry.Action.CLOSED, scan.now, note="no further deviation")
     announce("anomaly.closed", anomaly)
     return 1
-
-
-def _keep_intervals(anomaly: Anomaly, finding: Finding) -> None:
-    starts = [_time(interval.start) for interval in finding.intervals]
-    Interval.objects.filter(anomaly=anomaly).exclude(started_at__in=starts).delete()
-    Interval.objects.bulk_create(
-        [
-            Interval(
-                anomaly=anomaly,
-                resolution_seconds=interval.resolution_seconds,
-                started_at=_time(interval.start),
-                ended_at=_time(interval.end),
-                state=Anomaly.State.OPEN if interval.open else Anomaly.State.CLOSED,
-                peak=interval.peak,
-                expected=interval.expected,
-                upper=interval.upper,
-                score=interval.score,
-            )
-            for interval in finding.intervals
-        ],
-        update_conflicts=True,
-        unique_fields=["anomaly", "resolution_seconds", "started_at"],
-        update_fields=["ended_at", "state", "peak", "expected", "upper", "score"],
-    )
 
 
 def _describe(anomaly: Anomaly, finding: Finding) -> list[str]:

@@ -8,25 +8,24 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 from django.db import connection
+from django.db.models import Q
 from numpy.typing import NDArray
 
-from anomalies.detection.baseline import FIVES_DAYS
+from anomalies.detection.baseline import FIVES_DAYS, MINUTES_DAYS
 from anomalies.detection.history import DAY, HOUR, Attempts, Calendar, Counts, History, Meeting
 from anomalies.models import Agent, Series
-from anomalies.services.counts import RESOLUTIONS
+from anomalies.services.counts import BLOCK_SECONDS
 
 HISTORY_DAYS = 90  # that the longest fit may read
 MANY_FAILURES = 10  # within an hour, from which the attempts themselves are read,
 FAILING_SHARE = 0.3  # if they are that much of the hour
 _COLUMNS = {Series.Kind.ADDRESS: ("ip", "inet"), Series.Kind.PRINCIPAL: ("principal_id", "text")}
-POSTGRES_EPOCH = date(2000, 1, 1).toordinal()
+POSTGRES_EPOCH = datetime(2000, 1, 1, tzinfo=UTC).timestamp()
 
 _BLOCKS = """
 COPY (
-    SELECT s.id, b.day, b.counts
-    FROM anomalies_series s JOIN anomalies_bucketblock b ON b.series_id = s.id
-    WHERE s.kind = %s AND s.metric = %s AND s.entity = ANY(%s)
-      AND b.resolution_seconds = %s AND b.day >= %s AND b.day <= %s
+    SELECT series_id, start, counts FROM anomalies_bucketblock
+    WHERE series_id = ANY(%s) AND resolution_seconds = %s AND start >= %s AND start < %s
 ) TO STDOUT (FORMAT BINARY)
 """
 
@@ -72,12 +71,23 @@ ORDER BY 1, time, status = 'success', external_id
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """From when an entity is to be judged, and between which times it has events."""
+    """From when an entity is to be judged, between which times it has events, and how many series it has."""
 
     entity: str
     judge_from: datetime
     first_time: datetime
     last_time: datetime
+    series: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class _Rows:
+    """The series of a history, one a row: those of all actions of each entity first."""
+
+    entity: tuple[int, ...]  # number of each row's entity
+    actions: tuple[str, ...]
+    first_time: NDArray[np.float64]
+    row_of: Mapping[int, tuple[int, str]]  # id of a series: its row, and what it counts
 
 
 def load(kind: str, windows: Sequence[Window], *, until: datetime) -> History:
@@ -86,78 +96,111 @@ def load(kind: str, windows: Sequence[Window], *, until: datetime) -> History:
     earliest = min(window.judge_from for window in windows)
     known = min(window.first_time for window in windows)
     last_day = min(until, max(max(window.last_time, window.judge_from) for window in windows)).date()
-    first_day = min(max(known.date(), earliest.date() - timedelta(days=HISTORY_DAYS)), last_day)
-    fives_day = min(max(known.date(), earliest.date() - timedelta(days=FIVES_DAYS)), last_day)
-    hours = _counts(kind, entities, 3600, first_day, last_day)
-    fives = _counts(kind, entities, 300, fives_day, last_day)
-    tenant_day = min(earliest.date() - timedelta(days=HISTORY_DAYS), last_day)
+
+    def since(days: int) -> date:
+        return min(max(known.date(), earliest.date() - timedelta(days=days)), last_day)
+
+    first_day = since(HISTORY_DAYS)
+    rows = _rows(kind, windows, earliest)
+    hours = _counts(rows, 3600, first_day, last_day)
+    fives = _counts(rows, 300, since(FIVES_DAYS), last_day)
     judge_from = np.array([window.judge_from.timestamp() for window in windows])
+    tenant_day = min(earliest.date() - timedelta(days=HISTORY_DAYS), last_day)
     return History(
         kind=kind,
-        entities=entities,
+        entities=tuple(entities[number] for number in rows.entity),
+        actions=rows.actions,
         until=until.timestamp(),
-        judge_from=judge_from,
-        first_time=np.array([window.first_time.timestamp() for window in windows]),
+        judge_from=judge_from[list(rows.entity)],
+        first_time=rows.first_time,
         hours=hours,
         fives=fives,
-        calendar=_calendar(kind, entities, hours),
-        tenant=_counts(Series.Kind.TENANT, ("all",), 3600, tenant_day, last_day),
+        minutes=_counts(rows, 60, since(MINUTES_DAYS), last_day),
+        calendar=_calendar(kind, entities, rows, hours),
+        tenant=_counts(_tenant(), 3600, tenant_day, last_day),
         meetings=_meetings(entities, first_day, earliest, until) if kind == Series.Kind.AGENT else (),
         attempts=_attempts(kind, entities, fives, judge_from, until) if kind != Series.Kind.AGENT else {},
+        lag=np.zeros(len(rows.entity)),
     )
 
 
-def _counts(kind: str, entities: Sequence[str], width: int, first_day: date, last_day: date) -> Counts:
+def _rows(kind: str, windows: Sequence[Window], earliest: datetime) -> _Rows:
+    """Return all series of the entities, of single actions those that did anything since `earliest`."""
+    number = {window.entity: n for n, window in enumerate(windows)}
+    known = (
+        Series.objects.filter(kind=kind, entity__in=list(number))
+        .filter(Q(action="") | Q(last_time__gte=earliest))
+        .values_list("id", "entity", "action", "metric", "first_time")
+    )
+    first_time = {(n, ""): window.first_time.timestamp() for n, window in enumerate(windows)}
+    series: dict[int, tuple[tuple[int, str], str]] = {}
+    for series_id, entity, action, metric, first in known:
+        key = (number[entity], action)
+        series[series_id] = key, metric
+        first_time[key] = min(first_time.get(key, np.inf), first.timestamp())
+    keys = sorted(first_time, key=lambda key: (key[1] != "", key))
+    row = {key: n for n, key in enumerate(keys)}
+    return _Rows(
+        entity=tuple(entity for entity, _ in keys),
+        actions=tuple(action for _, action in keys),
+        first_time=np.array([first_time[key] for key in keys]),
+        row_of={series_id: (row[key], metric) for series_id, (key, metric) in series.items()},
+    )
+
+
+def _tenant() -> _Rows:
+    known = Series.objects.filter(kind=Series.Kind.TENANT).values_list("id", "metric")
+    return _Rows((0,), ("",), np.zeros(1), {series_id: (0, metric) for series_id, metric in known})
+
+
+def _counts(rows: _Rows, width: int, first_day: date, last_day: date) -> Counts:
+    """Return the buckets of whole days by one binary COPY: every row of it has the same length."""
     days = (last_day - first_day).days + 1
-    requests, failures = (
-        _matrix(kind, metric, entities, width, first_day, days) for metric in ("requests", "failures")
-    )
-    start = datetime(first_day.year, first_day.month, first_day.day, tzinfo=UTC).timestamp()
-    return Counts(start=start, width=width, requests=requests, failures=failures)
-
-
-def _matrix(
-    kind: str, metric: str, entities: Sequence[str], width: int, first_day: date, days: int
-) -> NDArray[np.int32]:
-    """Return counts (n, days * buckets a day) by one binary COPY: every row of it has the same length."""
-    a_day = RESOLUTIONS[width]
-    row = np.dtype(
+    start = datetime(first_day.year, first_day.month, first_day.day, tzinfo=UTC)
+    block_seconds = BLOCK_SECONDS[width]
+    a_block = block_seconds // width
+    record = np.dtype(
         [
             ("fields", ">i2"),
             ("id_bytes", ">i4"),
             ("id", ">i8"),
-            ("day_bytes", ">i4"),
-            ("day", ">i4"),
+            ("start_bytes", ">i4"),
+            ("start", ">i8"),  # microseconds
             ("array_bytes", ">i4"),
             ("array_header", ">i4", 5),
-            ("counts", [("bytes", ">i4"), ("count", ">i4")], a_day),
+            ("counts", [("bytes", ">i4"), ("count", ">i4")], a_block),
         ]
     )
+    blocks_known = days * 86400 // block_seconds
+    matrices = {
+        metric: np.zeros((len(rows.actions), blocks_known, a_block), dtype=np.int32) for metric in Series.Metric.values
+    }
     with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT id, entity FROM anomalies_series WHERE kind = %s AND metric = %s AND entity = ANY(%s)",
-            [kind, metric, list(entities)],
-        )
-        number = {entity: n for n, entity in enumerate(entities)}
-        row_of = {series_id: number[entity] for series_id, entity in cursor.fetchall()}
-        matrix = np.zeros((len(entities), days, a_day), dtype=np.int32)
-        if not row_of:
-            return matrix.reshape(len(entities), days * a_day)
-        last_day = first_day + timedelta(days=days - 1)
+        parameters = [list(rows.row_of), width, start, start + timedelta(days=days)]
         # Django's cursor for debugging copies without parameters only.
-        with cursor.cursor.copy(_BLOCKS, [kind, metric, list(entities), width, first_day, last_day]) as copy:
+        with cursor.cursor.copy(_BLOCKS, parameters) as copy:
             content = b"".join(bytes(part) for part in copy)
     header, trailer = 19, 2
-    blocks = np.frombuffer(content, dtype=row, offset=header, count=(len(content) - header - trailer) // row.itemsize)
+    blocks = np.frombuffer(
+        content, dtype=record, offset=header, count=(len(content) - header - trailer) // record.itemsize
+    )
     ids, inverse = np.unique(blocks["id"], return_inverse=True)
-    rows = np.array([row_of[int(series_id)] for series_id in ids], dtype=np.intp)[inverse]
-    matrix[rows, blocks["day"] + POSTGRES_EPOCH - first_day.toordinal()] = blocks["counts"]["count"]
-    return matrix.reshape(len(entities), days * a_day)
+    place = [rows.row_of[int(series_id)] for series_id in ids]
+    row = np.array([row for row, _ in place], dtype=np.intp)[inverse]
+    metrics = np.array([metric for _, metric in place], dtype=np.str_)[inverse]
+    block = ((blocks["start"] / 1e6 + POSTGRES_EPOCH - start.timestamp()) // block_seconds).astype(np.intp)
+    for metric, matrix in matrices.items():
+        mine = metrics == metric
+        matrix[row[mine], block[mine]] = blocks["counts"]["count"][mine]
+    requests, failures = (
+        matrices[metric].reshape(len(rows.actions), -1) for metric in (Series.Metric.REQUESTS, Series.Metric.FAILURES)
+    )
+    return Counts(start=start.timestamp(), width=width, requests=requests, failures=failures)
 
 
-def _calendar(kind: str, entities: Sequence[str], hours: Counts) -> Calendar:
+def _calendar(kind: str, entities: Sequence[str], series: _Rows, hours: Counts) -> Calendar:
     """Return the hours as each entity's clock shows them: its own zone and holidays, or its agent's zone."""
-    n, t = hours.requests.shape
+    n, t = len(entities), hours.requests.shape[1]
     hour_of_week = np.zeros((n, t), dtype=np.int16)
     free = np.zeros((n, t), dtype=np.bool_)
     configured = np.zeros(n, dtype=np.bool_)
@@ -185,7 +228,14 @@ def _calendar(kind: str, entities: Sequence[str], hours: Counts) -> Calendar:
                     at_work[row] = _at_work(week, agent.working_hours)
                     if agent.holidays:
                         at_work[row] &= ~np.isin(dates, [date.fromisoformat(day).toordinal() for day in agent.holidays])
-    return Calendar(of_entity, hour_of_week, free, configured, at_work)
+    of_row = list(series.entity)
+    return Calendar(
+        tuple(of_entity[number] for number in of_row),
+        hour_of_week[of_row],
+        free[of_row],
+        configured[of_row],
+        at_work[of_row],
+    )
 
 
 def _zones(kind: str, entities: Sequence[str]) -> dict[str, str]:

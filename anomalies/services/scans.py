@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 LATE_HORIZON = timedelta(hours=48)  # older than this, a late event is counted and its bucket not judged again
 LONGEST_GAP = timedelta(hours=2)  # after which nothing belongs to an anomaly any more
 KINDS = (Series.Kind.AGENT, Series.Kind.ADDRESS, Series.Kind.PRINCIPAL)  # in the order that `causes` needs
-ENTITY_DAYS_AT_ONCE = 20_000  # in one transaction: bounds memory, and what a crash repeats
+SERIES_DAYS_AT_ONCE = 20_000  # in one transaction: bounds memory, and what a crash repeats
 LONGEST_WAIT_SECONDS = 60.0
 LOCK = 7_236_301  # the advisory lock that keeps scans one at a time
 
@@ -34,7 +34,8 @@ Progress = Callable[[str, int, int], None]  # what is done, how much, of how muc
 _DUE = """
 WITH due AS (
     SELECT kind, entity, min(first_time) AS first_time, max(last_time) AS last_time,
-           max(judged_until) AS judged_until, min(dirty_from) AS dirty_from
+           max(judged_until) AS judged_until, min(dirty_from) AS dirty_from,
+           count(*) FILTER (WHERE metric = 'requests') AS series
     FROM anomalies_series
     WHERE kind <> 'tenant' AND (kind, entity) IN (
         SELECT kind, entity FROM anomalies_series WHERE dirty_from IS NOT NULL AND dirty_from < %(now)s
@@ -46,7 +47,7 @@ WITH due AS (
         ELSE greatest(coalesce(dirty_from, judged_until), judged_until - %(horizon)s::interval) END AS judge_from
     FROM due
 )
-SELECT kind, entity, first_time, last_time, coalesce(dirty_from < judged_until - %(horizon)s::interval, false),
+SELECT kind, entity, first_time, last_time, series, coalesce(dirty_from < judged_until - %(horizon)s::interval, false),
        least(judge_from, (
            SELECT min(started_at) FROM anomalies_anomaly a
            WHERE a.kind = judged.kind AND a.entity = judged.entity
@@ -161,22 +162,24 @@ def _due(now: datetime, scan: Scan, *, everything: bool) -> dict[str, list[histo
     parameters: dict[str, Any] = {"now": now, "all": everything, "horizon": LATE_HORIZON, "gap": LONGEST_GAP}
     with connection.cursor() as cursor:
         cursor.execute(_DUE, parameters)
-        for kind, entity, first_time, last_time, late, judge_from in cursor.fetchall():
+        for kind, entity, first_time, last_time, series, late, judge_from in cursor.fetchall():
             scan.series_late += late
-            due[kind].append(histories.Window(entity, judge_from, first_time, last_time))
+            due[kind].append(histories.Window(entity, judge_from, first_time, last_time, series))
     return due
 
 
 def _together(due: list[histories.Window]) -> Iterator[list[histories.Window]]:
-    """Yield windows that are judged at once: alike in time, and bounded in entities times days."""
+    """Yield windows that are judged at once: alike in time, and bounded in series times days."""
     some: list[histories.Window] = []
+    series = 0
     for window in sorted(due, key=lambda window: (window.judge_from, window.last_time)):
         last = max(one.last_time for one in [*some, window])
         days = (last - (some[0] if some else window).judge_from).days + histories.HISTORY_DAYS
-        if some and (len(some) + 1) * days > ENTITY_DAYS_AT_ONCE:
+        if some and (series + window.series) * days > SERIES_DAYS_AT_ONCE:
             yield some
-            some = []
+            some, series = [], 0
         some.append(window)
+        series += window.series
     if some:
         yield some
 

@@ -41,7 +41,7 @@ def rows() -> None:
     anomaly = make.anomaly()
     reviews.acknowledge(anomaly, by=Actor(name="ana"), at=make.NOW)
     Interval.objects.create(
-        anomaly=anomaly,
+        metric=make.metric(anomaly),
         resolution_seconds=300,
         started_at=anomaly.started_at,
         ended_at=make.NOW,

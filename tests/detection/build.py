@@ -26,7 +26,7 @@ def history(
 ) -> History:
     """Entities with those counts by the hour from `START` on, (n, t) or (t,), of which the last days are judged.
 
-    The events of an hour are spread over its slots of 5 minutes one by one.
+    The events of an hour are spread over its slots of 5 minutes, and of 1, one by one.
     """
     requests = np.atleast_2d(np.asarray(hourly, dtype=np.int32))
     failed = np.zeros_like(requests) if failures is None else np.atleast_2d(np.asarray(failures, dtype=np.int32))
@@ -42,11 +42,13 @@ def history(
     return History(
         kind=kind,
         entities=tuple(entities or (f"ag_{number}" for number in range(n))),
+        actions=("",) * n,
         until=end if until is None else until,
         judge_from=np.full(n, end - judge_days * DAY),
         first_time=np.full(n, first_time),
         hours=hours,
-        fives=Counts(START, 300, spread(requests), spread(failed)),
+        fives=Counts(START, 300, spread(requests, 12), spread(failed, 12)),
+        minutes=Counts(START, 60, spread(requests, 60), spread(failed, 60)),
         calendar=Calendar(("UTC",) * n, week, week // 24 >= 5, np.full(n, working_hours is not None), at_work),
         tenant=Counts(START, HOUR, everybody[0], everybody[1]),
         meetings=tuple(meetings),
@@ -54,10 +56,10 @@ def history(
     )
 
 
-def spread(hourly: NDArray[np.int32]) -> NDArray[np.int32]:
-    """Spread (n, t) hourly counts over (n, 12 t) slots, one event after the other."""
-    slots = np.arange(12)
-    return np.asarray((hourly[:, :, None] + 11 - slots) // 12, dtype=np.int32).reshape(len(hourly), -1)
+def spread(hourly: NDArray[np.int32], parts: int) -> NDArray[np.int32]:
+    """Spread (n, t) hourly counts over (n, parts t) slots, one event after the other."""
+    slots = np.arange(parts)
+    return np.asarray((hourly[:, :, None] + parts - 1 - slots) // parts, dtype=np.int32).reshape(len(hourly), -1)
 
 
 def office(days: int, *, level: float = 40.0, dispersion: float = 0.05, seed: int = 1, n: int = 1) -> NDArray[Any]:

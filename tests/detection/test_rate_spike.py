@@ -50,7 +50,7 @@ def test_what_both_resolutions_see_is_one_finding() -> None:
     counts = build.office(29)
     counts[0, TEN : TEN + 2] = 600
     [finding] = detect(build.history(counts), Config())
-    assert {interval.resolution_seconds for interval in finding.intervals} == {300, HOUR}
+    assert {interval.resolution_seconds for interval in finding.metrics[0].intervals} == {300, HOUR}
     assert finding.evidence["also"]
 
 

@@ -50,12 +50,13 @@ def run(now: datetime) -> Scan:
 
 
 def counted() -> dict[tuple[str, int], int]:
-    """Sum of all buckets by kind and resolution, of requests."""
+    """Sum of all buckets by kind and resolution, of requests; "action" are those of agents by action."""
     sums: dict[tuple[str, int], int] = {}
-    for kind, width, total in BucketBlock.objects.filter(series__metric="requests").values_list(
-        "series__kind", "resolution_seconds", "counts"
+    for kind, action, width, total in BucketBlock.objects.filter(series__metric="requests").values_list(
+        "series__kind", "series__action", "resolution_seconds", "counts"
     ):
-        sums[kind, width] = sums.get((kind, width), 0) + sum(total)
+        key = ("action" if action else kind, width)
+        sums[key] = sums.get(key, 0) + sum(total)
     return sums
 
 

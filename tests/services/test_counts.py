@@ -24,7 +24,7 @@ def test_every_event_is_in_one_bucket_of_each_resolution() -> None:
     run(MONDAY + timedelta(days=3))
     total = Event.objects.count()
     sums = counted()
-    assert {sums[kind, width] for kind in ("agent", "tenant") for width in (300, 3600)} == {total}
+    assert {sums[kind, width] for kind in ("agent", "action", "tenant") for width in (60, 300, 3600)} == {total}
     assert sums["principal", 300] == sums["address", 3600] == 40
     assert Series.objects.filter(metric="failures", entity="192.0.2.1").exists()
 
@@ -32,8 +32,8 @@ def test_every_event_is_in_one_bucket_of_each_resolution() -> None:
 def test_a_bucket_holds_the_events_of_its_time() -> None:
     store([record(MONDAY + timedelta(hours=23, minutes=59, seconds=59)), record(MONDAY + timedelta(days=1), 1)])
     run(MONDAY + timedelta(days=2))
-    blocks = BucketBlock.objects.filter(series__kind="agent", resolution_seconds=300).order_by("day")
-    assert [(block.counts[287], block.counts[0]) for block in blocks] == [(1, 0), (0, 1)]
+    of_agent = BucketBlock.objects.filter(series__kind="agent", series__action="", resolution_seconds=300)
+    assert [(block.counts[287], block.counts[0]) for block in of_agent.order_by("start")] == [(1, 0), (0, 1)]
 
 
 def test_batches_are_counted_once_however_often_it_runs() -> None:

@@ -35,7 +35,11 @@ def test_batches_in_any_order_give_the_same_buckets_and_anomalies() -> None:
         run(now)
         found.append(
             (
-                sorted(BucketBlock.objects.values_list("series__entity", "resolution_seconds", "day", "counts")),
+                sorted(
+                    BucketBlock.objects.values_list(
+                        "series__entity", "series__action", "resolution_seconds", "start", "counts"
+                    )
+                ),
                 list(Anomaly.objects.values_list("fingerprint", "severity", "started_at", "active_until", "evidence")),
             )
         )

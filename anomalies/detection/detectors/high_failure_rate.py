@@ -10,7 +10,7 @@ from scipy import stats
 from anomalies.detection import brute_force, interval, scoring, wording
 from anomalies.detection.chart import BAND, Chart
 from anomalies.detection.detector import Detector
-from anomalies.detection.finding import HIGH, LOW, MEDIUM, Finding, Interval, plain
+from anomalies.detection.finding import HIGH, LOW, MEDIUM, Finding, Interval, metric, plain
 from anomalies.detection.history import DAY, Counts, History
 from anomalies.detection.parameter import parameter
 
@@ -144,6 +144,7 @@ def _rates(history: History, counts: Counts, config: Config) -> Iterator[tuple[i
     complete = starts + counts.width <= history.until
     due = (starts[None, :] + counts.width > history.judge_from[:, None]) & complete[None, :]
     enough = due & (counts.requests >= config.min_requests) & (counts.failures >= config.min_failures)
+    enough[len(history.totals) :] = False
     rows = np.flatnonzero(enough.any(axis=1))
     if not len(rows):
         return
@@ -265,6 +266,29 @@ def _finding(history: History, row: int, group: list[_Part], config: Config) -> 
     severity = _severity(best, config)
     ratio, usual = wording.percent(best.failures / best.requests), wording.percent(best.usual)
     window = wording.span(best.interval.resolution_seconds)
+    intervals = tuple(rate.interval for rate in rates)
+    evidence = plain(
+        {
+            "observed": best.failures,
+            "expected": best.usual * best.requests,
+            "lower": 0,
+            "upper": best.upper,
+            "p": best.p,
+            "unit": "failures",
+            "resolution_seconds": best.interval.resolution_seconds,
+            "start": best.bucket,
+            "end": best.bucket + best.interval.resolution_seconds,
+            "event_count": max(rate.total for rate in exact),
+            "requests": best.requests,
+            "usual_ratio": best.usual,
+            "history_days": round(best.history_days, 2),
+            "parameters": asdict(config),
+            "detector_version": VERSION,
+            "why": f"{entity} made {best.requests:,} requests in {window}; {best.failures:,} were refused, "
+            f"{ratio}. Usually {usual} are, and fewer than {wording.number(best.upper + 1)} of {best.requests:,} "
+            f"in 9,999 of 10,000 cases; the chance of so many is {wording.chance(best.p)}.",
+        }
+    )
     return Finding(
         type=DETECTOR.type,
         kind=history.kind,
@@ -272,35 +296,14 @@ def _finding(history: History, row: int, group: list[_Part], config: Config) -> 
         start=min(rate.interval.start for rate in exact),
         end=max(rate.interval.end for rate in exact),
         open=any(rate.interval.open for rate in exact),
-        intervals=tuple(rate.interval for rate in rates),
+        metrics=(metric("failures", history.kind, entity, intervals, score=scoring.score(s), evidence=evidence),),
         raised_at=min(rate.raised_at for rate in rates),
         score=scoring.score(s),
         severity=severity,
         told_by={"address": ("agent",), "principal": ("agent", "address")}.get(history.kind, ()),
         description=f"{ratio} refused{wording.of(history.kind, entity)} "
         f"({best.failures:,} of {best.requests:,} in {window}), usually {usual}",
-        evidence=plain(
-            {
-                "observed": best.failures,
-                "expected": best.usual * best.requests,
-                "lower": 0,
-                "upper": best.upper,
-                "p": best.p,
-                "unit": "failures",
-                "resolution_seconds": best.interval.resolution_seconds,
-                "start": best.bucket,
-                "end": best.bucket + best.interval.resolution_seconds,
-                "event_count": max(rate.total for rate in exact),
-                "requests": best.requests,
-                "usual_ratio": best.usual,
-                "history_days": round(best.history_days, 2),
-                "parameters": asdict(config),
-                "detector_version": VERSION,
-                "why": f"{entity} made {best.requests:,} requests in {window}; {best.failures:,} were refused, "
-                f"{ratio}. Usually {usual} are, and fewer than {wording.number(best.upper + 1)} of {best.requests:,} "
-                f"in 9,999 of 10,000 cases; the chance of so many is {wording.chance(best.p)}.",
-            }
-        ),
+        evidence=evidence,
     )
 
 
@@ -354,6 +357,42 @@ def _guessing(
     tried = f"for {wording.listing(partners)}" if history.kind == "address" else f"from {wording.listing(partners)}"
     then = f"{'for' if noun == 'user' else 'from'} {success.success_for}" if success else ""
     quiet = 60 * config.quiet_minutes
+    intervals = (
+        Interval(
+            resolution_seconds=history.fives.width,
+            start=start,
+            end=end + 1,
+            open=history.until < end + quiet,
+            peak=float(most),
+            expected=1.0,
+            upper=float(config.brute_force_failures),
+            score=score,
+        ),
+    )
+    evidence = plain(
+        {
+            "observed": failures,
+            "expected": 1.0,
+            "lower": 0,
+            "upper": config.brute_force_failures,
+            "p": p,
+            "unit": "failures",
+            "resolution_seconds": history.fives.width,
+            "start": start,
+            "end": end + 1,
+            "event_count": failures + (1 if success else 0),
+            "most_in_an_hour": most,
+            f"{noun}s_tried" if noun == "user" else "addresses": partners[:100],
+            "partner_count": len(partners),
+            "success_at": success.success_at if success else None,
+            "history_days": round(days, 2),
+            "parameters": asdict(config),
+            "detector_version": VERSION,
+            "why": f"{entity} failed {failures:,} times in {length}, {tried}. That breaks "
+            f"{wording.plural(len(broken), 'rule')}: {'; '.join(broken)}."
+            + (f" Then it succeeded{f', {then}' if success.success_for else ''}." if success else ""),
+        }
+    )
     return Finding(
         type=DETECTOR.type,
         kind=history.kind,
@@ -361,47 +400,13 @@ def _guessing(
         start=start,
         end=end + 1,
         open=history.until < end + quiet,
-        intervals=(
-            Interval(
-                resolution_seconds=history.fives.width,
-                start=start,
-                end=end + 1,
-                open=history.until < end + quiet,
-                peak=float(most),
-                expected=1.0,
-                upper=float(config.brute_force_failures),
-                score=score,
-            ),
-        ),
+        metrics=(metric("failures", history.kind, entity, intervals, score=score, evidence=evidence),),
         told_by=("address",) if history.kind == "principal" else (),
         raised_at=min(spell.raised_at for spell in spells),
         score=score,
         severity=severity,
         description=description,
-        evidence=plain(
-            {
-                "observed": failures,
-                "expected": 1.0,
-                "lower": 0,
-                "upper": config.brute_force_failures,
-                "p": p,
-                "unit": "failures",
-                "resolution_seconds": history.fives.width,
-                "start": start,
-                "end": end + 1,
-                "event_count": failures + (1 if success else 0),
-                "most_in_an_hour": most,
-                f"{noun}s_tried" if noun == "user" else "addresses": partners[:100],
-                "partner_count": len(partners),
-                "success_at": success.success_at if success else None,
-                "history_days": round(days, 2),
-                "parameters": asdict(config),
-                "detector_version": VERSION,
-                "why": f"{entity} failed {failures:,} times in {length}, {tried}. That breaks "
-                f"{wording.plural(len(broken), 'rule')}: {'; '.join(broken)}."
-                + (f" Then it succeeded{f', {then}' if success.success_for else ''}." if success else ""),
-            }
-        ),
+        evidence=evidence,
     )
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from anomalies.detection import scoring, wording
 from anomalies.detection.chart import Chart, of_requests
 from anomalies.detection.detector import Detector
-from anomalies.detection.finding import HIGH, LOW, MEDIUM, Finding, Interval, plain
+from anomalies.detection.finding import HIGH, LOW, MEDIUM, Finding, Interval, metric, plain
 from anomalies.detection.history import DAY, HOUR, History, Meeting
 from anomalies.detection.parameter import parameter
 
@@ -110,6 +110,42 @@ def _judge(history: History, row: int, run: list[Meeting], before: Sequence[floa
         description = f"{wording.plural(len(run), 'new principal')} in {wording.span(max(end - first, 60))}, {rare}"
     agent = history.entities[row]
     days = min(age_days, config.history_days)
+    intervals = (
+        Interval(
+            resolution_seconds=HOUR,
+            start=first,
+            end=end,
+            open=is_open,
+            peak=float(len(run)),
+            expected=q,
+            upper=1.0,
+            score=score,
+        ),
+    )
+    evidence = plain(
+        {
+            "observed": len(run),
+            "expected": q,
+            "lower": 0,
+            "upper": 0,
+            "p": min(q, 1.0),
+            "unit": "new principals",
+            "resolution_seconds": HOUR,
+            "start": first,
+            "end": end,
+            "event_count": len(run),
+            "principals": names[:100],
+            "signs": signs,
+            "known_share": max(meeting.known_share for meeting in run),
+            "history_days": round(days, 2),
+            "parameters": asdict(config),
+            "detector_version": VERSION,
+            "why": f"{agent} acted for {wording.listing(names)} for the first time{_also(signs)}. In the "
+            f"{wording.plural(round(days), 'day')} before it met {wording.plural(new, 'new principal')} in "
+            f"{wording.plural(events, 'event')}: a new one is to be expected in {wording.chance(q)} events."
+            + (" Most other agents know that principal." if common else ""),
+        }
+    )
     return Finding(
         type=DETECTOR.type,
         kind=history.kind,
@@ -117,47 +153,13 @@ def _judge(history: History, row: int, run: list[Meeting], before: Sequence[floa
         start=first,
         end=end,
         open=is_open,
-        intervals=(
-            Interval(
-                resolution_seconds=HOUR,
-                start=first,
-                end=end,
-                open=is_open,
-                peak=float(len(run)),
-                expected=q,
-                upper=1.0,
-                score=score,
-            ),
-        ),
+        metrics=(metric("new_principals", history.kind, agent, intervals, score=score, evidence=evidence),),
         raised_at=first,
         score=score,
         severity=severity,
         description=description,
         principal_id=names[0],
-        evidence=plain(
-            {
-                "observed": len(run),
-                "expected": q,
-                "lower": 0,
-                "upper": 0,
-                "p": min(q, 1.0),
-                "unit": "new principals",
-                "resolution_seconds": HOUR,
-                "start": first,
-                "end": end,
-                "event_count": len(run),
-                "principals": names[:100],
-                "signs": signs,
-                "known_share": max(meeting.known_share for meeting in run),
-                "history_days": round(days, 2),
-                "parameters": asdict(config),
-                "detector_version": VERSION,
-                "why": f"{agent} acted for {wording.listing(names)} for the first time{_also(signs)}. In the "
-                f"{wording.plural(round(days), 'day')} before it met {wording.plural(new, 'new principal')} in "
-                f"{wording.plural(events, 'event')}: a new one is to be expected in {wording.chance(q)} events."
-                + (" Most other agents know that principal." if common else ""),
-            }
-        ),
+        evidence=evidence,
     )
 
 

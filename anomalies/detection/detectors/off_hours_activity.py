@@ -10,7 +10,7 @@ from scipy import stats
 from anomalies.detection import interval, scoring, wording
 from anomalies.detection.chart import Chart, of_requests
 from anomalies.detection.detector import Detector
-from anomalies.detection.finding import LOW, Finding, Interval, plain
+from anomalies.detection.finding import LOW, Finding, Interval, metric, plain
 from anomalies.detection.history import DAY, HOUR, History
 from anomalies.detection.parameter import parameter
 
@@ -72,11 +72,7 @@ def detect(history: History, config: Config) -> list[Finding]:
     """
     if history.kind != "agent":
         return []
-    return [
-        _finding(history, row, night, config)
-        for row in range(len(history.entities))
-        for night in _nights(history, row, config)
-    ]
+    return [_finding(history, row, night, config) for row in history.totals for night in _nights(history, row, config)]
 
 
 def chart(history: History, _: Config, width: int) -> Chart:
@@ -208,6 +204,42 @@ def _finding(history: History, row: int, night: _Night, config: Config) -> Findi
     hours_word = "its working hours" if configured else "the hours it has kept so far"
     score = max(scoring.score(s), scoring.floor_score(severity))
     days = max(0.0, (start - float(history.first_time[row])) / DAY)
+    intervals = (
+        Interval(
+            resolution_seconds=HOUR,
+            start=start,
+            end=end,
+            open=is_open,
+            peak=float(night.slots),
+            expected=expected,
+            upper=float(stats.binom.ppf(0.9999, night.all_slots, night.mass)),
+            score=score,
+        ),
+    )
+    evidence = plain(
+        {
+            "observed": night.slots,
+            "expected": expected,
+            "lower": 0,
+            "upper": float(stats.binom.ppf(0.9999, night.all_slots, night.mass)),
+            "p": night.p,
+            "unit": "slots of 5 minutes",
+            "resolution_seconds": HOUR,
+            "start": start,
+            "end": end,
+            "event_count": night.events,
+            "slots_of_the_night": night.all_slots,
+            "off_hours_mass": night.mass,
+            "configured_hours": configured,
+            "history_days": round(days, 2),
+            "parameters": asdict(config),
+            "detector_version": VERSION,
+            "why": f"{agent} acted {wording.plural(night.events, 'time')} {when}, outside {hours_word}: in "
+            f"{wording.plural(night.slots, 'period')} of 5 minutes, of the {wording.number(night.all_slots)} "
+            f"in which it was active that night. Its history explains {wording.number(expected)} of them; the "
+            f"chance of so many is {wording.chance(night.p)}.",
+        }
+    )
     return Finding(
         type=DETECTOR.type,
         kind=history.kind,
@@ -215,47 +247,13 @@ def _finding(history: History, row: int, night: _Night, config: Config) -> Findi
         start=start,
         end=end,
         open=is_open,
-        intervals=(
-            Interval(
-                resolution_seconds=HOUR,
-                start=start,
-                end=end,
-                open=is_open,
-                peak=float(night.slots),
-                expected=expected,
-                upper=float(stats.binom.ppf(0.9999, night.all_slots, night.mass)),
-                score=score,
-            ),
-        ),
+        metrics=(metric("off_hours_slots", history.kind, agent, intervals, score=score, evidence=evidence),),
         raised_at=float(starts[night.opened]) + HOUR,
         score=score,
         severity=severity,
         description=f"{wording.plural(night.events, 'action')} {when}, "
         f"{'outside its working hours' if configured else 'usually hardly any'}",
-        evidence=plain(
-            {
-                "observed": night.slots,
-                "expected": expected,
-                "lower": 0,
-                "upper": float(stats.binom.ppf(0.9999, night.all_slots, night.mass)),
-                "p": night.p,
-                "unit": "slots of 5 minutes",
-                "resolution_seconds": HOUR,
-                "start": start,
-                "end": end,
-                "event_count": night.events,
-                "slots_of_the_night": night.all_slots,
-                "off_hours_mass": night.mass,
-                "configured_hours": configured,
-                "history_days": round(days, 2),
-                "parameters": asdict(config),
-                "detector_version": VERSION,
-                "why": f"{agent} acted {wording.plural(night.events, 'time')} {when}, outside {hours_word}: in "
-                f"{wording.plural(night.slots, 'period')} of 5 minutes, of the {wording.number(night.all_slots)} "
-                f"in which it was active that night. Its history explains {wording.number(expected)} of them; the "
-                f"chance of so many is {wording.chance(night.p)}.",
-            }
-        ),
+        evidence=evidence,
     )
 
 

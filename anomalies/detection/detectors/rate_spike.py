@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from anomalies.detection import baseline, interval, scoring, wording
 from anomalies.detection.chart import Chart, of_requests
 from anomalies.detection.detector import Detector
-from anomalies.detection.finding import LOW, MEDIUM, Finding, Interval, plain
+from anomalies.detection.finding import LOW, MEDIUM, Finding, Interval, metric, plain
 from anomalies.detection.history import DAY, Counts, History
 from anomalies.detection.parameter import parameter
 
@@ -129,6 +129,7 @@ def _intervals(
     large = (observed - band.mean >= config.min_excess) & ((observed + 1) / (band.mean + 1) >= config.min_ratio)
     threshold = np.where(band.history_days < config.full_days, alpha / 10, alpha)
     hot = (p < threshold) & large
+    hot[len(history.totals) :] = False
     for row in np.flatnonzero(hot.any(axis=1)).tolist():
         warm = (p[row] < config.extend_alpha) & due[row]
         for first, last in interval.runs(hot[row], warm):
@@ -226,6 +227,36 @@ def _finding(kind: str, entity: str, group: list[_Judged], config: Config) -> Fi
     width = best.interval.resolution_seconds
     window = wording.span(width)
     observed, expected = wording.number(best.observed), wording.number(best.expected)
+    intervals = tuple(one.interval for one in group)
+    evidence = plain(
+        {
+            "observed": best.observed,
+            "expected": best.expected,
+            "lower": best.lower,
+            "upper": best.upper,
+            "p": p,
+            "unit": "requests",
+            "resolution_seconds": width,
+            "start": best.bucket,
+            "end": best.bucket + width,
+            "event_count": max(one.total for one in exact),
+            "history_days": round(best.history_days, 2),
+            "parameters": asdict(config),
+            "detector_version": VERSION,
+            "why": _why(entity, best, window, config),
+            "also": [
+                {
+                    "resolution_seconds": one.interval.resolution_seconds,
+                    "observed": one.observed,
+                    "expected": one.expected,
+                    "p": one.p,
+                    "start": one.bucket,
+                }
+                for one in group
+                if one is not best
+            ],
+        }
+    )
     return Finding(
         type=DETECTOR.type,
         kind=kind,
@@ -233,41 +264,13 @@ def _finding(kind: str, entity: str, group: list[_Judged], config: Config) -> Fi
         start=min(one.interval.start for one in exact),
         end=max(one.interval.end for one in exact),
         open=any(one.interval.open for one in exact),
-        intervals=tuple(one.interval for one in group),
+        metrics=(metric("requests", kind, entity, intervals, score=scoring.score(s), evidence=evidence),),
         raised_at=min(one.opened_until for one in group),
         score=scoring.score(s),
         severity=severity,
         told_by=() if kind == "agent" else ("agent",),
         description=f"{observed} requests{wording.of(kind, entity)} in {window}, {expected} expected",
-        evidence=plain(
-            {
-                "observed": best.observed,
-                "expected": best.expected,
-                "lower": best.lower,
-                "upper": best.upper,
-                "p": p,
-                "unit": "requests",
-                "resolution_seconds": width,
-                "start": best.bucket,
-                "end": best.bucket + width,
-                "event_count": max(one.total for one in exact),
-                "history_days": round(best.history_days, 2),
-                "parameters": asdict(config),
-                "detector_version": VERSION,
-                "why": _why(entity, best, window, config),
-                "also": [
-                    {
-                        "resolution_seconds": one.interval.resolution_seconds,
-                        "observed": one.observed,
-                        "expected": one.expected,
-                        "p": one.p,
-                        "start": one.bucket,
-                    }
-                    for one in group
-                    if one is not best
-                ],
-            }
-        ),
+        evidence=evidence,
     )
 
 

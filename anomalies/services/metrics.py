@@ -1,0 +1,74 @@
+"""The series that deviate in an anomaly, each with its intervals."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from anomalies.detection.finding import Metric as Found
+from anomalies.models import Anomaly, Interval, Metric
+
+
+def keep(anomaly: Anomaly, found: Sequence[Found]) -> None:
+    """Store what was found as the metrics of an anomaly, in the caller's transaction; others it had are forgotten."""
+    names = [metric.name for metric in found]
+    Metric.objects.filter(anomaly=anomaly).exclude(name__in=names).delete()
+    Metric.objects.bulk_create(
+        [
+            Metric(
+                anomaly=anomaly,
+                name=metric.name,
+                what=metric.what,
+                kind=metric.kind,
+                entity=metric.entity,
+                action=metric.action,
+                score=metric.score,
+                evidence=metric.evidence,
+            )
+            for metric in found
+        ],
+        update_conflicts=True,
+        unique_fields=["anomaly", "name"],
+        update_fields=["score", "evidence"],
+    )
+    stored = dict(Metric.objects.filter(anomaly=anomaly).values_list("name", "id"))
+    kept = {
+        (stored[metric.name], interval.resolution_seconds, datetime.fromtimestamp(interval.start, UTC)): interval
+        for metric in found
+        for interval in metric.intervals
+    }
+    for known in Interval.objects.filter(metric__anomaly=anomaly):
+        if (known.metric_id, known.resolution_seconds, known.started_at) not in kept:
+            known.delete()
+    Interval.objects.bulk_create(
+        [
+            Interval(
+                metric_id=metric_id,
+                resolution_seconds=resolution_seconds,
+                started_at=started_at,
+                ended_at=datetime.fromtimestamp(interval.end, UTC),
+                state=Anomaly.State.OPEN if interval.open else Anomaly.State.CLOSED,
+                peak=interval.peak,
+                expected=interval.expected,
+                lower=interval.lower,
+                upper=interval.upper,
+                sum_deltas=interval.sum_deltas,
+                up=interval.up,
+                deviation=interval.deviation,
+                score=interval.score,
+            )
+            for (metric_id, resolution_seconds, started_at), interval in kept.items()
+        ],
+        update_conflicts=True,
+        unique_fields=["metric", "resolution_seconds", "started_at"],
+        update_fields=[
+            "ended_at",
+            "state",
+            "peak",
+            "expected",
+            "lower",
+            "upper",
+            "sum_deltas",
+            "up",
+            "deviation",
+            "score",
+        ],
+    )
