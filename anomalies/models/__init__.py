@@ -9,7 +9,7 @@ from anomalies.models.event import Batch, Event, Source
 from anomalies.models.notification import OutboxMessage
 from anomalies.models.request import AccessFlow, AccessRequest
 from anomalies.models.review import ReviewEntry
-from anomalies.models.scan import Scan
+from anomalies.models.scan import Scan, ScanShare
 from anomalies.models.series import BucketBlock, Series
 from anomalies.models.stream import StreamLease
 from anomalies.models.suppression import Suppression
@@ -37,6 +37,7 @@ __all__ = [
     "ReviewEntry",
     "Rule",
     "Scan",
+    "ScanShare",
     "Series",
     "Severity",
     "Source",

@@ -95,6 +95,9 @@ class Anomaly(models.Model):
         Suppression, models.PROTECT, null=True, blank=True, related_name="anomalies", help_text="Why nobody is asked"
     )
     scan = models.ForeignKey(Scan, models.PROTECT, related_name="anomalies", help_text="The scan that raised it")
+    last_scan = models.ForeignKey(
+        Scan, models.PROTECT, null=True, blank=True, related_name="+", help_text="The scan that changed it last"
+    )
 
     status = models.CharField(max_length=20, choices=Status, default=Status.OPEN)
     verdict = models.CharField(max_length=20, choices=Verdict, blank=True, default="")

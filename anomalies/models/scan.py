@@ -11,6 +11,7 @@ class Scan(models.Model):
         REPLAY = "replay"
 
     trigger = models.CharField(max_length=20, choices=Trigger)
+    shares = models.PositiveSmallIntegerField(default=1, help_text="Into which its entities were parted among workers")
     now = models.DateTimeField(help_text="The time as which it ran: the wall clock, or a tick of the history")
     started_at = models.DateTimeField()
     finished_at = models.DateTimeField(null=True, blank=True)
@@ -23,15 +24,32 @@ class Scan(models.Model):
     )
     findings = models.PositiveIntegerField(default=0)
     findings_told_by_others = models.PositiveIntegerField(
-        default=0, help_text="Of addresses and users that are all another did whose own anomaly tells it"
+        default=0, help_text="Of addresses and users that are further metrics of another's anomaly: the same cause"
     )
     grants_revoked = models.PositiveIntegerField(default=0, help_text="By the response policy")
     anomalies_raised = models.PositiveIntegerField(default=0)
     anomalies_extended = models.PositiveIntegerField(default=0)
     anomalies_closed = models.PositiveIntegerField(default=0)
+    anomalies_withdrawn = models.PositiveIntegerField(default=0, help_text="Explained by events that came late")
+    anomalies_merged = models.PositiveIntegerField(default=0, help_text="Found to have the same cause as another")
 
     class Meta:
         indexes = [models.Index(fields=["-started_at"], name="scan_started_at")]
 
     def __str__(self) -> str:
         return f"{self.trigger} {self.now:%Y-%m-%d %H:%M:%S}"
+
+
+class ScanShare(models.Model):
+    """The entities of one kind that one worker judges: those whose hash falls on its number."""
+
+    scan = models.ForeignKey(Scan, models.CASCADE, related_name="parts")
+    kind = models.CharField(max_length=20)
+    number = models.PositiveSmallIntegerField()
+    done_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["scan", "kind", "number"], name="scanshare_unique")]
+
+    def __str__(self) -> str:
+        return f"{self.scan_id} {self.kind} {self.number}"
