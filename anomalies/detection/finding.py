@@ -78,6 +78,7 @@ class Finding:
     principal_id: str | None = None  # where it is not the entity itself
     told_by: tuple[str, ...] = ()  # kinds: if one of that kind did all of it, the two are one anomaly
     deviation: str = ""  # transient or pattern_change, of a series that is counted
+    topic: str = ""  # tells findings of one type, entity and time apart, such as the id of a rule
 
     @property
     def resolution_seconds(self) -> int:

@@ -116,7 +116,8 @@ class Rule:
     window_seconds: float
     threshold: int
     scopes: tuple[str, ...]
-    matches: Mapping[str, NDArray[np.float64]]  # of each agent it is about, sorted
+    matches: Mapping[str, NDArray[np.float64]]  # of each agent that has enough of them, sorted
+    since: float = 0.0  # windows that end before are not judged
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,6 +66,13 @@ class Anomaly(models.Model):
 
     kind = models.CharField(max_length=20, help_text="What the entity is: agent, principal or address")
     entity = models.CharField(max_length=200)
+    topic = models.CharField(
+        max_length=200,
+        blank=True,
+        default="",
+        db_default="",
+        help_text="What tells anomalies of one type and entity apart",
+    )
     agent = models.ForeignKey(
         Agent, models.PROTECT, to_field="public_id", null=True, blank=True, related_name="anomalies"
     )

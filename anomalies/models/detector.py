@@ -41,8 +41,11 @@ class DetectorOverride(models.Model):
 
 
 class RuleQuerySet(models.QuerySet["Rule"]):
+    def living(self) -> Self:
+        return self.filter(deleted_at__isnull=True)
+
     def in_force(self) -> Self:
-        return self.filter(enabled=True, deleted_at__isnull=True)
+        return self.living().filter(enabled=True)
 
 
 class Rule(models.Model):
@@ -53,7 +56,9 @@ class Rule(models.Model):
     description = models.TextField(blank=True, default="")
     severity = models.PositiveSmallIntegerField(default=2)
     agents = models.JSONField(default=list, blank=True, help_text="Ids of agents; empty: all of them")
-    scopes = models.JSONField(default=list, blank=True, help_text="Permissions or actions; empty: all of them")
+    scopes = models.JSONField(
+        default=list, blank=True, help_text="Permissions, actions or scopes of grants; empty: all"
+    )
     window_seconds = models.PositiveIntegerField()
     threshold = models.PositiveIntegerField(help_text="Events within the window from which it is an anomaly")
     channels = models.JSONField(default=list, blank=True, help_text="Ids of the channels that are told")
@@ -62,6 +67,7 @@ class Rule(models.Model):
     created_by = models.CharField(max_length=200, blank=True, default="")
     updated_at = models.DateTimeField(db_default=Now())
     updated_by = models.CharField(max_length=200, blank=True, default="")
+    in_force_since = models.DateTimeField(db_default=Now(), help_text="Windows that end before are not judged")
     deleted_at = models.DateTimeField(null=True, blank=True)
 
     objects = RuleQuerySet.as_manager()
@@ -71,6 +77,9 @@ class Rule(models.Model):
             models.CheckConstraint(condition=models.Q(severity__in=[1, 2, 3]), name="rule_severity_known"),
             models.CheckConstraint(condition=models.Q(threshold__gt=0), name="rule_threshold_positive"),
             models.CheckConstraint(condition=models.Q(window_seconds__gt=0), name="rule_window_positive"),
+            models.UniqueConstraint(
+                fields=["name"], condition=models.Q(deleted_at__isnull=True), name="rule_name_unique"
+            ),
         ]
 
     def __str__(self) -> str:

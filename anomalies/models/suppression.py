@@ -1,5 +1,6 @@
 """What reviewers do not want to be asked about."""
 
+from datetime import datetime
 from typing import Self
 
 from django.db import models
@@ -9,8 +10,9 @@ from anomalies.models.public_id import new_suppression_id
 
 
 class SuppressionQuerySet(models.QuerySet["Suppression"]):
-    def in_force(self, *, at: object) -> Self:
-        return self.filter(ended_at__isnull=True).exclude(expires_at__lte=at)
+    def in_force(self, *, at: datetime) -> Self:
+        """Those that were in force at that time, whatever became of them since."""
+        return self.filter(created_at__lte=at).exclude(ended_at__lte=at).exclude(expires_at__lte=at)
 
 
 class Suppression(models.Model):
