@@ -1,6 +1,5 @@
 """One cause, one anomaly: what an address or a user did may be all that another series tells already."""
 
-from collections.abc import Iterable
 from datetime import UTC, datetime
 
 from django.db import connection
@@ -29,16 +28,23 @@ FROM main
 _TEXT = {Series.Kind.AGENT: "main.other", Series.Kind.ADDRESS: "host(main.other)"}
 
 
-def own(findings: Iterable[Finding]) -> list[Finding]:
-    """Return the findings without those that an anomaly of another series tells.
+def cause_of(finding: Finding) -> Anomaly | None:
+    """Return the anomaly of another series that has the same cause, if there is one, locked.
 
     Agents are to be judged before addresses, and these before principals.
     """
-    return [finding for finding in findings if not any(_tells(Series.Kind(kind), finding) for kind in finding.told_by)]
+    for kind in finding.told_by:
+        if (cause := _cause(Series.Kind(kind), finding)) is not None:
+            return cause
+    return None
 
 
-def _tells(other: Series.Kind, finding: Finding) -> bool:
+def _cause(other: Series.Kind, finding: Finding) -> Anomaly | None:
     start, end = datetime.fromtimestamp(finding.start, UTC), datetime.fromtimestamp(finding.end, UTC)
+    raised = Anomaly.objects.filter(type=finding.type, kind=other, started_at__lt=end, active_until__gt=start)
+    raised = raised.exclude(state=Anomaly.State.WITHDRAWN)
+    if not raised.exists():
+        return None
     with connection.cursor() as cursor:
         cursor.execute(
             _SHARES.format(column=_COLUMNS[Series.Kind(finding.kind)], other=_COLUMNS[other], text=_TEXT[other]),
@@ -47,8 +53,8 @@ def _tells(other: Series.Kind, finding: Finding) -> bool:
         shares = cursor.fetchone()
     of_the_entity, of_the_other = _LEAST[other]
     if shares is None or shares[1] < of_the_entity or shares[2] < of_the_other:
-        return False
-    raised = Anomaly.objects.filter(type=finding.type, started_at__lt=end, active_until__gt=start)
-    if raised.filter(kind=finding.kind, entity=finding.entity).exists():
-        return False  # it was raised before the other: it stays
-    return raised.filter(kind=other, entity=shares[0]).exists()
+        return None
+    cause = raised.filter(entity=shares[0]).order_by("started_at", "id").first()
+    if cause is None:
+        return None
+    return Anomaly.objects.select_for_update().get(pk=cause.merged_into_id or cause.pk)

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import numpy as np
+from django.db import connection
 from django.db.models import Max, Min, QuerySet
 
 from anomalies.detection.parameter import build_config
@@ -12,6 +13,15 @@ from anomalies.models import Anomaly, Event, Series
 from anomalies.services import histories
 
 HOUR = 3600  # seconds
+
+# The hash is the exclusive or of a hash of each: in whatever order they are read, and without sorting them.
+_IN_COMMON = """
+SELECT {columns}, count(*),
+       to_hex(coalesce(bit_xor(('x' || left(md5(source_id || ' ' || external_id), 16))::bit(64)::bigint), 0))
+FROM anomalies_event WHERE {key} AND time >= %s AND time < %s
+"""
+_COLUMNS = ("agent_id", "principal_id", "host(ip)", "integration", "resource", "resource_type")
+_KEYS = {"agent": "agent_id = %s", "principal": "principal_id = %s", "address": "ip = %s::inet"}
 FINE_UP_TO = timedelta(hours=24)  # longer spans are shown by the hour
 
 
@@ -27,6 +37,31 @@ class BandedSeries:
     expected: list[float]
     lower: list[float]
     upper: list[float]
+
+
+@dataclass(frozen=True, slots=True)
+class Common:
+    """What all events of an entity in a stretch of time have in common, how many they are, and a hash over them."""
+
+    agent_id: str | None
+    principal_id: str | None
+    ip: str | None
+    integration: str | None
+    resource: str | None
+    resource_type: str | None
+    count: int
+    hash: str
+
+
+def in_common(kind: str, entity: str, start: datetime, end: datetime) -> Common:
+    """Return what the events of an entity in [start, end) have in common."""
+    columns = ", ".join(
+        f"CASE WHEN min({column}) = max({column}) AND count({column}) = count(*) THEN min({column}) END"
+        for column in _COLUMNS
+    )
+    with connection.cursor() as cursor:
+        cursor.execute(_IN_COMMON.format(columns=columns, key=_KEYS[kind]), [entity, start, end])
+        return Common(*cursor.fetchone())
 
 
 def events_behind(anomaly: Anomaly) -> QuerySet[Event]:

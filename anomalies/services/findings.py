@@ -1,30 +1,21 @@
 """Keeping: from findings in memory to anomalies for review."""
 
+import copy
 import hashlib
 import itertools
 import math
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from django.db import connection
-
 from anomalies.detection.finding import Finding
 from anomalies.models import Anomaly, Interval, ReviewEntry, Scan, Severity
-from anomalies.services import metrics
-from anomalies.services.actor import Actor
+from anomalies.services import evidence, merging, metrics
 from anomalies.services.outbox import announce
+from anomalies.services.timeline import record
 
-DETECTION = Actor(name="detection")  # of what no person did
 TICK_SECONDS = 60  # between scheduled scans
-
-# What all events behind an anomaly have in common.
-_SHARED = """
-SELECT {columns} FROM anomalies_event WHERE {key} AND time >= %s AND time < %s
-"""
-_SHARED_COLUMNS = ("agent_id", "principal_id", "host(ip)", "integration", "resource", "resource_type")
-_KEYS = {"agent": "agent_id = %s", "principal": "principal_id = %s", "address": "ip = %s::inet"}
 
 
 @dataclass(slots=True)
@@ -32,52 +23,108 @@ class Kept:
     raised: int = 0
     extended: int = 0
     closed: int = 0
+    withdrawn: int = 0
+    merged: int = 0
 
 
 def keep(
     findings: Sequence[Finding],
     *,
+    told: Sequence[tuple[Finding, Anomaly]] = (),
     kind: str,
-    entities: Sequence[str],
+    judged_from: Mapping[str, datetime],
     scan: Scan,
     replayed: bool,
+    still_judged: Callable[[Anomaly], bool],
 ) -> Kept:
-    """Raise, extend and close the anomalies of entities that were judged, in the caller's transaction.
+    """Raise, extend, merge, close and withdraw anomalies of entities that were judged, in the caller's transaction.
 
-    A finding belongs to the anomaly of the same type and entity that it overlaps, and an anomaly takes one finding:
+    A finding belongs to the anomaly of the same type, entity and topic that it overlaps, and an anomaly takes one finding:
     entities are judged from the start of the anomalies on that could go on, so that detectors join what belongs
-    together. What people decided about an anomaly stays, unless its severity rises. An open anomaly without a finding
-    is back in its band and closes. `replayed`: findings are dated by the tick that would have found them, not by now.
+    together. Further anomalies that it overlaps have turned out to be one with that. What people decided about an
+    anomaly stays, unless its severity rises. `told` are findings of which another entity's anomaly is the cause.
+
+    An anomaly without a finding is back in its band and closes; if it was judged as a whole, by the same parameters
+    (`still_judged`), events that came late explain it, and it is withdrawn. `replayed`: findings are dated by the tick
+    that would have found them, not by now.
     """
     kept = Kept()
-    known: dict[tuple[str, str], list[Anomaly]] = defaultdict(list)
-    if findings:
-        earliest = _time(min(finding.start for finding in findings)) - timedelta(hours=2)
-        stored = Anomaly.objects.filter(active_until__gte=earliest) | Anomaly.objects.filter(state=Anomaly.State.OPEN)
-    else:
-        stored = Anomaly.objects.filter(state=Anomaly.State.OPEN)
-    for anomaly in stored.filter(kind=kind, entity__in=entities).select_for_update().order_by("id"):
-        known[anomaly.type, anomaly.entity].append(anomaly)
+    known = _known(findings, told, kind, judged_from)
+    pairs = _match(findings, known, scan, replayed, kept)
+    confirmed = set(pairs)
+    for finding, anomaly in [*pairs.values(), *told]:
+        kept.merged += _merge(known[_key(finding)], finding, confirmed, anomaly, scan)
+    metrics.attach(told, kind=kind, judged_from=judged_from)
 
-    confirmed: set[int] = set()
-    for finding in sorted(findings, key=lambda finding: (finding.start, finding.type, finding.entity)):
-        candidates = known[finding.type, finding.entity]
-        match = next((one for one in candidates if one.pk not in confirmed and _overlap(finding, one)), None)
-        if match is None:
-            match = _raise(finding, scan, replayed)
-            candidates.append(match)
-            kept.raised += 1
-        elif _extend(match, finding, scan, replayed):
-            kept.extended += 1
-        confirmed.add(match.pk)
-        if match.state == Anomaly.State.OPEN and not finding.open:
-            kept.closed += _close(match, scan)
-
-    for anomalies in known.values():
-        for anomaly in anomalies:
-            if anomaly.state == Anomaly.State.OPEN and anomaly.pk not in confirmed:
+    for anomaly in itertools.chain.from_iterable(known.values()):
+        if anomaly.pk not in confirmed and anomaly.merged_into_id is None:
+            whole = anomaly.started_at >= judged_from[anomaly.entity]
+            if whole and still_judged(anomaly):
+                kept.withdrawn += _withdraw(anomaly, scan)
+            elif anomaly.state == Anomaly.State.OPEN:
                 kept.closed += _close(anomaly, scan)
     return kept
+
+
+def _match(
+    findings: Sequence[Finding],
+    known: dict[tuple[str, str, str], list[Anomaly]],
+    scan: Scan,
+    replayed: bool,
+    kept: Kept,
+) -> dict[int, tuple[Finding, Anomaly]]:
+    """Give each finding its anomaly, and return the pairs by the number of the finding's anomaly."""
+    confirmed: dict[int, tuple[Finding, Anomaly]] = {}
+    for finding in sorted(findings, key=lambda finding: (finding.start, finding.type, finding.entity, finding.topic)):
+        candidates = [one for one in known[_key(finding)] if one.pk not in confirmed and _overlap(finding, one)]
+        # One that stands for itself, before one that was merged into another.
+        match = next(iter(sorted(candidates, key=lambda one: one.merged_into_id is not None)), None)
+        if match is None:
+            match = _raise(finding, scan, replayed)
+            known[_key(finding)].append(match)
+            kept.raised += 1
+        else:
+            if match.merged_into_id is not None:
+                merging.part(match, scan=scan)
+            kept.extended += _extend(match, finding, scan, replayed)
+        confirmed[match.pk] = finding, match
+        if match.state == Anomaly.State.OPEN and not finding.open:
+            kept.closed += _close(match, scan)
+    return confirmed
+
+
+def _known(
+    findings: Sequence[Finding],
+    told: Sequence[tuple[Finding, Anomaly]],
+    kind: str,
+    judged_from: Mapping[str, datetime],
+) -> dict[tuple[str, str, str], list[Anomaly]]:
+    """Return the anomalies of these entities that the findings may be about, or that were judged, by start."""
+    starts = [_time(finding.start) for finding in [*findings, *(finding for finding, _ in told)]]
+    earliest = min([*starts, *judged_from.values()]) - timedelta(hours=2)
+    known: dict[tuple[str, str, str], list[Anomaly]] = defaultdict(list)
+    stored = Anomaly.objects.filter(active_until__gte=earliest) | Anomaly.objects.filter(state=Anomaly.State.OPEN)
+    for anomaly in (
+        stored.filter(kind=kind, entity__in=list(judged_from))
+        .select_for_update(of=("self",))
+        .order_by("started_at", "id")
+    ):
+        known[anomaly.type, anomaly.entity, anomaly.topic].append(anomaly)
+    return known
+
+
+def _key(finding: Finding) -> tuple[str, str, str]:
+    return finding.type, finding.entity, finding.topic
+
+
+def _merge(known: Sequence[Anomaly], finding: Finding, confirmed: set[int], into: Anomaly, scan: Scan) -> int:
+    """Merge what the finding shows to be one with another anomaly, and return how many that are."""
+    merged = 0
+    for anomaly in known:
+        if anomaly.pk not in confirmed and anomaly.pk != into.pk and _overlap(finding, anomaly):
+            merged += merging.merge(anomaly, into=into, scan=scan)
+            confirmed.add(anomaly.pk)
+    return merged
 
 
 def _time(seconds: float) -> datetime:
@@ -90,7 +137,8 @@ def _overlap(finding: Finding, anomaly: Anomaly) -> bool:
 
 def _fingerprint(finding: Finding) -> str:
     """Detector, series and start; numbered where an anomaly that began then has turned out to begin at another time."""
-    identity = f"{finding.type}|{finding.kind}|{finding.entity}|{finding.start:.6f}"
+    topic = f"|{finding.topic}" if finding.topic else ""
+    identity = f"{finding.type}|{finding.kind}|{finding.entity}|{finding.start:.6f}{topic}"
     for number in itertools.count(1):
         fingerprint = hashlib.sha256(f"{identity}|{number}".encode()).hexdigest()
         if not Anomaly.objects.filter(fingerprint=fingerprint).exists():
@@ -105,6 +153,7 @@ def _raise(finding: Finding, scan: Scan, replayed: bool) -> Anomaly:
         type=finding.type,
         kind=finding.kind,
         entity=finding.entity,
+        topic=finding.topic,
         severity=finding.severity,
         score=finding.score,
         description=finding.description,
@@ -116,11 +165,12 @@ def _raise(finding: Finding, scan: Scan, replayed: bool) -> Anomaly:
         resolution_seconds=finding.resolution_seconds,
         deviation=finding.deviation,
         scan=scan,
+        last_scan=scan,
     )
     _describe(anomaly, finding)
     anomaly.save(force_insert=True)
     metrics.keep(anomaly, finding.metrics)
-    _record(anomaly, ReviewEntry.Action.DETECTED, detected_at, note=_severity_name(finding.severity))
+    record(anomaly, ReviewEntry.Action.DETECTED, detected_at, note=_severity_name(finding.severity))
     announce("anomaly.detected", anomaly)
     return anomaly
 
@@ -132,51 +182,53 @@ def _noticed_at(finding: Finding, scan: Scan) -> datetime:
 
 def _extend(anomaly: Anomaly, finding: Finding, scan: Scan, replayed: bool) -> bool:
     """Bring an anomaly up to what is known now, and say whether anything changed."""
-    worse = finding.severity > anomaly.severity
-    resumed = finding.open and anomaly.state == Anomaly.State.CLOSED
-    detected_at = min(anomaly.detected_at, _noticed_at(finding, scan)) if replayed else anomaly.detected_at
+    before = copy.copy(anomaly)
+    _describe(anomaly, finding)
+    if replayed:
+        anomaly.detected_at = min(anomaly.detected_at, _noticed_at(finding, scan))
     # Judged anew from its start on: a finer resolution may know both ends better than what was known at first.
-    started_at, active_until = _time(finding.start), _time(finding.end)
-    same = (anomaly.started_at, anomaly.active_until, anomaly.detected_at) == (started_at, active_until, detected_at)
-    if same and not worse and not resumed and anomaly.evidence == finding.evidence:
-        return False
-
-    if detected_at < anomaly.detected_at:
-        _record(anomaly, ReviewEntry.Action.EXTENDED, scan.now, note="dated by a replay of the history")
-    anomaly.started_at, anomaly.active_until, anomaly.detected_at = started_at, active_until, detected_at
-    anomaly.evidence, anomaly.description = finding.evidence, finding.description
-    anomaly.score = max(anomaly.score, finding.score)
+    anomaly.started_at, anomaly.active_until = _time(finding.start), _time(finding.end)
+    anomaly.description, anomaly.score, anomaly.severity = finding.description, finding.score, finding.severity
     anomaly.resolution_seconds, anomaly.deviation = finding.resolution_seconds, finding.deviation
-    anomaly.updated_at = scan.now
-    changed = ["started_at", "active_until", "detected_at", "evidence", "description", "score", "updated_at"]
-    changed += ["resolution_seconds", "deviation"]
-    if not finding.open and anomaly.state == Anomaly.State.CLOSED:
-        anomaly.ended_at = active_until
-        changed.append("ended_at")
+    resumed = anomaly.state == Anomaly.State.WITHDRAWN or (finding.open and anomaly.state == Anomaly.State.CLOSED)
     if resumed:
         anomaly.state, anomaly.ended_at = Anomaly.State.OPEN, None
-        changed += ["state", "ended_at"]
-        _record(anomaly, ReviewEntry.Action.EXTENDED, scan.now, note=finding.description)
-    changed += _describe(anomaly, finding)
-    if worse:
-        before = _severity_name(anomaly.severity)
-        anomaly.severity = finding.severity
-        changed.append("severity")
-        note = f"severity rose from {before} to {_severity_name(finding.severity)}"
-        _record(anomaly, ReviewEntry.Action.ESCALATED, scan.now, note=note)
-        changed += _reopen(anomaly, scan, note)
-    anomaly.save(update_fields=changed)
+    elif anomaly.state == Anomaly.State.CLOSED:
+        anomaly.ended_at = anomaly.active_until
+    if not _changed(before, anomaly):
+        return False
+
+    if anomaly.detected_at < before.detected_at:
+        record(anomaly, ReviewEntry.Action.EXTENDED, scan.now, note="dated by a replay of the history")
+    if resumed:
+        record(anomaly, ReviewEntry.Action.EXTENDED, scan.now, note=finding.description)
+    if anomaly.severity != before.severity:
+        worse = anomaly.severity > before.severity
+        note = f"severity {'rose' if worse else 'fell'} from {_severity_name(before.severity)} to "
+        note += _severity_name(anomaly.severity)
+        action = ReviewEntry.Action.ESCALATED if worse else ReviewEntry.Action.EXTENDED
+        record(anomaly, action, scan.now, note=note)
+        if worse:
+            _reopen(anomaly, scan, note)
+    anomaly.updated_at, anomaly.last_scan = scan.now, scan
+    anomaly.save()
     metrics.keep(anomaly, finding.metrics)
-    if worse or resumed:
+    if resumed or anomaly.severity > before.severity:
         announce("anomaly.updated", anomaly)
     return True
 
 
-def _reopen(anomaly: Anomaly, scan: Scan, note: str) -> list[str]:
+def _changed(before: Anomaly, after: Anomaly) -> bool:
+    return any(
+        getattr(before, field.attname) != getattr(after, field.attname) for field in Anomaly._meta.concrete_fields
+    )
+
+
+def _reopen(anomaly: Anomaly, scan: Scan, note: str) -> None:
     """A decision was about something milder: ask again, and say why."""
     if anomaly.status == Anomaly.Status.OPEN:
-        return []
-    _record(
+        return
+    record(
         anomaly,
         ReviewEntry.Action.REOPENED,
         scan.now,
@@ -186,52 +238,41 @@ def _reopen(anomaly: Anomaly, scan: Scan, note: str) -> list[str]:
     )
     anomaly.status, anomaly.verdict = Anomaly.Status.OPEN, ""
     anomaly.acknowledged_at, anomaly.acknowledged_by, anomaly.resolved_at = None, "", None
-    return ["status", "verdict", "acknowledged_at", "acknowledged_by", "resolved_at"]
 
 
-def _close(anomaly: Anomaly, scan: Scan) -> int:
-    anomaly.state, anomaly.ended_at = Anomaly.State.CLOSED, anomaly.active_until
-    anomaly.updated_at = scan.now
-    anomaly.save(update_fields=["state", "ended_at", "updated_at"])
+def _close(anomaly: Anomaly, scan: Scan) -> bool:
+    return _end(anomaly, Anomaly.State.CLOSED, ReviewEntry.Action.CLOSED, "no further deviation", scan)
+
+
+def _withdraw(anomaly: Anomaly, scan: Scan) -> bool:
+    if anomaly.state == Anomaly.State.WITHDRAWN:
+        return False
+    note = "events that came late explain it"
+    return _end(anomaly, Anomaly.State.WITHDRAWN, ReviewEntry.Action.WITHDRAWN, note, scan)
+
+
+def _end(anomaly: Anomaly, state: Anomaly.State, action: ReviewEntry.Action, note: str, scan: Scan) -> bool:
+    anomaly.state, anomaly.ended_at = state, anomaly.active_until
+    anomaly.updated_at, anomaly.last_scan = scan.now, scan
+    anomaly.save(update_fields=["state", "ended_at", "updated_at", "last_scan"])
     Interval.objects.filter(metric__anomaly=anomaly, state=Anomaly.State.OPEN).update(state=Anomaly.State.CLOSED)
-    _record(anomaly, ReviewEntry.Action.CLOSED, scan.now, note="no further deviation")
+    record(anomaly, action, scan.now, note=note)
     announce("anomaly.closed", anomaly)
-    return 1
+    return True
 
 
-def _describe(anomaly: Anomaly, finding: Finding) -> list[str]:
-    """Fill in what all events behind the anomaly share, and return the fields that were set."""
-    columns = ", ".join(
-        f"CASE WHEN min({column}) = max({column}) AND count({column}) = count(*) THEN min({column}) END"
-        for column in _SHARED_COLUMNS
+def _describe(anomaly: Anomaly, finding: Finding) -> None:
+    """Fill in what all events behind the anomaly share, and which they are."""
+    common = evidence.in_common(finding.kind, finding.entity, _time(finding.start), _time(finding.end))
+    anomaly.agent_id = finding.entity if finding.kind == "agent" else common.agent_id
+    anomaly.principal_id = (
+        finding.entity if finding.kind == "principal" else finding.principal_id or common.principal_id
     )
-    with connection.cursor() as cursor:
-        cursor.execute(
-            _SHARED.format(columns=columns, key=_KEYS[finding.kind]),
-            [finding.entity, anomaly.started_at, anomaly.active_until],
-        )
-        agent, principal, ip, integration, resource, resource_type = cursor.fetchone()
-    anomaly.agent_id = finding.entity if finding.kind == "agent" else agent
-    anomaly.principal_id = finding.entity if finding.kind == "principal" else finding.principal_id or principal
-    anomaly.ip = finding.entity if finding.kind == "address" else ip
-    anomaly.integration = integration or ""
-    anomaly.resource, anomaly.resource_type = resource or "", resource_type or ""
-    return ["agent", "principal", "ip", "integration", "resource", "resource_type"]
+    anomaly.ip = finding.entity if finding.kind == "address" else common.ip
+    anomaly.integration = common.integration or ""
+    anomaly.resource, anomaly.resource_type = common.resource or "", common.resource_type or ""
+    anomaly.evidence = {**finding.evidence, "events": {"count": common.count, "hash": common.hash}}
 
 
 def _severity_name(severity: int) -> str:
     return str(Severity(severity).label)
-
-
-def _record(
-    anomaly: Anomaly, action: ReviewEntry.Action, at: datetime, *, note: str, from_status: str = "", to_status: str = ""
-) -> None:
-    ReviewEntry.objects.create(
-        anomaly=anomaly,
-        action=action,
-        at=at,
-        actor=DETECTION.name,
-        note=note,
-        from_status=from_status,
-        to_status=to_status,
-    )

@@ -29,7 +29,8 @@ COPY (
 ) TO STDOUT (FORMAT BINARY)
 """
 
-# What came with a meeting is looked up only for those that are to be judged.
+# What came with a meeting is looked up only for those that are to be judged. Of other agents only what is settled
+# counts: what comes late of them is no reason to judge this one again.
 _MEETINGS = """
 SELECT ap.agent_id, ap.principal_id, ap.first_seen, coalesce(e.status <> 'success', false),
        e.ip IS NOT NULL AND NOT EXISTS (
@@ -40,9 +41,11 @@ SELECT ap.agent_id, ap.principal_id, ap.first_seen, coalesce(e.status <> 'succes
            WHERE o.agent_id = ap.agent_id AND o.country = e.country AND o.time < ap.first_seen),
        CASE WHEN e.status IS NULL THEN 0 ELSE (
            SELECT count(*) FROM anomalies_agentprincipal k
-           WHERE k.principal_id = ap.principal_id AND k.agent_id <> ap.agent_id AND k.first_seen < ap.first_seen)
+           WHERE k.principal_id = ap.principal_id AND k.agent_id <> ap.agent_id
+                AND k.first_seen < ap.first_seen - interval '48 hours')
            / greatest(1, (SELECT count(*) FROM anomalies_agent a
-                          WHERE a.public_id <> ap.agent_id AND a.first_seen < ap.first_seen))::float8 END
+                          WHERE a.public_id <> ap.agent_id
+                            AND a.first_seen < ap.first_seen - interval '48 hours'))::float8 END
 FROM anomalies_agentprincipal ap
 LEFT JOIN LATERAL (
     SELECT status, ip, country FROM anomalies_event e

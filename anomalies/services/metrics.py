@@ -1,16 +1,35 @@
 """The series that deviate in an anomaly, each with its intervals."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
+from anomalies.detection.finding import Finding
 from anomalies.detection.finding import Metric as Found
 from anomalies.models import Anomaly, Interval, Metric
 
 
 def keep(anomaly: Anomaly, found: Sequence[Found]) -> None:
-    """Store what was found as the metrics of an anomaly, in the caller's transaction; others it had are forgotten."""
+    """Store what was found of an anomaly's own entity, in the caller's transaction; what it had of it is forgotten."""
     names = [metric.name for metric in found]
-    Metric.objects.filter(anomaly=anomaly).exclude(name__in=names).delete()
+    Metric.objects.filter(anomaly=anomaly, kind=anomaly.kind, entity=anomaly.entity).exclude(name__in=names).delete()
+    _store(anomaly, found)
+
+
+def attach(told: Sequence[tuple[Finding, Anomaly]], *, kind: str, judged_from: Mapping[str, datetime]) -> None:
+    """Store findings as metrics of the anomalies that are their cause; of those judged before, the others go."""
+    kept = set()
+    for finding, cause in told:
+        _store(cause, finding.metrics)
+        kept |= {(cause.pk, metric.name) for metric in finding.metrics}
+    attached = Metric.objects.filter(kind=kind, entity__in=list(judged_from)).exclude(anomaly__kind=kind)
+    for metric in attached.select_related("anomaly"):
+        judged = metric.anomaly.started_at >= judged_from[metric.entity]
+        if judged and (metric.anomaly_id, metric.name) not in kept:
+            metric.delete()
+
+
+def _store(anomaly: Anomaly, found: Sequence[Found]) -> None:
+    names = [metric.name for metric in found]
     Metric.objects.bulk_create(
         [
             Metric(
@@ -29,13 +48,13 @@ def keep(anomaly: Anomaly, found: Sequence[Found]) -> None:
         unique_fields=["anomaly", "name"],
         update_fields=["score", "evidence"],
     )
-    stored = dict(Metric.objects.filter(anomaly=anomaly).values_list("name", "id"))
+    stored = dict(Metric.objects.filter(anomaly=anomaly, name__in=names).values_list("name", "id"))
     kept = {
         (stored[metric.name], interval.resolution_seconds, datetime.fromtimestamp(interval.start, UTC)): interval
         for metric in found
         for interval in metric.intervals
     }
-    for known in Interval.objects.filter(metric__anomaly=anomaly):
+    for known in Interval.objects.filter(metric__in=stored.values()):
         if (known.metric_id, known.resolution_seconds, known.started_at) not in kept:
             known.delete()
     Interval.objects.bulk_create(

@@ -4,6 +4,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -11,12 +12,14 @@ from django.db import InterfaceError, OperationalError, connection, transaction
 from django.db.backends.utils import CursorWrapper
 from django.utils import timezone
 
+from anomalies.detection.finding import plain
 from anomalies.detection.parameter import build_config
 from anomalies.detection.registry import DETECTORS
-from anomalies.models import DetectorSettings, Scan, Series
+from anomalies.models import Anomaly, DetectorSettings, Scan, Series
 from anomalies.services import access, causes, counts, histories
 from anomalies.services.actor import Actor
-from anomalies.services.findings import DETECTION, Kept, keep
+from anomalies.services.findings import Kept, keep
+from anomalies.services.timeline import DETECTION
 
 logger = logging.getLogger(__name__)
 
@@ -24,33 +27,57 @@ LATE_HORIZON = timedelta(hours=48)  # older than this, a late event is counted a
 LONGEST_GAP = timedelta(hours=2)  # after which nothing belongs to an anomaly any more
 KINDS = (Series.Kind.AGENT, Series.Kind.ADDRESS, Series.Kind.PRINCIPAL)  # in the order that `causes` needs
 SERIES_DAYS_AT_ONCE = 20_000  # in one transaction: bounds memory, and what a crash repeats
+_PLURALS: dict[str, str] = {
+    Series.Kind.AGENT: "agents",
+    Series.Kind.ADDRESS: "addresses",
+    Series.Kind.PRINCIPAL: "users",
+}
 LONGEST_WAIT_SECONDS = 60.0
 LOCK = 7_236_301  # the advisory lock that keeps scans one at a time
 
 Progress = Callable[[str, int, int], None]  # what is done, how much, of how much
 
-# Every entity that changed since it was looked at, or whose anomaly may have ended; judged from the start of the
-# anomalies on that could go on, so that what belongs together is seen together.
+# Every entity of a kind that changed since it was looked at, or whose anomaly may have ended, or may share its cause
+# with one that this scan changed; judged from the start of the anomalies on that could go on, so that what belongs
+# together is seen together. md5: all workers part the entities alike.
 _DUE = """
-WITH due AS (
-    SELECT kind, entity, min(first_time) AS first_time, max(last_time) AS last_time,
+WITH related AS (
+    SELECT a.entity, min(a.started_at) AS since
+    FROM anomalies_anomaly c
+    JOIN anomalies_anomaly a ON a.type = c.type AND a.kind = %(kind)s
+        AND a.started_at < c.active_until AND a.active_until > c.started_at
+    WHERE c.last_scan_id = %(scan)s AND c.kind <> %(kind)s
+    GROUP BY a.entity
+    UNION ALL
+    SELECT m.entity, min(i.started_at)
+    FROM anomalies_anomaly c
+    JOIN anomalies_metric m ON m.anomaly_id = c.id AND m.kind = %(kind)s
+    JOIN anomalies_interval i ON i.metric_id = m.id
+    WHERE c.last_scan_id = %(scan)s AND c.kind <> %(kind)s
+    GROUP BY m.entity
+), due AS (
+    SELECT entity, min(first_time) AS first_time, max(last_time) AS last_time,
            max(judged_until) AS judged_until, min(dirty_from) AS dirty_from,
            count(*) FILTER (WHERE metric = 'requests') AS series
     FROM anomalies_series
-    WHERE kind <> 'tenant' AND (kind, entity) IN (
-        SELECT kind, entity FROM anomalies_series WHERE dirty_from IS NOT NULL AND dirty_from < %(now)s
-        UNION SELECT kind, entity FROM anomalies_anomaly WHERE state = 'open'
-        UNION SELECT kind, entity FROM anomalies_series WHERE %(all)s)
-    GROUP BY kind, entity
+    WHERE kind = %(kind)s AND entity IN (
+        SELECT entity FROM anomalies_series
+        WHERE kind = %(kind)s AND dirty_from IS NOT NULL AND dirty_from < %(now)s
+        UNION SELECT entity FROM anomalies_anomaly
+        WHERE kind = %(kind)s AND state = 'open' AND merged_into_id IS NULL
+        UNION SELECT entity FROM related
+        UNION SELECT entity FROM anomalies_series WHERE kind = %(kind)s AND %(all)s)
+    GROUP BY entity
 ), judged AS (
     SELECT *, CASE WHEN %(all)s OR judged_until IS NULL THEN first_time
         ELSE greatest(coalesce(dirty_from, judged_until), judged_until - %(horizon)s::interval) END AS judge_from
     FROM due
+    WHERE %(shares)s = 1 OR ('x' || left(md5(entity), 7))::bit(28)::integer %% %(shares)s = %(share)s
 )
-SELECT kind, entity, first_time, last_time, series, coalesce(dirty_from < judged_until - %(horizon)s::interval, false),
-       least(judge_from, (
+SELECT entity, first_time, last_time, series, coalesce(dirty_from < judged_until - %(horizon)s::interval, false),
+       least(judge_from, (SELECT min(since) FROM related r WHERE r.entity = judged.entity), (
            SELECT min(started_at) FROM anomalies_anomaly a
-           WHERE a.kind = judged.kind AND a.entity = judged.entity
+           WHERE a.kind = %(kind)s AND a.entity = judged.entity
              AND (a.state = 'open' OR a.active_until >= judge_from - %(gap)s::interval)))
 FROM judged
 """
@@ -120,23 +147,30 @@ def _locked(cursor: CursorWrapper) -> bool:
 
 
 def _scan(*, now: datetime, trigger: str, by: Actor, progress: Progress) -> Scan:
-    replayed = trigger == Scan.Trigger.REPLAY
     scan = Scan.objects.create(trigger=trigger, now=now, started_at=timezone.now())
     _count(scan, progress)
     configs = _configs()
-    windows = _due(now, scan, everything=replayed)
-    total = sum(len(group) for group in windows.values())
+    for kind in KINDS:
+        _judge_due(scan, kind, 0, configs, by, progress)
+    finish(scan)
+    return scan
+
+
+def _judge_due(scan: Scan, kind: str, share: int, configs: dict[str, Any], by: Actor, progress: Progress) -> None:
+    """Judge the entities of a kind that are due and fall on that share, and add the figures to the scan's."""
+    due = _due(scan, kind, share)
     done = 0
-    for kind, due in windows.items():
-        for some in _together(due):
-            progress("Looking for anomalies", done, total)
-            _judge(scan, kind, some, configs, by)
-            done += len(some)
-    Series.objects.filter(kind=Series.Kind.TENANT).update(dirty_from=None, judged_until=now)
-    progress("Looking for anomalies", total, total)
+    for some in _together(due):
+        progress(f"Looking at {_PLURALS[kind]}", done, len(due))
+        _judge(scan, kind, some, configs, by)
+        done += len(some)
+    progress(f"Looking at {_PLURALS[kind]}", done, len(due))
+
+
+def finish(scan: Scan) -> None:
+    Series.objects.filter(kind=Series.Kind.TENANT).update(dirty_from=None, judged_until=scan.now)
     scan.finished_at = timezone.now()
     scan.save()
-    return scan
 
 
 def _count(scan: Scan, progress: Progress) -> None:
@@ -157,14 +191,23 @@ def _configs() -> dict[str, Any]:
     }
 
 
-def _due(now: datetime, scan: Scan, *, everything: bool) -> dict[str, list[histories.Window]]:
-    due: dict[str, list[histories.Window]] = {kind: [] for kind in KINDS}
-    parameters: dict[str, Any] = {"now": now, "all": everything, "horizon": LATE_HORIZON, "gap": LONGEST_GAP}
+def _due(scan: Scan, kind: str, share: int) -> list[histories.Window]:
+    due = []
+    parameters: dict[str, Any] = {
+        "scan": scan.pk,
+        "now": scan.now,
+        "all": scan.trigger == Scan.Trigger.REPLAY,
+        "kind": kind,
+        "share": share,
+        "shares": scan.shares,
+        "horizon": LATE_HORIZON,
+        "gap": LONGEST_GAP,
+    }
     with connection.cursor() as cursor:
         cursor.execute(_DUE, parameters)
-        for kind, entity, first_time, last_time, series, late, judge_from in cursor.fetchall():
+        for entity, first_time, last_time, series, late, judge_from in cursor.fetchall():
             scan.series_late += late
-            due[kind].append(histories.Window(entity, judge_from, first_time, last_time, series))
+            due.append(histories.Window(entity, judge_from, first_time, last_time, series))
     return due
 
 
@@ -201,6 +244,8 @@ def _judge(scan: Scan, kind: str, windows: Sequence[histories.Window], configs: 
         scan.anomalies_raised += kept.raised
         scan.anomalies_extended += kept.extended
         scan.anomalies_closed += kept.closed
+        scan.anomalies_withdrawn += kept.withdrawn
+        scan.anomalies_merged += kept.merged
     elif len(windows) == 1:
         scan.series_failed += 1
     else:
@@ -216,11 +261,29 @@ def _judge_together(
     replayed = scan.trigger == Scan.Trigger.REPLAY
     history = histories.load(kind, windows, until=scan.now)
     found = [finding for type_, config in configs.items() for finding in DETECTORS[type_].detect(history, config)]
-    entities = [window.entity for window in windows]
-    own = causes.own(found)
-    kept = keep(own, kind=kind, entities=entities, scan=scan, replayed=replayed)
+    causes_known = [(finding, causes.cause_of(finding)) for finding in found]
+    told = [(finding, cause) for finding, cause in causes_known if cause is not None]
+    kept = keep(
+        [finding for finding, cause in causes_known if cause is None],
+        told=told,
+        kind=kind,
+        judged_from={window.entity: window.judge_from for window in windows},
+        scan=scan,
+        replayed=replayed,
+        still_judged=lambda anomaly: _still_judged(anomaly, configs),
+    )
     if not replayed:
         scan.grants_revoked += access.respond(scan, by=by, at=scan.now)
     with connection.cursor() as cursor:
-        cursor.execute(_JUDGED, {"now": scan.now, "kind": kind, "entities": entities})
-    return kept, len(found), len(found) - len(own)
+        cursor.execute(_JUDGED, {"now": scan.now, "kind": kind, "entities": [window.entity for window in windows]})
+    return kept, len(found), len(told)
+
+
+def _still_judged(anomaly: Anomaly, configs: dict[str, Any]) -> bool:
+    """Return whether its detector looks at it as it did: else nothing but our settings speaks against it."""
+    config = configs.get(anomaly.type)
+    return (
+        config is not None
+        and anomaly.evidence.get("parameters") == plain(asdict(config))
+        and anomaly.evidence.get("detector_version") == DETECTORS[anomaly.type].version
+    )
