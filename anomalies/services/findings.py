@@ -39,7 +39,7 @@ def keep(
 ) -> Kept:
     """Raise, extend, merge, close and withdraw anomalies of entities that were judged, in the caller's transaction.
 
-    A finding belongs to the anomaly of the same type, entity and topic that it overlaps, and an anomaly takes one finding:
+    A finding belongs to the anomaly of the same type, entity and topic that it overlaps; an anomaly takes one finding:
     entities are judged from the start of the anomalies on that could go on, so that detectors join what belongs
     together. Further anomalies that it overlaps have turned out to be one with that. What people decided about an
     anomaly stays, unless its severity rises. `told` are findings of which another entity's anomaly is the cause.
