@@ -7,10 +7,11 @@ import numpy as np
 from django.db import connection
 from django.db.models import Max, Min, QuerySet
 
+from anomalies.detection.detectors import custom_rule
 from anomalies.detection.parameter import build_config
 from anomalies.detection.registry import DETECTORS
 from anomalies.models import Anomaly, Event, Series
-from anomalies.services import histories
+from anomalies.services import histories, rules
 
 HOUR = 3600  # seconds
 
@@ -65,7 +66,7 @@ def in_common(kind: str, entity: str, start: datetime, end: datetime) -> Common:
 
 
 def events_behind(anomaly: Anomaly) -> QuerySet[Event]:
-    """The events of its entity during its interval, oldest first."""
+    """The events of its entity during its interval, oldest first; of a custom rule, those that it counted."""
     events = Event.objects.filter(time__gte=anomaly.started_at, time__lt=anomaly.active_until)
     if anomaly.kind == Series.Kind.ADDRESS:
         events = events.filter(ip=anomaly.entity)
@@ -73,6 +74,8 @@ def events_behind(anomaly: Anomaly) -> QuerySet[Event]:
         events = events.filter(principal_id=anomaly.entity)
     else:
         events = events.filter(agent_id=anomaly.entity)
+    if anomaly.type == custom_rule.DETECTOR.type:
+        events = events.filter(rules.matching(anomaly.evidence["scopes"]))
     return events.order_by("time", "id")
 
 

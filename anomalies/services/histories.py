@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from anomalies.detection.baseline import FIVES_DAYS, MINUTES_DAYS
 from anomalies.detection.history import DAY, HOUR, Attempts, Calendar, Counts, History, Meeting
 from anomalies.models import Agent, Series
+from anomalies.services import rules
 from anomalies.services.counts import BLOCK_SECONDS
 
 HISTORY_DAYS = 90  # that the longest fit may read
@@ -93,8 +94,11 @@ class _Rows:
     row_of: Mapping[int, tuple[int, str]]  # id of a series: its row, and what it counts
 
 
-def load(kind: str, windows: Sequence[Window], *, until: datetime) -> History:
-    """Return the history of entities of one kind, up to `until`. `windows` is not empty."""
+def load(kind: str, windows: Sequence[Window], *, until: datetime, replayed: bool = False) -> History:
+    """Return the history of entities of one kind, up to `until`. `windows` is not empty.
+
+    `replayed`: with custom rules as if each had always been in force.
+    """
     entities = tuple(window.entity for window in windows)
     earliest = min(window.judge_from for window in windows)
     known = min(window.first_time for window in windows)
@@ -108,6 +112,7 @@ def load(kind: str, windows: Sequence[Window], *, until: datetime) -> History:
     hours = _counts(rows, 3600, first_day, last_day)
     fives = _counts(rows, 300, since(FIVES_DAYS), last_day)
     judge_from = np.array([window.judge_from.timestamp() for window in windows])
+    judged = {window.entity: window.judge_from for window in windows}
     tenant_day = min(earliest.date() - timedelta(days=HISTORY_DAYS), last_day)
     return History(
         kind=kind,
@@ -123,6 +128,7 @@ def load(kind: str, windows: Sequence[Window], *, until: datetime) -> History:
         tenant=_counts(_tenant(), 3600, tenant_day, last_day),
         meetings=_meetings(entities, first_day, earliest, until) if kind == Series.Kind.AGENT else (),
         attempts=_attempts(kind, entities, fives, judge_from, until) if kind != Series.Kind.AGENT else {},
+        rules=rules.facts(judged, until=until, replayed=replayed) if kind == Series.Kind.AGENT else (),
         lag=np.zeros(len(rows.entity)),
     )
 

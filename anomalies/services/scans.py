@@ -13,11 +13,11 @@ from django.db.backends.utils import CursorWrapper
 from django.utils import timezone
 
 from anomalies.detection.finding import plain
-from anomalies.detection.parameter import build_config
 from anomalies.detection.registry import DETECTORS
-from anomalies.models import Anomaly, DetectorSettings, Scan, Series
+from anomalies.models import Anomaly, Scan, Series
 from anomalies.services import access, causes, counts, histories
 from anomalies.services.actor import Actor
+from anomalies.services.detectors import Judges
 from anomalies.services.findings import Kept, keep
 from anomalies.services.timeline import DETECTION
 
@@ -149,20 +149,20 @@ def _locked(cursor: CursorWrapper) -> bool:
 def _scan(*, now: datetime, trigger: str, by: Actor, progress: Progress) -> Scan:
     scan = Scan.objects.create(trigger=trigger, now=now, started_at=timezone.now())
     _count(scan, progress)
-    configs = _configs()
+    judges = Judges.load()
     for kind in KINDS:
-        _judge_due(scan, kind, 0, configs, by, progress)
+        _judge_due(scan, kind, 0, judges, by, progress)
     finish(scan)
     return scan
 
 
-def _judge_due(scan: Scan, kind: str, share: int, configs: dict[str, Any], by: Actor, progress: Progress) -> None:
+def _judge_due(scan: Scan, kind: str, share: int, judges: Judges, by: Actor, progress: Progress) -> None:
     """Judge the entities of a kind that are due and fall on that share, and add the figures to the scan's."""
     due = _due(scan, kind, share)
     done = 0
     for some in _together(due):
         progress(f"Looking at {_PLURALS[kind]}", done, len(due))
-        _judge(scan, kind, some, configs, by)
+        _judge(scan, kind, some, judges, by)
         done += len(some)
     progress(f"Looking at {_PLURALS[kind]}", done, len(due))
 
@@ -179,16 +179,6 @@ def _count(scan: Scan, progress: Progress) -> None:
         scan.batches_counted += counted.batches
         scan.events_counted += counted.events
         progress("Counting events", scan.events_counted, max(waiting, scan.events_counted))
-
-
-def _configs() -> dict[str, Any]:
-    """Return the `Config` of each detector that is switched on."""
-    stored = {row.type: row for row in DetectorSettings.objects.all()}
-    return {
-        type_: build_config(detector.config, detector.known(stored[type_].parameters) if type_ in stored else {})
-        for type_, detector in DETECTORS.items()
-        if type_ not in stored or stored[type_].enabled
-    }
 
 
 def _due(scan: Scan, kind: str, share: int) -> list[histories.Window]:
@@ -227,11 +217,11 @@ def _together(due: list[histories.Window]) -> Iterator[list[histories.Window]]:
         yield some
 
 
-def _judge(scan: Scan, kind: str, windows: Sequence[histories.Window], configs: dict[str, Any], by: Actor) -> None:
+def _judge(scan: Scan, kind: str, windows: Sequence[histories.Window], judges: Judges, by: Actor) -> None:
     """Judge some entities of a kind; one that cannot be judged is logged, counted, and stops no other."""
     kept, found, told = None, 0, 0
     try:
-        kept, found, told = _judge_together(scan, kind, windows, configs, by)
+        kept, found, told = _judge_together(scan, kind, windows, judges, by)
     except (InterfaceError, OperationalError):
         raise  # without its connection the scan has lost its lock, too
     except Exception:
@@ -250,17 +240,17 @@ def _judge(scan: Scan, kind: str, windows: Sequence[histories.Window], configs: 
         scan.series_failed += 1
     else:
         middle = len(windows) // 2
-        _judge(scan, kind, windows[:middle], configs, by)
-        _judge(scan, kind, windows[middle:], configs, by)
+        _judge(scan, kind, windows[:middle], judges, by)
+        _judge(scan, kind, windows[middle:], judges, by)
 
 
 @transaction.atomic
 def _judge_together(
-    scan: Scan, kind: str, windows: Sequence[histories.Window], configs: dict[str, Any], by: Actor
+    scan: Scan, kind: str, windows: Sequence[histories.Window], judges: Judges, by: Actor
 ) -> tuple[Kept, int, int]:
     replayed = scan.trigger == Scan.Trigger.REPLAY
-    history = histories.load(kind, windows, until=scan.now)
-    found = [finding for type_, config in configs.items() for finding in DETECTORS[type_].detect(history, config)]
+    history = histories.load(kind, windows, until=scan.now, replayed=replayed)
+    found = judges.detect(history)
     causes_known = [(finding, causes.cause_of(finding)) for finding in found]
     told = [(finding, cause) for finding, cause in causes_known if cause is not None]
     kept = keep(
@@ -270,7 +260,7 @@ def _judge_together(
         judged_from={window.entity: window.judge_from for window in windows},
         scan=scan,
         replayed=replayed,
-        still_judged=lambda anomaly: _still_judged(anomaly, configs),
+        still_judged=lambda anomaly: _still_judged(anomaly, judges),
     )
     if not replayed:
         scan.grants_revoked += access.respond(scan, by=by, at=scan.now)
@@ -279,9 +269,9 @@ def _judge_together(
     return kept, len(found), len(told)
 
 
-def _still_judged(anomaly: Anomaly, configs: dict[str, Any]) -> bool:
+def _still_judged(anomaly: Anomaly, judges: Judges) -> bool:
     """Return whether its detector looks at it as it did: else nothing but our settings speaks against it."""
-    config = configs.get(anomaly.type)
+    config = judges.config_of(anomaly.type, anomaly.kind, anomaly.entity)
     return (
         config is not None
         and anomaly.evidence.get("parameters") == plain(asdict(config))
