@@ -4,10 +4,48 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from anomalies.detection.chart import Chart
 from anomalies.detection.finding import Finding
 from anomalies.detection.history import History
 from anomalies.detection.parameter import Parameter, parameters_of
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What an agent did so far."""
+
+    age_days: float  # since its first event
+    by_day: NDArray[np.int64]  # events of each UTC day, the newest last, of 90 days at most
+    hours_are_set: bool  # whether its working hours are configured
+
+    def events(self, days: float) -> int:
+        """Events of the last days, today's among them."""
+        return int(self._last(days).sum())
+
+    def active_days(self, days: float) -> int:
+        """How many of the last days had events."""
+        return int(np.count_nonzero(self._last(days)))
+
+    def _last(self, days: float) -> NDArray[np.int64]:
+        return self.by_day[max(0, len(self.by_day) - round(days)) :]
+
+
+@dataclass(frozen=True, slots=True)
+class Learning:
+    """Why a detector does not judge an agent in full yet, and after how many days at the earliest it will.
+
+    `why` is a clause such as `learned hours need 14 days and 100 events`; the days are 0 where only events are missing.
+    """
+
+    why: str
+    days: float
+
+
+def _none(seen: Seen, config: Any) -> Learning | None:  # noqa: ARG001  of detectors that need no history
+    return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +61,7 @@ class Detector:
     config: Callable[..., Any]
     detect: Callable[[History, Any], list[Finding]]
     chart: Callable[[History, Any, int], Chart]  # what a person should see of it, at that resolution in seconds
+    learning: Callable[[Seen, Any], Learning | None] = _none  # what it still lacks to judge an agent in full
 
     @property
     def parameters(self) -> tuple[Parameter, ...]:

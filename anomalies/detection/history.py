@@ -1,13 +1,15 @@
 """What detectors look at: counts, first meetings and login attempts, all in memory."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 HOUR = 3600
 DAY = 86400
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +35,10 @@ class Counts:
         """Number of the bucket that holds that time."""
         return int((time - self.start) // self.width)
 
+    def of(self, rows: NDArray[np.intp]) -> "Counts":
+        """The same buckets of those rows alone."""
+        return replace(self, requests=self.requests[rows], failures=self.failures[rows])
+
 
 @dataclass(frozen=True, slots=True)
 class Calendar:
@@ -43,6 +49,16 @@ class Calendar:
     free: NDArray[np.bool_]  # a weekend or one of its holidays
     configured: NDArray[np.bool_]  # (n,) whether working hours are set
     at_work: NDArray[np.bool_]  # within the configured hours; False where none are set
+
+    def of(self, rows: NDArray[np.intp]) -> "Calendar":
+        """The same hours of those rows alone."""
+        return Calendar(
+            tuple(self.zones[row] for row in rows.tolist()),
+            self.hour_of_week[rows],
+            self.free[rows],
+            self.configured[rows],
+            self.at_work[rows],
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,3 +166,28 @@ class History:
     def totals(self) -> range:
         """Rows of all actions: one for each entity."""
         return range(sum(not action for action in self.actions))
+
+    def of(self, entities: Collection[str]) -> "History":
+        """Return what is known of these entities alone, with all their series; the tenant stays that of everybody."""
+        rows = np.array([row for row, entity in enumerate(self.entities) if entity in entities], dtype=np.intp)
+        return replace(
+            self,
+            entities=tuple(self.entities[row] for row in rows.tolist()),
+            actions=tuple(self.actions[row] for row in rows.tolist()),
+            judge_from=self.judge_from[rows],
+            first_time=self.first_time[rows],
+            hours=self.hours.of(rows),
+            fives=self.fives.of(rows),
+            minutes=self.minutes.of(rows),
+            calendar=self.calendar.of(rows),
+            meetings=tuple(meeting for meeting in self.meetings if meeting.agent in entities),
+            attempts=_of(self.attempts, entities),
+            logins=_of(self.logins, entities),
+            requests=_of(self.requests, entities),
+            rules=tuple(replace(rule, matches=_of(rule.matches, entities)) for rule in self.rules),
+            lag=self.lag[rows] if len(self.lag) else self.lag,
+        )
+
+
+def _of(known: Mapping[str, T], entities: Collection[str]) -> dict[str, T]:
+    return {entity: one for entity, one in known.items() if entity in entities}

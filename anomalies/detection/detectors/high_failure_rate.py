@@ -9,7 +9,7 @@ from scipy import stats
 
 from anomalies.detection import brute_force, interval, scoring, wording
 from anomalies.detection.chart import BAND, Chart
-from anomalies.detection.detector import Detector
+from anomalies.detection.detector import Detector, Learning, Seen
 from anomalies.detection.finding import HIGH, LOW, MEDIUM, Finding, Interval, metric, plain
 from anomalies.detection.history import DAY, Counts, History
 from anomalies.detection.parameter import parameter
@@ -136,6 +136,14 @@ def chart(history: History, config: Config, width: int) -> Chart:
         lower=np.asarray(stats.betabinom.ppf(1 - BAND, n, a, b)),
         upper=np.asarray(stats.betabinom.ppf(BAND, n, a, b)),
     )
+
+
+def learning(seen: Seen, config: Config) -> Learning | None:
+    """Say whether an agent is too young for severe anomalies of its rate."""
+    if seen.age_days >= config.settled_days:
+        return None
+    why = f"an anomaly above medium by rate needs {wording.plural(config.settled_days, 'day')}"
+    return Learning(why, config.settled_days - seen.age_days)
 
 
 def _rates(history: History, counts: Counts, config: Config) -> Iterator[tuple[int, _Rate]]:
@@ -428,4 +436,5 @@ DETECTOR = Detector(
     config=Config,
     detect=detect,
     chart=chart,
+    learning=learning,
 )

@@ -8,7 +8,7 @@ import numpy as np
 
 from anomalies.detection import scoring, wording
 from anomalies.detection.chart import Chart, of_requests
-from anomalies.detection.detector import Detector
+from anomalies.detection.detector import Detector, Learning, Seen
 from anomalies.detection.finding import HIGH, LOW, MEDIUM, Finding, Interval, metric, plain
 from anomalies.detection.history import DAY, HOUR, History, Meeting
 from anomalies.detection.parameter import parameter
@@ -67,6 +67,18 @@ def detect(history: History, config: Config) -> list[Finding]:
 def chart(history: History, _: Config, width: int) -> Chart:
     """Return the requests of the agent with their baseline: this type has no band of its own."""
     return of_requests(history, width)
+
+
+def learning(seen: Seen, config: Config) -> Learning | None:
+    """Say whether an agent's new principals are only recorded yet."""
+    events = seen.events(config.history_days)
+    if seen.age_days >= config.warm_up_days and events >= config.warm_up_events:
+        return None
+    why = (
+        f"its new principals are raised after {wording.plural(config.warm_up_days, 'day')} and "
+        f"{wording.plural(config.warm_up_events, 'event')}, it has {wording.number(events)}"
+    )
+    return Learning(why, max(0.0, config.warm_up_days - seen.age_days))
 
 
 def _judge(history: History, row: int, run: list[Meeting], before: Sequence[float], config: Config) -> Finding | None:
@@ -185,4 +197,5 @@ DETECTOR = Detector(
     config=Config,
     detect=detect,
     chart=chart,
+    learning=learning,
 )

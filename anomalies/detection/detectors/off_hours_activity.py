@@ -9,7 +9,7 @@ from scipy import stats
 
 from anomalies.detection import interval, scoring, wording
 from anomalies.detection.chart import Chart, of_requests
-from anomalies.detection.detector import Detector
+from anomalies.detection.detector import Detector, Learning, Seen
 from anomalies.detection.finding import LOW, Finding, Interval, metric, plain
 from anomalies.detection.history import DAY, HOUR, History
 from anomalies.detection.parameter import parameter
@@ -78,6 +78,21 @@ def detect(history: History, config: Config) -> list[Finding]:
 def chart(history: History, _: Config, width: int) -> Chart:
     """Return the requests of the agent with their baseline: this type has no band of its own."""
     return of_requests(history, width)
+
+
+def learning(seen: Seen, config: Config) -> Learning | None:
+    """Say whether an agent's hours are neither set nor learned yet."""
+    events, active = seen.events(config.history_days), seen.active_days(config.history_days)
+    enough = active >= config.min_active_days and events >= config.min_events_known
+    if seen.hours_are_set or (seen.age_days >= config.min_days and enough):
+        return None
+    wanted = [
+        wording.plural(config.min_days, "day"),
+        wording.plural(config.min_events_known, "event"),
+        wording.plural(config.min_active_days, "active day"),
+    ]
+    why = f"learned hours need {wording.listing(wanted)}, it has {wording.plural(events, 'event')} so far"
+    return Learning(why, max(0.0, config.min_days - seen.age_days, config.min_active_days - active))
 
 
 def _nights(history: History, row: int, config: Config) -> Iterator[_Night]:
@@ -275,4 +290,5 @@ DETECTOR = Detector(
     config=Config,
     detect=detect,
     chart=chart,
+    learning=learning,
 )

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from anomalies.detection import baseline, interval, scoring, wording
 from anomalies.detection.chart import Chart, of_requests
-from anomalies.detection.detector import Detector
+from anomalies.detection.detector import Detector, Learning, Seen
 from anomalies.detection.finding import LOW, MEDIUM, Finding, Interval, metric, plain
 from anomalies.detection.history import DAY, Counts, History
 from anomalies.detection.parameter import parameter
@@ -115,6 +115,20 @@ def detect(history: History, config: Config) -> list[Finding]:
 def chart(history: History, config: Config, width: int) -> Chart:
     """Return the requests of the only entity of a history with its baseline."""
     return of_requests(history, width, prior=config.prior, young_days=config.young_days, fit_days=config.fit_days)
+
+
+def learning(seen: Seen, config: Config) -> Learning | None:
+    """Say which of a baseline of its own, severe anomalies and the full sensitivity an agent is too young for."""
+    stages = {
+        "a baseline of its own": config.young_days,
+        "an anomaly above medium": config.settled_days,
+        "the full sensitivity": config.full_days,
+    }
+    wanted = {subject: days for subject, days in stages.items() if seen.age_days < days}
+    if not wanted:
+        return None
+    why = wording.listing([f"{subject} needs {wording.plural(days, 'day')}" for subject, days in wanted.items()])
+    return Learning(why, max(wanted.values()) - seen.age_days)
 
 
 def _intervals(
@@ -310,4 +324,5 @@ DETECTOR = Detector(
     config=Config,
     detect=detect,
     chart=chart,
+    learning=learning,
 )
