@@ -23,6 +23,11 @@ class AnomalyQuerySet(models.QuerySet["Anomaly"]):
         """Those not merged into another."""
         return self.filter(merged_into__isnull=True)
 
+    def called(self, public_id: str) -> "Anomaly | None":
+        """Return the anomaly of that id, or the one that it was merged into; None if there is none."""
+        found = self.filter(public_id=public_id.replace("\x00", "")).first()
+        return self.get(pk=found.merged_into_id) if found and found.merged_into_id else found
+
     def needs_review(self) -> Self:
         return self.standing().filter(status=Anomaly.Status.OPEN, suppression__isnull=True)
 

@@ -174,7 +174,12 @@ def evaluate(windows: Sequence[Window], *, since: datetime | None = None, until:
         return Evaluation(tuple(Outcome(window, None, 0, 0) for window in windows), 0, (), 0.0, 0.0)
     since = max(since or history["first"], history["first"])
     until = min(until or history["last"] + timedelta(microseconds=1), history["last"] + timedelta(microseconds=1))
-    anomalies = list(Anomaly.objects.filter(started_at__gte=since, started_at__lt=until).order_by("detected_at", "id"))
+    anomalies = list(
+        Anomaly.objects.standing()
+        .exclude(state=Anomaly.State.WITHDRAWN)
+        .filter(started_at__gte=since, started_at__lt=until)
+        .order_by("detected_at", "id")
+    )
     outcomes: list[Outcome] = []
     counted: set[int] = set()
     for window in windows:

@@ -131,7 +131,7 @@ class AnomalyFilter(django_filters.FilterSet):  # type: ignore[misc]  # django-f
     q = SearchFilter("description", label="Search")
 
     def __init__(self, query: QueryDict) -> None:
-        super().__init__(query, Anomaly.objects.all())
+        super().__init__(query, Anomaly.objects.standing())
         self.form.full_clean()
         self.values: dict[str, Any] = self.form.cleaned_data
 
@@ -171,7 +171,7 @@ class AnomalyFilter(django_filters.FilterSet):  # type: ignore[misc]  # django-f
 
     def matching(self, *, without: str = "") -> AnomalyQuerySet:
         """The anomalies that pass all filters, or all but one."""
-        rows: AnomalyQuerySet = Anomaly.objects.all()
+        rows: AnomalyQuerySet = Anomaly.objects.standing()
         for name, value in self.values.items():
             if name != without:
                 rows = self.filters[name].filter(rows, value)

@@ -178,7 +178,9 @@ class Panel:
     @cached_property
     def before(self) -> Before:
         one = self.anomaly
-        earlier = Anomaly.objects.filter(type=one.type, kind=one.kind, entity=one.entity, started_at__lt=one.started_at)
+        earlier = Anomaly.objects.standing().filter(
+            type=one.type, kind=one.kind, entity=one.entity, started_at__lt=one.started_at
+        )
         grouped = earlier.order_by().values_list("status", "verdict").annotate(n=Count("*"))
         counts: Counter[str] = Counter()
         for status, verdict, count in grouped:

@@ -2,7 +2,7 @@
 
 from django.db.models import Q, QuerySet
 from django.http import Http404, HttpResponse, QueryDict
-from django.shortcuts import get_object_or_404, render
+from django.shortcuts import render
 from django.utils import timezone
 from django.views.decorators.http import require_safe
 from django_htmx.http import push_url
@@ -25,8 +25,10 @@ EVENTS_PAGE_SIZE = 100
 
 def anomaly_called(public_id: str) -> Anomaly:
     """Return the anomaly with what its details name, or answer 404."""
-    anomalies = Anomaly.objects.select_related("agent", "principal", "assignee")
-    return get_object_or_404(anomalies, public_id=public_id)
+    anomaly = Anomaly.objects.select_related("agent", "principal", "assignee").called(public_id)
+    if anomaly is None:
+        raise Http404
+    return anomaly
 
 
 @require_safe
@@ -42,7 +44,7 @@ def anomaly_list(request: Request) -> HttpResponse:
         response = fragment(request, "anomalies/anomaly_list.html#swap", {**context, "swap": True})
         return push_url(response, context["here_url"])
     if listing.open:
-        opened = Anomaly.objects.filter(public_id=listing.open.replace("\x00", "")).first()
+        opened = Anomaly.objects.called(listing.open)
         if opened:
             context["panel"] = panel_of(request, opened, now=timezone.now())
         else:

@@ -117,7 +117,7 @@ def detect(request: HttpRequest) -> HttpResponse:
     """
     scan = scans.run(now=timezone.now(), trigger=Scan.Trigger.API, by=caller(request))
     recently = scan.now - HOLDS_FOR
-    holding = Anomaly.objects.filter(
+    holding = Anomaly.objects.standing().filter(
         Q(state=Anomaly.State.OPEN)
         | Q(detected_at__gte=recently)
         | Q(ended_at__gte=recently)
@@ -139,7 +139,7 @@ def detect(request: HttpRequest) -> HttpResponse:
 @router.get("/anomalies", auth=READ, response=AnomalyList)
 def list_anomalies(request: HttpRequest, unacknowledged: str = "") -> HttpResponse:
     """Return all anomalies, newest first; with `unacknowledged=true` those that nobody has decided about."""
-    rows = _rows(Anomaly.objects.needs_review() if unacknowledged == "true" else Anomaly.objects.all())
+    rows = _rows(Anomaly.objects.needs_review() if unacknowledged == "true" else Anomaly.objects.standing())
     return json_answer({"anomalies": rows, "total": len(rows)})
 
 
@@ -156,7 +156,7 @@ def acknowledge(
 
     A call that is repeated answers with the anomaly as it is, and keeps notes that are not there yet.
     """
-    anomaly = Anomaly.objects.filter(public_id=path_id(anomaly_id)).first()
+    anomaly = Anomaly.objects.called(path_id(anomaly_id))
     if anomaly is None:
         raise Http404(f"There is no anomaly {anomaly_id}.")
     by, at = caller(request), timezone.now()

@@ -1,0 +1,108 @@
+"""services/merging: one cause, one anomaly, whichever of its series was seen first."""
+
+from datetime import timedelta
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+
+from anomalies.ingest.record import EventRecord
+from anomalies.models import Anomaly, Metric
+from anomalies.services import merging, reviews
+from anomalies.services.actor import Actor
+from tests import make
+from tests.services.days import MONDAY, burst, record, run, store, usual
+
+pytestmark = pytest.mark.django_db
+
+START = MONDAY + timedelta(days=20, hours=10)
+
+
+def _of_eve() -> list[EventRecord]:
+    return burst(START, 300, principal_id="eve")
+
+
+def _spikes() -> list[tuple[str, str]]:
+    return list(Anomaly.objects.standing().filter(type="rate_spike").values_list("kind", "entity"))
+
+
+def test_an_agents_and_its_users_spike_of_one_cause_are_one_anomaly_with_several_metrics() -> None:
+    always = [record(MONDAY + timedelta(minutes=5 * n), n, principal_id="eve") for n in range(20 * 288)]
+    store([*always, *_of_eve()])
+    scan = run(START + timedelta(minutes=6))
+    assert _spikes() == [("agent", "ag_billing")]
+    assert scan.findings_told_by_others == 1
+    names = Metric.objects.filter(anomaly__type="rate_spike").values_list("name", flat=True)
+    assert {"what=requests.agent=ag_billing", "what=requests.principal=eve"} <= set(names)
+    assert all(metric.intervals.exists() for metric in Metric.objects.all())
+
+
+def test_what_was_raised_before_its_cause_is_merged_into_it() -> None:
+    always = [record(MONDAY + timedelta(minutes=5 * n), n, principal_id="eve") for n in range(20 * 288)]
+    store([*always, *_of_eve()])
+    run(START + timedelta(minutes=6))
+    of_agent = Anomaly.objects.get(type="rate_spike")
+    early = make.anomaly(
+        kind="principal", entity="eve", started_at=of_agent.started_at, active_until=START + timedelta(minutes=1)
+    )
+    store(burst(START + timedelta(seconds=30), 5, principal_id="eve", ip="192.0.2.1"))
+    assert run(START + timedelta(minutes=7)).anomalies_merged == 1
+    early.refresh_from_db()
+    assert early.merged_into == of_agent
+    assert _spikes() == [("agent", "ag_billing")]
+    again = run(START + timedelta(minutes=8))
+    assert (again.anomalies_merged, again.anomalies_raised) == (0, 0)
+
+
+@pytest.fixture
+def merged() -> Anomaly:
+    """Decided about, and merged afterwards."""
+    of_user = make.anomaly(kind="principal", entity="eve")
+    reviews.acknowledge(of_user, by=Actor(name="ana"), at=START)
+    merging.merge(of_user, into=make.anomaly(), scan=make.scan())
+    of_user.refresh_from_db()
+    return of_user
+
+
+def test_a_merged_anomaly_keeps_its_decision_and_says_where_it_went(merged: Anomaly) -> None:
+    assert (merged.status, merged.acknowledged_by, merged.state) == ("acknowledged", "ana", "closed")
+    assert merged.merged_into is not None
+    assert merged.review_entries.filter(action="merged", note__contains=merged.merged_into.public_id).exists()
+    notes = merged.merged_into.review_entries.filter(action="merged").values_list("note", flat=True)
+    assert list(notes) == [f"{merged.public_id} (eve, acknowledged before): the same cause"]
+    assert merged not in Anomaly.objects.standing()
+
+
+def test_the_id_of_a_merged_anomaly_leads_to_the_one_it_is_part_of(merged: Anomaly, client: Client, ana: User) -> None:
+    client.force_login(ana)
+    page = client.get(f"/anomalies/{merged.public_id}/")
+    assert page.status_code == 200
+    assert page.context["panel"].anomaly == merged.merged_into
+
+
+def test_what_was_merged_into_something_merged_leads_to_the_last(merged: Anomaly) -> None:
+    whole = make.anomaly()
+    assert merged.merged_into is not None
+    merging.merge(merged.merged_into, into=whole, scan=make.scan())
+    assert Anomaly.objects.called(merged.public_id) == whole
+
+
+def test_one_that_is_parted_stands_for_itself_again(merged: Anomaly) -> None:
+    merging.part(merged, scan=make.scan())
+    assert merged in Anomaly.objects.standing()
+    assert merged.review_entries.filter(action="parted").exists()
+
+
+def test_what_events_that_come_late_explain_is_withdrawn_and_comes_back_if_they_do_not() -> None:
+    store([*usual(20, per_hour=40), *burst(START, 30, status="blocked")])
+    run(START + timedelta(minutes=10))
+    refused = Anomaly.objects.get(type="high_failure_rate", kind="agent")
+    store(burst(START, 2000, seconds=0.1, ip="192.0.2.2"))
+    scan = run(START + timedelta(minutes=20))
+    refused.refresh_from_db()
+    assert (refused.state, scan.anomalies_withdrawn) == ("withdrawn", 1)
+    assert refused.review_entries.last().note == "events that came late explain it"
+    store(burst(START, 2000, seconds=0.1, status="blocked", ip="192.0.2.1"))
+    run(START + timedelta(minutes=30))
+    again = Anomaly.objects.get(pk=refused.pk)
+    assert again.state != "withdrawn"
