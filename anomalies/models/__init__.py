@@ -5,7 +5,7 @@ from anomalies.models.anomaly import Anomaly, Interval, Metric, Severity
 from anomalies.models.api_key import ApiKey
 from anomalies.models.audit import AuditEntry
 from anomalies.models.detector import Backtest, DetectorOverride, DetectorSettings, Rule
-from anomalies.models.event import Batch, Event, Source
+from anomalies.models.event import Batch, Event, Retention, Source, SourceLag
 from anomalies.models.notification import OutboxMessage
 from anomalies.models.request import AccessFlow, AccessRequest
 from anomalies.models.review import ReviewEntry
@@ -34,6 +34,7 @@ __all__ = [
     "OutboxMessage",
     "Principal",
     "ResponsePolicy",
+    "Retention",
     "ReviewEntry",
     "Rule",
     "Scan",
@@ -41,6 +42,7 @@ __all__ = [
     "Series",
     "Severity",
     "Source",
+    "SourceLag",
     "StreamLease",
     "Suppression",
 ]

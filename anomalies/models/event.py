@@ -1,5 +1,6 @@
 """What was sent in: sources, batches and the events themselves."""
 
+from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models.functions import Now
 
@@ -37,6 +38,14 @@ class Batch(models.Model):
     rejected = models.PositiveIntegerField(default=0)
     answer = models.JSONField(null=True, blank=True, help_text="What the sender was told, for a repeated call")
     counted_at = models.DateTimeField(null=True, blank=True)
+    first_time = models.DateTimeField(null=True, blank=True, help_text="Time of its earliest event")
+    last_time = models.DateTimeField(null=True, blank=True, help_text="Time of its latest event")
+    lags = ArrayField(
+        models.PositiveIntegerField(),
+        null=True,
+        blank=True,
+        help_text="How many of its events were how late, by class; empty: it tells nothing of its source's delay",
+    )
 
     class Meta:
         verbose_name_plural = "batches"
@@ -51,16 +60,53 @@ class Batch(models.Model):
         return f"{self.source_id}/{self.pk}"
 
 
+class SourceLag(models.Model):
+    """How late the events were that a source sent in one UTC day: sums, so that no order of batches changes them."""
+
+    source = models.ForeignKey(Source, models.CASCADE, db_index=False, related_name="lags")
+    day = models.DateField(help_text="When they were received")
+    counts = ArrayField(models.PositiveBigIntegerField(), help_text="By class, see services/lags.py")
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["source", "day"], name="sourcelag_unique")]
+
+    def __str__(self) -> str:
+        return f"{self.source_id} {self.day}"
+
+
+class Retention(models.Model):
+    """What one run of retention dropped."""
+
+    ran_at = models.DateTimeField()
+    events_before = models.DateTimeField(null=True, blank=True, help_text="Older events are gone; empty: all are kept")
+    days_dropped = models.PositiveIntegerField(default=0)
+    days_in_use = models.PositiveIntegerField(default=0, help_text="To be dropped, but somebody was reading: next time")
+    events_dropped = models.PositiveBigIntegerField(default=0)
+    minutes_before = models.DateTimeField(null=True, blank=True, help_text="Older counts by the minute are gone")
+    minute_blocks_dropped = models.PositiveBigIntegerField(default=0)
+
+    class Meta:
+        indexes = [models.Index(fields=["events_before"], name="retention_events_before")]
+
+    def __str__(self) -> str:
+        return f"{self.ran_at:%Y-%m-%d %H:%M}"
+
+
 class Event(models.Model):
-    """One authorization action of an agent for a principal. Written by COPY, never changed."""
+    """One authorization action of an agent for a principal. Written by COPY, never changed.
+
+    One is known by source, id and time: a sender that repeats one repeats its time, and the same id with another time
+    is another event. The table is partitioned by UTC day (services/partitions.py), so that its keys hold the time, and
+    neither source nor batch are foreign keys to PostgreSQL: those would lock their tables for every new day.
+    """
 
     class Status(models.TextChoices):
         SUCCESS = "success"
         FAILURE = "failure"
         BLOCKED = "blocked"
 
-    source = models.ForeignKey(Source, models.PROTECT, db_index=False, related_name="+")
-    batch = models.ForeignKey(Batch, models.PROTECT, related_name="events")
+    source = models.ForeignKey(Source, models.PROTECT, db_constraint=False, db_index=False, related_name="+")
+    batch = models.ForeignKey(Batch, models.PROTECT, db_constraint=False, related_name="events")
     external_id = models.CharField(max_length=200)
     time = models.DateTimeField()
     agent = models.ForeignKey(
@@ -93,7 +139,7 @@ class Event(models.Model):
 
     class Meta:
         constraints = [
-            models.UniqueConstraint(fields=["source", "external_id"], name="event_external_id_unique"),
+            models.UniqueConstraint(fields=["source", "external_id", "time"], name="event_external_id_unique"),
             models.CheckConstraint(
                 condition=models.Q(status__in=["success", "failure", "blocked"]), name="event_status_known"
             ),

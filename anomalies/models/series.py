@@ -29,6 +29,9 @@ class Series(models.Model):
     dirty_from = models.DateTimeField(
         null=True, blank=True, help_text="Earliest time counted since detection last looked"
     )
+    lag_seconds = models.FloatField(
+        default=0, db_default=0, help_text="Of the slowest source by which its lately counted events came"
+    )
 
     class Meta:
         verbose_name_plural = "series"

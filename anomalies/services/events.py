@@ -11,6 +11,7 @@ from django.db.models import Model
 
 from anomalies.ingest.record import EventRecord, Rejection, SourceError
 from anomalies.models import Agent, Batch, Principal, Source
+from anomalies.services import partitions
 
 EVENTS_A_BATCH = 50_000  # of a file
 MAX_REJECTIONS_KEPT = EVENTS_A_BATCH
@@ -50,8 +51,8 @@ ON COMMIT DELETE ROWS
 # S608: _NAMES are our own.
 _INSERT = f"""
 INSERT INTO anomalies_event (source_id, batch_id, {_NAMES})
-SELECT %s, %s, {_NAMES} FROM staged_event ORDER BY external_id COLLATE "C", ctid
-ON CONFLICT (source_id, external_id) DO NOTHING
+SELECT %s, %s, {_NAMES} FROM staged_event ORDER BY external_id COLLATE "C", time, ctid
+ON CONFLICT (source_id, external_id, time) DO NOTHING
 """  # noqa: S608
 
 _UNKNOWN = """
@@ -111,7 +112,7 @@ def store(
     idempotency_key: str | None = None,
     body_sha256: str = "",
 ) -> Stored:
-    """Store the events as one batch, each id of a source once, with the agents, principals and grants they name.
+    """Store the events as one batch, each id and time of a source once, with the agents, principals and grants they name.
 
     The iterable is read once and not kept. What it raises, such as SourceError, undoes the batch.
 
@@ -136,6 +137,8 @@ def store(
         Principal.objects.bulk_create(
             (Principal(public_id=name) for name in _unknown(cursor, Principal)), ignore_conflicts=True
         )
+        cursor.execute("SELECT DISTINCT (time AT TIME ZONE 'UTC')::date FROM staged_event")
+        partitions.prepare(cursor, {day for (day,) in cursor.fetchall()}, today=received_at.date())
         cursor.execute(_INSERT, [source.pk, batch.pk])
         accepted = cursor.rowcount
         cursor.execute(_GRANTS)
