@@ -11,6 +11,7 @@ from anomalies.models.request import AccessFlow, AccessRequest
 from anomalies.models.review import ReviewEntry
 from anomalies.models.scan import Scan, ScanShare
 from anomalies.models.series import BucketBlock, Series
+from anomalies.models.sighting import Sighting
 from anomalies.models.stream import StreamLease
 from anomalies.models.suppression import Suppression
 
@@ -41,6 +42,7 @@ __all__ = [
     "ScanShare",
     "Series",
     "Severity",
+    "Sighting",
     "Source",
     "SourceLag",
     "StreamLease",
