@@ -43,8 +43,8 @@ def build_config(config: Any, changed: Mapping[str, Any]) -> Any:
         wanted = known[name]
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise ParameterError(f"{name}: {value!r} is not a number.")
-        if isinstance(wanted.default, int) and value != int(value):
-            raise ParameterError(f"{name}: {value} is not a whole number.")
         if not wanted.low <= value <= wanted.high:
             raise ParameterError(f"{name}: {value} is not between {wanted.low:g} and {wanted.high:g} {wanted.unit}.")
+        if isinstance(wanted.default, int) and value != int(value):
+            raise ParameterError(f"{name}: {value} is not a whole number.")
     return config(**{name: type(known[name].default)(value) for name, value in changed.items()})

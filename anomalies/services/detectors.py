@@ -3,23 +3,45 @@
 import logging
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from datetime import datetime
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime, timedelta
 from typing import Any, Self
 
-from anomalies.detection.detector import Detector
+import numpy as np
+from django.db import connection, transaction
+from django.db.models import Min
+
+from anomalies.detection.detector import Detector, Seen
 from anomalies.detection.finding import Finding
 from anomalies.detection.history import History
 from anomalies.detection.parameter import ParameterError, build_config
 from anomalies.detection.registry import DETECTORS
-from anomalies.models import DetectorOverride, DetectorSettings, Series
+from anomalies.models import Agent, DetectorOverride, DetectorSettings, Series
+from anomalies.services.access import AgentGoneError
+from anomalies.services.actor import Actor
 
 logger = logging.getLogger(__name__)
+
+
+HISTORY_DAYS = 90  # that a detector may learn from
+
+_BY_DAY = """
+SELECT b.start, (
+    SELECT sum(count) FROM unnest(b.counts[:extract(epoch FROM %(at)s - b.start)::integer / 3600 + 1]) AS count)
+FROM anomalies_bucketblock b JOIN anomalies_series s ON s.id = b.series_id
+WHERE s.kind = 'agent' AND s.entity = %(agent)s AND s.action = '' AND s.metric = 'requests'
+  AND b.resolution_seconds = 3600 AND b.start > %(since)s AND b.start <= %(at)s
+"""
 
 
 class UnknownDetectorError(Exception):
     def __init__(self, type_: str) -> None:
         super().__init__(f"type: {type_!r} is no detector; there are {', '.join(DETECTORS)}.")
+
+
+class NoOverrideError(Exception):
+    def __init__(self, type_: str, agent: Agent) -> None:
+        super().__init__(f"The agent {agent.public_id} is judged by the settings of {type_} already.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,41 +52,29 @@ class Judges:
     overrides: Mapping[str, Mapping[str, Any]]  # by type and agent
 
     @classmethod
-    def load(cls) -> Self:
-        """Return those of the present. What no longer can be set is logged and stops nobody."""
-        stored = {row.type: row for row in DetectorSettings.objects.all()}
-        settings, overrides = {}, {}
+    def load(cls, instead: DetectorSettings | DetectorOverride | None = None) -> Self:
+        """Return those of the present, or as they would be with a row that is not saved instead of the one that is.
+
+        What is stored and cannot be set any more is logged, left out, and stops nobody.
+        """
+        rows: list[DetectorSettings | DetectorOverride] = [
+            *DetectorSettings.objects.all(),
+            *DetectorOverride.objects.all(),
+            *([instead] if instead else []),
+        ]
+        stored = {row.type: row for row in rows if isinstance(row, DetectorSettings)}
+        own = {(row.type, row.agent_id): row for row in rows if isinstance(row, DetectorOverride)}
+        settings: dict[str, Any] = {}
+        overrides: dict[str, dict[str, Any]] = {}
         for type_, detector in DETECTORS.items():
-            row = stored.get(type_)
-            parameters = row.parameters if row else {}
-            settings[type_] = _config(detector, parameters) if row is None or row.enabled else None
+            row = stored.get(type_, DetectorSettings(type=type_))
+            settings[type_] = _config(detector, row.parameters) if row.enabled else None
             overrides[type_] = {
-                own.agent_id: _config(detector, parameters, own.parameters) if own.enabled else None
-                for own in DetectorOverride.objects.filter(type=type_)
+                agent_id: _config(detector, row.parameters, override.parameters) if override.enabled else None
+                for (of, agent_id), override in own.items()
+                if of == type_
             }
         return cls(settings, overrides)
-
-    def changed(self, type_: str, *, enabled: bool, parameters: Mapping[str, Any], agent_id: str | None = None) -> Self:
-        """Return those of that detector alone as they would be with other settings, or with an agent's other override.
-
-        Raises UnknownDetectorError or ParameterError.
-        """
-        detector = _known(type_)
-        stored = DetectorSettings.objects.filter(type=type_).first()
-        settings = detector.known(stored.parameters) if stored else {}
-        overridden = {own.agent_id: own for own in DetectorOverride.objects.filter(type=type_)}
-        now = Judges.load().settings[type_]
-        if agent_id is None:
-            build_config(detector.config, parameters)
-            settings, now = dict(parameters), _config(detector, parameters) if enabled else None
-        else:
-            build_config(detector.config, {**settings, **parameters})
-            overridden[agent_id] = DetectorOverride(type=type_, enabled=enabled, parameters=dict(parameters))
-        own = {
-            agent: _config(detector, settings, one.parameters) if one.enabled else None
-            for agent, one in overridden.items()
-        }
-        return type(self)({type_: now}, {type_: own})
 
     def only(self, type_: str) -> Self:
         """Those of that detector alone."""
@@ -89,10 +99,17 @@ class Judges:
         return found
 
 
-def _known(type_: str) -> Detector:
-    if type_ not in DETECTORS:
-        raise UnknownDetectorError(type_)
-    return DETECTORS[type_]
+@dataclass(frozen=True, slots=True)
+class Learns:
+    """What a detector still lacks to judge an agent in full; `until` is None where only events are missing."""
+
+    detector: Detector
+    why: str
+    until: datetime | None
+
+    def __str__(self) -> str:
+        then = f"until {self.until:%Y-%m-%d %H:%M} UTC at the earliest" if self.until else "until they have come"
+        return f"{self.why}: {then}"
 
 
 def _config(detector: Detector, *stored: Mapping[str, Any]) -> Any:
@@ -126,3 +143,86 @@ def configure(settings: DetectorSettings, *, enabled: bool, parameters: Mapping[
     settings.parameters = {name: value for name, value in parameters.items() if value != defaults[name]}
     settings.updated_at = at
     settings.save(update_fields=["enabled", "parameters", "updated_at"])
+
+
+def check(type_: str, parameters: Mapping[str, Any]) -> None:
+    """Raise UnknownDetectorError or ParameterError if that detector cannot have these parameters."""
+    if type_ not in DETECTORS:
+        raise UnknownDetectorError(type_)
+    build_config(DETECTORS[type_].config, parameters)
+
+
+def parameters_of(type_: str, agent: Agent | None = None) -> dict[str, Any]:
+    """Return all parameters by which a detector judges everybody, or one agent; whether or not it is switched on."""
+    row = DetectorSettings.objects.filter(type=type_).first()
+    own = DetectorOverride.objects.filter(type=type_, agent=agent).first() if agent else None
+    stored = [found.parameters for found in (row, own) if found]
+    return asdict(_config(DETECTORS[type_], *stored))
+
+
+@transaction.atomic
+def override(
+    type_: str,
+    agent: Agent,
+    *,
+    enabled: bool,
+    parameters: Mapping[str, Any],
+    reason: str,
+    by: Actor,
+    at: datetime,
+) -> DetectorOverride:
+    """Judge an agent by these instead of the detector's settings, on or off, and return the override.
+
+    Of the parameters those that differ from the settings are kept: the others follow the settings. Raises
+    UnknownDetectorError, ParameterError, or AgentGoneError.
+    """
+    check(type_, parameters)
+    if not Agent.objects.select_for_update().filter(pk=agent.pk, deleted_at__isnull=True).exists():
+        raise AgentGoneError(agent)
+    usual = parameters_of(type_)
+    return DetectorOverride.objects.update_or_create(
+        type=type_,
+        agent=agent,
+        defaults={
+            "enabled": enabled,
+            "parameters": {name: value for name, value in parameters.items() if value != usual[name]},
+            "reason": reason,
+            "updated_at": at,
+            "updated_by": by.name,
+        },
+    )[0]
+
+
+def remove_override(type_: str, agent: Agent) -> None:
+    """Judge an agent by the detector's settings again. Raises NoOverrideError."""
+    removed, _ = DetectorOverride.objects.filter(type=type_, agent=agent).delete()
+    if not removed:
+        raise NoOverrideError(type_, agent)
+
+
+def learning_of(agent: Agent, *, at: datetime, judges: Judges | None = None) -> list[Learns]:
+    """Return which detectors were still learning what is usual for an agent; those switched off for it are left out."""
+    judges = judges or Judges.load()
+    seen = _seen(agent, at)
+    states = []
+    for type_, detector in DETECTORS.items():
+        config = judges.config_of(type_, Series.Kind.AGENT, agent.public_id)
+        if config is not None and (learning := detector.learning(seen, config)) is not None:
+            until = at + timedelta(days=learning.days) if learning.days else None
+            states.append(Learns(detector, learning.why, until))
+    return states
+
+
+def _seen(agent: Agent, at: datetime) -> Seen:
+    first_time = Series.objects.filter(kind=Series.Kind.AGENT, entity=agent.public_id).aggregate(
+        first=Min("first_time")
+    )
+    age = at - (first_time["first"] or at)
+    today = at.astimezone(UTC).date()
+    by_day = np.zeros(HISTORY_DAYS, dtype=np.int64)
+    with connection.cursor() as cursor:
+        since = at - timedelta(days=HISTORY_DAYS)
+        cursor.execute(_BY_DAY, {"agent": agent.public_id, "at": at, "since": since})
+        for start, events in cursor.fetchall():
+            by_day[HISTORY_DAYS - 1 - (today - start.astimezone(UTC).date()).days] = events
+    return Seen(max(age / timedelta(days=1), 0.0), by_day, agent.working_hours is not None)
