@@ -52,9 +52,7 @@ def test_the_threshold_reached_within_the_window_is_raised_and_names_the_rule() 
     assert (said["rule"], said["rule_name"], said["scopes"]) == ("rule_1", "Night exports", ["exports.read"])
     assert said["parameters"] == {"window_seconds": 300, "threshold": 3}
     assert (said["observed"], said["upper"], said["event_count"]) == (3, 2, 3)
-    assert said["why"].startswith(
-        "Rule “Night exports” calls 3 events or more within 5 minutes an anomaly, if they are"
-    )
+    assert said["why"].startswith("Rule “Night exports” calls 3 events or more within 5 minutes an anomaly, if")
 
 
 def test_one_event_less_is_none() -> None:

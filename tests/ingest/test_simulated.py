@@ -70,7 +70,7 @@ def test_all_records_are_such_as_the_native_format_accepts() -> None:
 def test_a_month_has_incidents_of_every_type_and_at_least_two_in_its_last_day(seed: int) -> None:
     organisation = Organisation(seed=seed, finale=NOW)
     incidents = organisation.incidents(NOW - 30 * DAY, NOW)
-    assert {incident.type for incident in incidents} == set(DETECTORS)
+    assert {incident.type for incident in incidents} == set(DETECTORS) - {"custom_rule"}  # of which people make theirs
     assert {incident.kind for incident in incidents} == set(Kind)
     assert 12 <= len(incidents) <= 20
     assert sum(incident.start >= NOW - DAY for incident in incidents) >= 2

@@ -23,7 +23,7 @@ class Config:
     """Each rule brings its own window and threshold."""
 
 
-def detect(history: History, config: Config) -> list[Finding]:
+def detect(history: History, _: Config) -> list[Finding]:
     """Return one finding for each rule, agent and run of windows that hold.
 
     A window holds if `threshold` events of the agent that match lie within less than `window_seconds`; the windows are
@@ -39,9 +39,9 @@ def detect(history: History, config: Config) -> list[Finding]:
         for agent, seconds in rule.matches.items():
             row = row_of[agent]
             times = _microseconds(seconds[seconds < history.until])
-            for run in _runs(times, rule):
-                if times[run[-1]] >= _microseconds(history.judge_from[row]):
-                    found.append(_finding(history, row, rule, times, run))
+            judge_from = _microseconds(history.judge_from[row])
+            due = [run for run in _runs(times, rule) if times[run[-1]] >= judge_from]
+            found += [_finding(history, row, rule, times, run) for run in due]
     return found
 
 
