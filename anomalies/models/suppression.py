@@ -29,6 +29,7 @@ class Suppression(models.Model):
     integration = models.CharField(max_length=200, blank=True, default="")
     highest_severity = models.PositiveSmallIntegerField(default=3, help_text="Worse ones are raised all the same")
     created_at = models.DateTimeField(db_default=Now())
+    created_by = models.CharField(max_length=200, blank=True, default="")
     expires_at = models.DateTimeField(null=True, blank=True)
     ended_at = models.DateTimeField(null=True, blank=True, help_text="When somebody ended it")
     ended_by = models.CharField(max_length=200, blank=True, default="")
