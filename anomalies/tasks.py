@@ -1,16 +1,30 @@
 """What the clock starts."""
 
-from celery import shared_task
+from celery import group, shared_task
+from django.conf import settings
 from django.utils import timezone
 
 from anomalies.models import Scan
-from anomalies.services import demo, scans
+from anomalies.services import demo, scans, shares
 
 
 @shared_task
 def scan() -> None:
     """Count what arrived and look for anomalies; another scan under way makes it a no-op."""
-    scans.run_if_idle(now=timezone.now(), trigger=Scan.Trigger.SCHEDULE)
+    if settings.ANOMALIES_SCAN_SHARES > 1:
+        _send(shares.begin(now=timezone.now(), trigger=Scan.Trigger.SCHEDULE, shares=settings.ANOMALIES_SCAN_SHARES))
+    else:
+        scans.run_if_idle(now=timezone.now(), trigger=Scan.Trigger.SCHEDULE)
+
+
+@shared_task
+def judge(share: int) -> None:
+    """Look for anomalies in one share of a scan; whoever judges the last of a kind sends those of the next."""
+    _send(shares.judge(share))
+
+
+def _send(share_ids: list[int]) -> None:
+    group(judge.s(share=share) for share in share_ids).apply_async()
 
 
 @shared_task

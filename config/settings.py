@@ -145,6 +145,9 @@ CONTENT_SECURITY_POLICY = {
 ANOMALIES_MAX_BODY_BYTES = env.int("ANOMALIES_MAX_BODY_BYTES", default=16 * 1024 * 1024)
 DATA_UPLOAD_MAX_MEMORY_SIZE = ANOMALIES_MAX_BODY_BYTES
 
+# Into how many shares a scheduled scan is parted among Celery workers; 1: one worker does all of it.
+ANOMALIES_SCAN_SHARES = env.int("ANOMALIES_SCAN_SHARES", default=1)
+
 # With the simulated month of `up --demo`: events keep coming.
 ANOMALIES_DEMO = env.bool("ANOMALIES_DEMO", default=False)
 
@@ -159,7 +162,7 @@ if CELERY_BROKER_URL.startswith("filesystem:"):
         "polling_interval": 0.1,
     }
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
-CELERY_TASK_DEFAULT_QUEUE = "anomalies"
+CELERY_TASK_DEFAULT_QUEUE = env.str("ANOMALIES_QUEUE", default="anomalies")
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_ACKS_LATE = True
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1

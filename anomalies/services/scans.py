@@ -1,92 +1,22 @@
 """One run of detection: count what arrived, look at what changed, keep what deviates."""
 
-import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
-from datetime import datetime, timedelta
-from typing import Any
+from datetime import datetime
 
-from django.db import InterfaceError, OperationalError, connection, transaction
-from django.db.backends.utils import CursorWrapper
+from django.db import connection
 from django.utils import timezone
 
-from anomalies.detection.finding import plain
-from anomalies.detection.registry import DETECTORS
-from anomalies.models import Anomaly, Scan, Series
-from anomalies.services import access, causes, counts, histories
+from anomalies.models import Scan, Series
+from anomalies.services import counts
 from anomalies.services.actor import Actor
 from anomalies.services.detectors import Judges
-from anomalies.services.findings import Kept, keep
+from anomalies.services.judging import KINDS, Progress, judge_due, unseen
 from anomalies.services.timeline import DETECTION
 
-logger = logging.getLogger(__name__)
-
-LATE_HORIZON = timedelta(hours=48)  # older than this, a late event is counted and its bucket not judged again
-LONGEST_GAP = timedelta(hours=2)  # after which nothing belongs to an anomaly any more
-KINDS = (Series.Kind.AGENT, Series.Kind.ADDRESS, Series.Kind.PRINCIPAL)  # in the order that `causes` needs
-SERIES_DAYS_AT_ONCE = 20_000  # in one transaction: bounds memory, and what a crash repeats
-_PLURALS: dict[str, str] = {
-    Series.Kind.AGENT: "agents",
-    Series.Kind.ADDRESS: "addresses",
-    Series.Kind.PRINCIPAL: "users",
-}
 LONGEST_WAIT_SECONDS = 60.0
 LOCK = 7_236_301  # the advisory lock that keeps scans one at a time
-
-Progress = Callable[[str, int, int], None]  # what is done, how much, of how much
-
-# Every entity of a kind that changed since it was looked at, or whose anomaly may have ended, or may share its cause
-# with one that this scan changed; judged from the start of the anomalies on that could go on, so that what belongs
-# together is seen together. md5: all workers part the entities alike.
-_DUE = """
-WITH related AS (
-    SELECT a.entity, min(a.started_at) AS since
-    FROM anomalies_anomaly c
-    JOIN anomalies_anomaly a ON a.type = c.type AND a.kind = %(kind)s
-        AND a.started_at < c.active_until AND a.active_until > c.started_at
-    WHERE c.last_scan_id = %(scan)s AND c.kind <> %(kind)s
-    GROUP BY a.entity
-    UNION ALL
-    SELECT m.entity, min(i.started_at)
-    FROM anomalies_anomaly c
-    JOIN anomalies_metric m ON m.anomaly_id = c.id AND m.kind = %(kind)s
-    JOIN anomalies_interval i ON i.metric_id = m.id
-    WHERE c.last_scan_id = %(scan)s AND c.kind <> %(kind)s
-    GROUP BY m.entity
-), due AS (
-    SELECT entity, min(first_time) AS first_time, max(last_time) AS last_time,
-           max(judged_until) AS judged_until, min(dirty_from) AS dirty_from,
-           count(*) FILTER (WHERE metric = 'requests') AS series
-    FROM anomalies_series
-    WHERE kind = %(kind)s AND entity IN (
-        SELECT entity FROM anomalies_series
-        WHERE kind = %(kind)s AND dirty_from IS NOT NULL AND dirty_from < %(now)s
-        UNION SELECT entity FROM anomalies_anomaly
-        WHERE kind = %(kind)s AND state = 'open' AND merged_into_id IS NULL
-        UNION SELECT entity FROM related
-        UNION SELECT entity FROM anomalies_series WHERE kind = %(kind)s AND %(all)s)
-    GROUP BY entity
-), judged AS (
-    SELECT *, CASE WHEN %(all)s OR judged_until IS NULL THEN first_time
-        ELSE greatest(coalesce(dirty_from, judged_until), judged_until - %(horizon)s::interval) END AS judge_from
-    FROM due
-    WHERE %(shares)s = 1 OR ('x' || left(md5(entity), 7))::bit(28)::integer %% %(shares)s = %(share)s
-)
-SELECT entity, first_time, last_time, series, coalesce(dirty_from < judged_until - %(horizon)s::interval, false),
-       least(judge_from, (SELECT min(since) FROM related r WHERE r.entity = judged.entity), (
-           SELECT min(started_at) FROM anomalies_anomaly a
-           WHERE a.kind = %(kind)s AND a.entity = judged.entity
-             AND (a.state = 'open' OR a.active_until >= judge_from - %(gap)s::interval)))
-FROM judged
-"""
-
-_JUDGED = """
-UPDATE anomalies_series SET judged_until = least(last_time, %(now)s),
-    dirty_from = CASE WHEN last_time >= %(now)s THEN %(now)s::timestamptz END
-WHERE kind = %(kind)s AND entity = ANY(%(entities)s)
-"""
 
 
 class ScanUnderWayError(Exception):
@@ -99,15 +29,15 @@ def run(*, now: datetime, trigger: str, by: Actor = DETECTION, progress: Progres
     New rate spikes are answered as the response policy asks, by that actor. Safe to kill at any moment: the next run
     does what is left. Waits while another scan is under way; raises ScanUnderWayError after a minute.
     """
-    with _one_at_a_time(wait=True):
-        return _scan(now=now, trigger=trigger, by=by, progress=progress or _unseen)
+    with one_at_a_time(wait=True):
+        return _scan(now=now, trigger=trigger, by=by, progress=progress or unseen)
 
 
 def run_if_idle(*, now: datetime, trigger: str) -> Scan | None:
     """As `run`, but return None at once if another scan is under way."""
     try:
-        with _one_at_a_time(wait=False):
-            return _scan(now=now, trigger=trigger, by=DETECTION, progress=_unseen)
+        with one_at_a_time(wait=False):
+            return _scan(now=now, trigger=trigger, by=DETECTION, progress=unseen)
     except ScanUnderWayError:
         return None
 
@@ -118,162 +48,52 @@ def replay(*, now: datetime, progress: Progress | None = None) -> Scan:
     A bucket is judged by what came before it alone (`detection.baseline`), so that one pass over the history finds
     what a scan at each of its ticks would have found; a bucket of a rate counts as found when it is complete.
     """
-    with _one_at_a_time(wait=True):
-        return _scan(now=now, trigger=Scan.Trigger.REPLAY, by=DETECTION, progress=progress or _unseen)
-
-
-def _unseen(what: str, done: int, total: int) -> None:
-    """Nobody watches."""
+    with one_at_a_time(wait=True):
+        return _scan(now=now, trigger=Scan.Trigger.REPLAY, by=DETECTION, progress=progress or unseen)
 
 
 @contextmanager
-def _one_at_a_time(*, wait: bool) -> Iterator[None]:
+def one_at_a_time(*, wait: bool) -> Iterator[None]:
+    """Keep other scans away. Raises ScanUnderWayError at once, or after a minute of waiting."""
     deadline = time.monotonic() + (LONGEST_WAIT_SECONDS if wait else 0)
-    with connection.cursor() as cursor:
-        while not _locked(cursor):
-            if time.monotonic() >= deadline:
-                raise ScanUnderWayError("Another scan is under way.")
-            time.sleep(0.1)
+    while not locked("pg_try_advisory_lock(%s)", LOCK):
+        if time.monotonic() >= deadline:
+            raise ScanUnderWayError("Another scan is under way.")
+        time.sleep(0.1)
     try:
         yield
     finally:
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT pg_advisory_unlock(%s)", [LOCK])
+        locked("pg_advisory_unlock(%s)", LOCK)
 
 
-def _locked(cursor: CursorWrapper) -> bool:
-    cursor.execute("SELECT pg_try_advisory_lock(%s)", [LOCK])
-    return bool(cursor.fetchone()[0])
+def locked(function: str, *keys: int) -> bool:
+    """Return whether that call of PostgreSQL gave the lock."""
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT {function}", keys)
+        return bool(cursor.fetchone()[0])
 
 
 def _scan(*, now: datetime, trigger: str, by: Actor, progress: Progress) -> Scan:
     scan = Scan.objects.create(trigger=trigger, now=now, started_at=timezone.now())
-    _count(scan, progress)
+    count(scan, progress)
     judges = Judges.load()
     for kind in KINDS:
-        _judge_due(scan, kind, 0, judges, by, progress)
+        judge_due(scan, kind, 0, judges, by, progress)
     finish(scan)
     return scan
 
 
-def _judge_due(scan: Scan, kind: str, share: int, judges: Judges, by: Actor, progress: Progress) -> None:
-    """Judge the entities of a kind that are due and fall on that share, and add the figures to the scan's."""
-    due = _due(scan, kind, share)
-    done = 0
-    for some in _together(due):
-        progress(f"Looking at {_PLURALS[kind]}", done, len(due))
-        _judge(scan, kind, some, judges, by)
-        done += len(some)
-    progress(f"Looking at {_PLURALS[kind]}", done, len(due))
-
-
 def finish(scan: Scan) -> None:
+    """Note that all kinds were judged."""
     Series.objects.filter(kind=Series.Kind.TENANT).update(dirty_from=None, judged_until=scan.now)
     scan.finished_at = timezone.now()
     scan.save()
 
 
-def _count(scan: Scan, progress: Progress) -> None:
+def count(scan: Scan, progress: Progress = unseen) -> None:
+    """Count all that waits, and add the figures to the scan's."""
     waiting = counts.uncounted_events()
     while (counted := counts.count_some()).batches:
         scan.batches_counted += counted.batches
         scan.events_counted += counted.events
         progress("Counting events", scan.events_counted, max(waiting, scan.events_counted))
-
-
-def _due(scan: Scan, kind: str, share: int) -> list[histories.Window]:
-    due = []
-    parameters: dict[str, Any] = {
-        "scan": scan.pk,
-        "now": scan.now,
-        "all": scan.trigger == Scan.Trigger.REPLAY,
-        "kind": kind,
-        "share": share,
-        "shares": scan.shares,
-        "horizon": LATE_HORIZON,
-        "gap": LONGEST_GAP,
-    }
-    with connection.cursor() as cursor:
-        cursor.execute(_DUE, parameters)
-        for entity, first_time, last_time, series, late, judge_from in cursor.fetchall():
-            scan.series_late += late
-            due.append(histories.Window(entity, judge_from, first_time, last_time, series))
-    return due
-
-
-def _together(due: list[histories.Window]) -> Iterator[list[histories.Window]]:
-    """Yield windows that are judged at once: alike in time, and bounded in series times days."""
-    some: list[histories.Window] = []
-    series = 0
-    for window in sorted(due, key=lambda window: (window.judge_from, window.last_time)):
-        last = max(one.last_time for one in [*some, window])
-        days = (last - (some[0] if some else window).judge_from).days + histories.HISTORY_DAYS
-        if some and (series + window.series) * days > SERIES_DAYS_AT_ONCE:
-            yield some
-            some, series = [], 0
-        some.append(window)
-        series += window.series
-    if some:
-        yield some
-
-
-def _judge(scan: Scan, kind: str, windows: Sequence[histories.Window], judges: Judges, by: Actor) -> None:
-    """Judge some entities of a kind; one that cannot be judged is logged, counted, and stops no other."""
-    kept, found, told = None, 0, 0
-    try:
-        kept, found, told = _judge_together(scan, kind, windows, judges, by)
-    except (InterfaceError, OperationalError):
-        raise  # without its connection the scan has lost its lock, too
-    except Exception:
-        if len(windows) == 1:
-            logger.exception("scan %s: %s %s could not be judged", scan.pk, kind, windows[0].entity)
-    if kept:
-        scan.series_judged += len(windows)
-        scan.findings += found
-        scan.findings_told_by_others += told
-        scan.anomalies_raised += kept.raised
-        scan.anomalies_extended += kept.extended
-        scan.anomalies_closed += kept.closed
-        scan.anomalies_withdrawn += kept.withdrawn
-        scan.anomalies_merged += kept.merged
-    elif len(windows) == 1:
-        scan.series_failed += 1
-    else:
-        middle = len(windows) // 2
-        _judge(scan, kind, windows[:middle], judges, by)
-        _judge(scan, kind, windows[middle:], judges, by)
-
-
-@transaction.atomic
-def _judge_together(
-    scan: Scan, kind: str, windows: Sequence[histories.Window], judges: Judges, by: Actor
-) -> tuple[Kept, int, int]:
-    replayed = scan.trigger == Scan.Trigger.REPLAY
-    history = histories.load(kind, windows, until=scan.now, replayed=replayed)
-    found = judges.detect(history)
-    causes_known = [(finding, causes.cause_of(finding)) for finding in found]
-    told = [(finding, cause) for finding, cause in causes_known if cause is not None]
-    kept = keep(
-        [finding for finding, cause in causes_known if cause is None],
-        told=told,
-        kind=kind,
-        judged_from={window.entity: window.judge_from for window in windows},
-        scan=scan,
-        replayed=replayed,
-        still_judged=lambda anomaly: _still_judged(anomaly, judges),
-    )
-    if not replayed:
-        scan.grants_revoked += access.respond(scan, by=by, at=scan.now)
-    with connection.cursor() as cursor:
-        cursor.execute(_JUDGED, {"now": scan.now, "kind": kind, "entities": [window.entity for window in windows]})
-    return kept, len(found), len(told)
-
-
-def _still_judged(anomaly: Anomaly, judges: Judges) -> bool:
-    """Return whether its detector looks at it as it did: else nothing but our settings speaks against it."""
-    config = judges.config_of(anomaly.type, anomaly.kind, anomaly.entity)
-    return (
-        config is not None
-        and anomaly.evidence.get("parameters") == plain(asdict(config))
-        and anomaly.evidence.get("detector_version") == DETECTORS[anomaly.type].version
-    )

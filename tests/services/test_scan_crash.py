@@ -8,7 +8,6 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
-from urllib.parse import quote, urlencode
 
 import pytest
 from django.conf import settings
@@ -18,6 +17,7 @@ from anomalies.ingest.record import EventRecord
 from anomalies.models import Anomaly, Batch, BucketBlock, Event, Scan
 from anomalies.services import events
 from config import celery_app
+from tests.services.servers import database_url
 
 EVENTS = 100_000
 SECONDS = 120
@@ -61,12 +61,6 @@ def _store_events() -> None:
         events.store(records[part::10], source_name="test", format="native", received_at=START)
 
 
-def _database_url() -> str:
-    wanted = connection.get_connection_params()
-    server = urlencode({"host": wanted["host"], "port": wanted.get("port") or 5432})
-    return f"postgres://{quote(wanted['user'])}@/{wanted['dbname']}?{server}"
-
-
 class _Worker:
     """A Celery worker on the test's database, on a queue of its own."""
 
@@ -80,7 +74,7 @@ class _Worker:
             cwd=settings.BASE_DIR,
             env={
                 **os.environ,
-                "DATABASE_URL": _database_url(),
+                "DATABASE_URL": database_url(),
                 "CELERY_BROKER_URL": settings.CELERY_BROKER_URL,
                 "DJANGO_SETTINGS_MODULE": "config.settings",
             },

@@ -1,12 +1,10 @@
 """services/scans: which entities are judged when, and what a scan leaves alone."""
 
-import threading
-from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.db import OperationalError, connection
+from django.db import OperationalError
 
 from anomalies.models import (
     Agent,
@@ -20,6 +18,7 @@ from anomalies.models import (
 )
 from anomalies.services import histories, scans
 from tests.services.days import MONDAY, SPIKE_SEEN, burst, counted, forget, record, run, store, usual
+from tests.services.servers import lock_held
 
 pytestmark = pytest.mark.django_db
 
@@ -190,20 +189,6 @@ def test_configured_hours_are_of_the_agents_own_zone() -> None:
 
 
 def test_run_if_idle_gives_way_to_a_scan_under_way() -> None:
-    locked, done = threading.Event(), threading.Event()
-
-    def hold() -> None:
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT pg_advisory_lock(%s)", [scans.LOCK])
-            locked.set()
-            done.wait(60)
-            cursor.execute("SELECT pg_advisory_unlock(%s)", [scans.LOCK])
-        connection.close()
-
-    with ThreadPoolExecutor() as other:
-        held = other.submit(hold)
-        locked.wait(60)
+    with lock_held(scans.LOCK):
         assert scans.run_if_idle(now=MONDAY, trigger=Scan.Trigger.SCHEDULE) is None
-        done.set()
-        held.result()
     assert scans.run_if_idle(now=MONDAY, trigger=Scan.Trigger.SCHEDULE) is not None

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import Progress, TaskID
 
 from anomalies.models import Scan
-from anomalies.services import scans
+from anomalies.services import judging, scans
 
 
 class Command(BaseCommand):
@@ -68,7 +68,7 @@ def _time(text: str) -> datetime:
 
 
 @contextmanager
-def _progress() -> Iterator[scans.Progress]:
+def _progress() -> Iterator[judging.Progress]:
     """Show how far the scan is, on a terminal."""
     with Progress(console=Console(stderr=True), transient=True) as bar:
         tasks: dict[str, TaskID] = {}
