@@ -43,8 +43,17 @@ def _cause(other: Series.Kind, finding: Finding) -> Anomaly | None:
     start, end = datetime.fromtimestamp(finding.start, UTC), datetime.fromtimestamp(finding.end, UTC)
     raised = Anomaly.objects.filter(type=finding.type, kind=other, started_at__lt=end, active_until__gt=start)
     raised = raised.exclude(state=Anomaly.State.WITHDRAWN)
-    if not raised.exists():
+    if not raised.exists() or (entity := main_of(other, finding)) is None:
         return None
+    cause = raised.filter(entity=entity).order_by("started_at", "id").first()
+    if cause is None:
+        return None
+    return Anomaly.objects.select_for_update().get(pk=cause.merged_into_id or cause.pk)
+
+
+def main_of(other: Series.Kind, finding: Finding) -> str | None:
+    """Return the entity of another kind whose doing the finding is, if there is one."""
+    start, end = datetime.fromtimestamp(finding.start, UTC), datetime.fromtimestamp(finding.end, UTC)
     with connection.cursor() as cursor:
         cursor.execute(
             _SHARES.format(column=_COLUMNS[Series.Kind(finding.kind)], other=_COLUMNS[other], text=_TEXT[other]),
@@ -54,7 +63,4 @@ def _cause(other: Series.Kind, finding: Finding) -> Anomaly | None:
     of_the_entity, of_the_other = _LEAST[other]
     if shares is None or shares[1] < of_the_entity or shares[2] < of_the_other:
         return None
-    cause = raised.filter(entity=shares[0]).order_by("started_at", "id").first()
-    if cause is None:
-        return None
-    return Anomaly.objects.select_for_update().get(pk=cause.merged_into_id or cause.pk)
+    return str(shares[0])
