@@ -91,7 +91,7 @@ def judge_due(scan: Scan, kind: str, share: int, judges: Judges, by: Actor, prog
     """Judge the entities of a kind that are due and fall on that share, and add the figures to the scan's."""
     due = _due(scan, kind, share)
     done = 0
-    for some in _together(due):
+    for some in together(due):
         progress(f"Looking at {_PLURALS[kind]}", done, len(due))
         _judge(scan, kind, some, judges, by)
         done += len(some)
@@ -118,7 +118,7 @@ def _due(scan: Scan, kind: str, share: int) -> list[histories.Window]:
     return due
 
 
-def _together(due: list[histories.Window]) -> Iterator[list[histories.Window]]:
+def together(due: list[histories.Window]) -> Iterator[list[histories.Window]]:
     """Yield windows that are judged at once: alike in time, and bounded in series times days."""
     some: list[histories.Window] = []
     series = 0
