@@ -1,24 +1,29 @@
 """Counting: from batches of events to buckets, each batch exactly once."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
 
 from django.db import connection, transaction
-from django.db.models import Sum
+from django.db.backends.utils import CursorWrapper
+from django.db.models import F, Sum
 
-from anomalies.models import Batch
+from anomalies.models import Batch, Source
+from anomalies.services import lags
 
 MAX_EVENTS = 500_000  # counted in one transaction; a batch that is larger is counted alone
 BLOCK_SECONDS = {60: 3600, 300: 86400, 3600: 86400}  # of a bucket: of the row that holds it
 
 _CLAIM = """
-SELECT id, accepted FROM anomalies_batch
+SELECT id, accepted, source_id, received_at, first_time, last_time, lags FROM anomalies_batch
 WHERE counted_at IS NULL ORDER BY id LIMIT 1000 FOR UPDATE SKIP LOCKED
 """
 
 # One pass over the new events, for all kinds of entities at once.
 _TALLY = """
 CREATE TEMPORARY TABLE tally ON COMMIT DROP AS
-SELECT kind, entity, action, slot, metric, amount, first_time, last_time
+SELECT kind, entity, action, slot, metric, amount, first_time, last_time, lag
 FROM (
     SELECT
         CASE GROUPING(agent_id, principal_id, ip)
@@ -32,11 +37,14 @@ FROM (
         count(*) AS requests,
         count(*) FILTER (WHERE status <> 'success') AS failures,
         min(time) AS first_time,
-        max(time) AS last_time
+        max(time) AS last_time,
+        max(lag) AS lag
     FROM (
-        SELECT agent_id, principal_id, ip, action, status, time,
+        SELECT agent_id, principal_id, ip, action, status, time, lag,
                date_bin('1 minute', time, TIMESTAMPTZ '2000-01-01 00:00:00+00') AS slot
-        FROM anomalies_event WHERE batch_id = ANY(%s)
+        FROM anomalies_event
+        JOIN unnest(%(ids)s::bigint[], %(lags)s::float8[]) AS batch (id, lag) ON batch_id = batch.id
+        WHERE time >= %(first)s::timestamptz AND time <= %(last)s::timestamptz
     ) AS new
     GROUP BY GROUPING SETS ((slot, agent_id), (slot, agent_id, action), (slot, principal_id), (slot, ip), (slot))
 ) AS counted
@@ -45,13 +53,14 @@ WHERE entity IS NOT NULL AND amount > 0
 """
 
 _SERIES = """
-INSERT INTO anomalies_series (kind, entity, action, metric, first_time, last_time, dirty_from)
-SELECT kind, entity, action, metric, min(first_time), max(last_time), min(first_time)
+INSERT INTO anomalies_series (kind, entity, action, metric, first_time, last_time, dirty_from, lag_seconds)
+SELECT kind, entity, action, metric, min(first_time), max(last_time), min(first_time), max(lag)
 FROM tally GROUP BY kind, entity, action, metric ORDER BY kind, entity, action, metric
 ON CONFLICT (kind, entity, action, metric) DO UPDATE SET
     first_time = least(anomalies_series.first_time, excluded.first_time),
     last_time = greatest(anomalies_series.last_time, excluded.last_time),
-    dirty_from = least(anomalies_series.dirty_from, excluded.dirty_from)
+    dirty_from = least(anomalies_series.dirty_from, excluded.dirty_from),
+    lag_seconds = excluded.lag_seconds
 """
 
 _BLOCKS = """
@@ -83,7 +92,9 @@ FROM added a WHERE b.series_id = a.series_id AND b.resolution_seconds = %s AND b
 _MEETINGS = """
 INSERT INTO anomalies_agentprincipal (agent_id, principal_id, first_seen, last_seen)
 SELECT agent_id, principal_id, min(time), max(time)
-FROM anomalies_event WHERE batch_id = ANY(%s) AND principal_id IS NOT NULL
+FROM anomalies_event
+WHERE batch_id = ANY(%(ids)s) AND time >= %(first)s::timestamptz AND time <= %(last)s::timestamptz
+  AND principal_id IS NOT NULL
 GROUP BY agent_id, principal_id ORDER BY agent_id, principal_id
 ON CONFLICT (agent_id, principal_id) DO UPDATE SET
     first_seen = least(anomalies_agentprincipal.first_seen, excluded.first_seen),
@@ -101,6 +112,22 @@ FROM (
 WHERE e.public_id = t.entity
 """
 
+# Nothing later than this came too late, whichever agent's it is; no row if nothing of the batches can have.
+_JUDGED_BEFORE = """
+SELECT least(max(judged_until) - %(horizon)s::interval, %(last)s::timestamptz) FROM anomalies_series
+WHERE kind = 'tenant' HAVING max(judged_until) - %(horizon)s::interval > %(first)s::timestamptz
+"""
+
+# Of each source, the events from which their agent was judged beyond the horizon when they came.
+_LATE = """
+SELECT e.source_id, count(*)
+FROM anomalies_event e
+JOIN anomalies_series s ON s.kind = 'agent' AND s.entity = e.agent_id AND s.action = '' AND s.metric = 'requests'
+WHERE e.batch_id = ANY(%(ids)s) AND e.time >= %(first)s::timestamptz AND e.time <= %(until)s::timestamptz
+  AND e.time < s.judged_until - %(horizon)s::interval
+GROUP BY e.source_id ORDER BY e.source_id
+"""
+
 _DONE = "UPDATE anomalies_batch SET counted_at = now() WHERE id = ANY(%s)"
 
 
@@ -115,6 +142,17 @@ def uncounted_events() -> int:
     return int(Batch.objects.filter(counted_at=None).aggregate(total=Sum("accepted", default=0))["total"])
 
 
+@dataclass(frozen=True, slots=True)
+class _Claimed:
+    id: int
+    accepted: int
+    source_id: int
+    received_at: datetime
+    first_time: datetime | None
+    last_time: datetime | None
+    lags: list[int] | None
+
+
 @transaction.atomic
 def count_some() -> Counted:
     """Add the events of some uncounted batches to the buckets, mark these batches counted, and say how many.
@@ -122,29 +160,69 @@ def count_some() -> Counted:
     One transaction: whatever dies, a batch is counted once. Nothing left to count gives zeros.
     """
     with connection.cursor() as cursor:
-        cursor.execute(_CLAIM)
-        ids: list[int] = []
-        events = 0
-        for batch_id, accepted in cursor.fetchall():
-            if ids and events + accepted > MAX_EVENTS:
-                break
-            ids.append(batch_id)
-            events += accepted
-        if not ids:
+        batches = _claim(cursor)
+        if not batches:
             return Counted(0, 0)
-        if events:
-            cursor.execute(_TALLY, [ids])
-            cursor.execute("ANALYZE tally")
-            cursor.execute(_SERIES)
-            for width, block in BLOCK_SECONDS.items():
-                cursor.execute(_BLOCKS, {"width": width, "block": block})
-                cursor.execute("ANALYZE added")
-                cursor.execute(_NEW_BLOCKS, [width, block // width])
-                cursor.execute(_ADD, [width])
-                cursor.execute("DROP TABLE added")
-            cursor.execute(_MEETINGS, [ids])
-            for kind in ("agent", "principal"):
-                cursor.execute(_SEEN.format(kind=kind))
-            cursor.execute("DROP TABLE tally")
-        cursor.execute(_DONE, [ids])
-    return Counted(len(ids), events)
+        if any(batch.accepted for batch in batches):
+            lag_of = lags.learn(
+                [lags.Delays(batch.source_id, batch.received_at, batch.lags) for batch in batches if batch.lags]
+            )
+            chosen = _chosen(batches, lag_of)
+            late = _late(cursor, chosen)
+            _tally(cursor, chosen)
+            # Rows of sources last: who stores events and waits for readers of them may hold such a row next.
+            lags.keep(lag_of)
+            for source_id, events in late:
+                Source.objects.filter(pk=source_id).update(late_events=F("late_events") + events)
+        cursor.execute(_DONE, [[batch.id for batch in batches]])
+    return Counted(len(batches), sum(batch.accepted for batch in batches))
+
+
+def _claim(cursor: CursorWrapper) -> list[_Claimed]:
+    cursor.execute(_CLAIM)
+    batches: list[_Claimed] = []
+    events = 0
+    for row in cursor.fetchall():
+        batch = _Claimed(*row)
+        events += batch.accepted
+        if batches and events > MAX_EVENTS:
+            break
+        batches.append(batch)
+    return batches
+
+
+def _chosen(batches: Sequence[_Claimed], lag_of: Mapping[int, float]) -> dict[str, Any]:
+    """Return what chooses the batches' events: their ids, and the times that tell in which partitions they are."""
+    first = [batch.first_time for batch in batches if batch.accepted]
+    last = [batch.last_time for batch in batches if batch.accepted]
+    return {
+        "ids": [batch.id for batch in batches],
+        "lags": [lag_of.get(batch.source_id, 0.0) if batch.lags else 0.0 for batch in batches],
+        "first": "-infinity" if None in first else min(filter(None, first)),
+        "last": "infinity" if None in last else max(filter(None, last)),
+    }
+
+
+def _late(cursor: CursorWrapper, chosen: Mapping[str, Any]) -> list[tuple[int, int]]:
+    """Return the sources of which events came too late to be judged, and how many did."""
+    cursor.execute(_JUDGED_BEFORE, {**chosen, "horizon": lags.LATE_HORIZON})
+    if (row := cursor.fetchone()) is None:
+        return []
+    cursor.execute(_LATE, {**chosen, "until": row[0], "horizon": lags.LATE_HORIZON})
+    return [(source_id, events) for source_id, events in cursor.fetchall()]
+
+
+def _tally(cursor: CursorWrapper, chosen: Mapping[str, Any]) -> None:
+    cursor.execute(_TALLY, chosen)
+    cursor.execute("ANALYZE tally")
+    cursor.execute(_SERIES)
+    for width, block in BLOCK_SECONDS.items():
+        cursor.execute(_BLOCKS, {"width": width, "block": block})
+        cursor.execute("ANALYZE added")
+        cursor.execute(_NEW_BLOCKS, [width, block // width])
+        cursor.execute(_ADD, [width])
+        cursor.execute("DROP TABLE added")
+    cursor.execute(_MEETINGS, chosen)
+    for kind in ("agent", "principal"):
+        cursor.execute(_SEEN.format(kind=kind))
+    cursor.execute("DROP TABLE tally")
