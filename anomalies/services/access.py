@@ -112,13 +112,13 @@ def set_response_mode(mode: str, *, by: Actor, at: datetime) -> None:
 
 @transaction.atomic
 def respond(scan: Scan, *, by: Actor, at: datetime) -> int:
-    """Do what the response policy asks about the rate spikes that this scan raised.
+    """Do what the response policy asks about the rate spikes that this scan raised and nobody suppressed.
 
     Returns how many grants were revoked: none under alert_only. A second call finds nothing left to revoke.
     """
     if response_mode() != ResponsePolicy.Mode.REVOKE_AGENT_GRANTS:
         return 0
-    spikes = Anomaly.objects.filter(scan=scan, type="rate_spike", kind="agent").order_by("id")
+    spikes = Anomaly.objects.filter(scan=scan, type="rate_spike", kind="agent", suppression__isnull=True).order_by("id")
     return sum(_revoke_grants_of(spike, by=by, at=at) for spike in spikes)
 
 

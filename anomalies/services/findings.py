@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 
 from anomalies.detection.finding import Finding
 from anomalies.models import Anomaly, Interval, ReviewEntry, Scan, Severity
-from anomalies.services import evidence, merging, metrics
+from anomalies.services import evidence, merging, metrics, suppressions
 from anomalies.services.outbox import announce
 from anomalies.services.timeline import record
 
@@ -168,10 +168,13 @@ def _raise(finding: Finding, scan: Scan, replayed: bool) -> Anomaly:
         last_scan=scan,
     )
     _describe(anomaly, finding)
+    anomaly.suppression = suppressions.in_force_for(anomaly, at=detected_at)
     anomaly.save(force_insert=True)
     metrics.keep(anomaly, finding.metrics)
     record(anomaly, ReviewEntry.Action.DETECTED, detected_at, note=_severity_name(finding.severity))
-    announce("anomaly.detected", anomaly)
+    if anomaly.suppression:
+        record(anomaly, ReviewEntry.Action.SUPPRESSED, detected_at, note=suppressions.told(anomaly.suppression))
+    _announce("anomaly.detected", anomaly)
     return anomaly
 
 
@@ -202,19 +205,17 @@ def _extend(anomaly: Anomaly, finding: Finding, scan: Scan, replayed: bool) -> b
         record(anomaly, ReviewEntry.Action.EXTENDED, scan.now, note="dated by a replay of the history")
     if resumed:
         record(anomaly, ReviewEntry.Action.EXTENDED, scan.now, note=finding.description)
+    worse = anomaly.severity > before.severity
     if anomaly.severity != before.severity:
-        worse = anomaly.severity > before.severity
-        note = f"severity {'rose' if worse else 'fell'} from {_severity_name(before.severity)} to "
-        note += _severity_name(anomaly.severity)
-        action = ReviewEntry.Action.ESCALATED if worse else ReviewEntry.Action.EXTENDED
-        record(anomaly, action, scan.now, note=note)
-        if worse:
-            _reopen(anomaly, scan, note)
+        _say_severity(anomaly, before, scan)
+    asked_again = _ask_again(anomaly, scan, worse=worse)
     anomaly.updated_at, anomaly.last_scan = scan.now, scan
     anomaly.save()
     metrics.keep(anomaly, finding.metrics)
-    if resumed or anomaly.severity > before.severity:
-        announce("anomaly.updated", anomaly)
+    if asked_again:
+        _announce("anomaly.detected", anomaly)
+    elif resumed or worse:
+        _announce("anomaly.updated", anomaly)
     return True
 
 
@@ -222,6 +223,16 @@ def _changed(before: Anomaly, after: Anomaly) -> bool:
     return any(
         getattr(before, field.attname) != getattr(after, field.attname) for field in Anomaly._meta.concrete_fields
     )
+
+
+def _say_severity(anomaly: Anomaly, before: Anomaly, scan: Scan) -> None:
+    worse = anomaly.severity > before.severity
+    note = f"severity {'rose' if worse else 'fell'} from {_severity_name(before.severity)} to "
+    note += _severity_name(anomaly.severity)
+    action = ReviewEntry.Action.ESCALATED if worse else ReviewEntry.Action.EXTENDED
+    record(anomaly, action, scan.now, note=note)
+    if worse:
+        _reopen(anomaly, scan, note)
 
 
 def _reopen(anomaly: Anomaly, scan: Scan, note: str) -> None:
@@ -238,6 +249,22 @@ def _reopen(anomaly: Anomaly, scan: Scan, note: str) -> None:
     )
     anomaly.status, anomaly.verdict = Anomaly.Status.OPEN, ""
     anomaly.acknowledged_at, anomaly.acknowledged_by, anomaly.resolved_at = None, "", None
+
+
+def _ask_again(anomaly: Anomaly, scan: Scan, *, worse: bool) -> bool:
+    """Bring a suppressed anomaly back for review where its suppression does not cover it any more, and say so."""
+    why = suppressions.uncovered(anomaly, worse=worse, at=scan.now)
+    if not why:
+        return False
+    anomaly.suppression = None
+    record(anomaly, ReviewEntry.Action.REOPENED, scan.now, note=why)
+    return True
+
+
+def _announce(type_: str, anomaly: Anomaly) -> None:
+    """Tell others, unless nobody is to be asked about it."""
+    if anomaly.suppression_id is None:
+        announce(type_, anomaly)
 
 
 def _close(anomaly: Anomaly, scan: Scan) -> bool:
@@ -257,7 +284,7 @@ def _end(anomaly: Anomaly, state: Anomaly.State, action: ReviewEntry.Action, not
     anomaly.save(update_fields=["state", "ended_at", "updated_at", "last_scan"])
     Interval.objects.filter(metric__anomaly=anomaly, state=Anomaly.State.OPEN).update(state=Anomaly.State.CLOSED)
     record(anomaly, action, scan.now, note=note)
-    announce("anomaly.closed", anomaly)
+    _announce("anomaly.closed", anomaly)
     return True
 
 

@@ -27,7 +27,8 @@ def merge(anomaly: Anomaly, *, into: Anomaly, scan: Scan) -> bool:
         scan.now,
         note=f"{anomaly.public_id} ({anomaly.entity}{decided}): the same cause",
     )
-    announce("anomaly.merged", anomaly)
+    if anomaly.suppression_id is None:
+        announce("anomaly.merged", anomaly)
     return True
 
 
