@@ -10,7 +10,7 @@ from django.db.backends.utils import CursorWrapper
 from django.db.models import F, Sum
 
 from anomalies.models import Batch, Source
-from anomalies.services import lags
+from anomalies.services import lags, sightings
 
 MAX_EVENTS = 500_000  # counted in one transaction; a batch that is larger is counted alone
 BLOCK_SECONDS = {60: 3600, 300: 86400, 3600: 86400}  # of a bucket: of the row that holds it
@@ -223,6 +223,7 @@ def _tally(cursor: CursorWrapper, chosen: Mapping[str, Any]) -> None:
         cursor.execute(_ADD, [width])
         cursor.execute("DROP TABLE added")
     cursor.execute(_MEETINGS, chosen)
+    sightings.add(cursor, chosen)
     for kind in ("agent", "principal"):
         cursor.execute(_SEEN.format(kind=kind))
     cursor.execute("DROP TABLE tally")
