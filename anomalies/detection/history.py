@@ -94,7 +94,33 @@ class Login:
     country: str
     city: str
     place: tuple[float, float] | None  # latitude and longitude in degrees
+    device: str  # the user agent without its versions
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Logins of a principal on one UTC day from one address, place and device; what is not known is empty."""
+
+    day: int  # days since the epoch
+    first_time: float
+    last_time: float
+    logins: int
+    succeeded: bool
+    ip: str
+    network: str
+    country: str
+    place: tuple[float, float] | None
     device: str
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """What a principal's logins are held against."""
+
+    first_day: int  # of its first successful login, days since the epoch
+    origins: Sequence[Origin]  # from 31 days before the first day that is judged, to the last one
+    countries: Mapping[str, float]  # time of the first successful login from each country that is to be judged
+    common: Mapping[tuple[str, int], float]  # of a new country on a day: share of the others who use it, 0..1
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +182,9 @@ class History:
     tenant: Counts  # of everybody, one row by the hour; it begins when it does, whomever it is loaded with
     meetings: tuple[Meeting, ...]
     attempts: Mapping[str, Attempts]  # of entities with many failures within an hour
-    logins: Mapping[str, Sequence[Login]] = field(default_factory=dict)  # of principals, by time
+    # Of principals, by time: from an hour before they are judged, and the located login before that.
+    logins: Mapping[str, Sequence[Login]] = field(default_factory=dict)
+    pasts: Mapping[str, Past] = field(default_factory=dict)  # of the same principals
     requests: Mapping[str, Sequence[AccessRequest]] = field(default_factory=dict)  # of principals, by time
     rules: Sequence[Rule] = ()
     # Seconds after which the events of a time are there, all but one in a hundred, (n,).
@@ -183,6 +211,7 @@ class History:
             meetings=tuple(meeting for meeting in self.meetings if meeting.agent in entities),
             attempts=_of(self.attempts, entities),
             logins=_of(self.logins, entities),
+            pasts=_of(self.pasts, entities),
             requests=_of(self.requests, entities),
             rules=tuple(replace(rule, matches=_of(rule.matches, entities)) for rule in self.rules),
             lag=self.lag[rows] if len(self.lag) else self.lag,
