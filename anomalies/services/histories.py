@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from anomalies.detection.baseline import FIVES_DAYS, MINUTES_DAYS
 from anomalies.detection.history import DAY, HOUR, Attempts, Calendar, Counts, History, Meeting
 from anomalies.models import Agent, Series
-from anomalies.services import rules
+from anomalies.services import logins, rules
 from anomalies.services.counts import BLOCK_SECONDS
 
 HISTORY_DAYS = 90  # that the longest fit may read
@@ -113,6 +113,7 @@ def load(kind: str, windows: Sequence[Window], *, until: datetime, replayed: boo
     fives = _counts(rows, 300, since(FIVES_DAYS), last_day)
     judge_from = np.array([window.judge_from.timestamp() for window in windows])
     judged = {window.entity: window.judge_from for window in windows}
+    signed_in, pasts = logins.facts(judged, until=until) if kind == Series.Kind.PRINCIPAL else ({}, {})
     tenant_day = min(earliest.date() - timedelta(days=HISTORY_DAYS), last_day)
     return History(
         kind=kind,
@@ -128,6 +129,8 @@ def load(kind: str, windows: Sequence[Window], *, until: datetime, replayed: boo
         tenant=_counts(_tenant(), 3600, tenant_day, last_day),
         meetings=_meetings(entities, first_day, earliest, until) if kind == Series.Kind.AGENT else (),
         attempts=_attempts(kind, entities, fives, judge_from, until) if kind != Series.Kind.AGENT else {},
+        logins=signed_in,
+        pasts=pasts,
         rules=rules.facts(judged, until=until, replayed=replayed) if kind == Series.Kind.AGENT else (),
         lag=np.zeros(len(rows.entity)),
     )
