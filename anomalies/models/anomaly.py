@@ -11,6 +11,8 @@ from anomalies.models.public_id import new_anomaly_id
 from anomalies.models.scan import Scan
 from anomalies.models.suppression import Suppression
 
+SUPPRESSED = "suppressed"  # shown as the status of those that nobody is asked about
+
 
 class Severity(models.IntegerChoices):
     LOW = 1, "low"
@@ -30,6 +32,11 @@ class AnomalyQuerySet(models.QuerySet["Anomaly"]):
 
     def needs_review(self) -> Self:
         return self.standing().filter(status=Anomaly.Status.OPEN, suppression__isnull=True)
+
+    def with_shown_status(self) -> Self:
+        """Each with `shown_status`: its status, or `suppressed` where nobody is asked to decide."""
+        hidden = models.When(status=Anomaly.Status.OPEN, suppression__isnull=False, then=models.Value(SUPPRESSED))
+        return self.annotate(shown_status=models.Case(hidden, default=models.F("status")))
 
     def newest_first(self) -> Self:
         return self.order_by("-detected_at", "-id")

@@ -14,9 +14,7 @@ from anomalies.services.actor import Actor
 
 NEWEST = 20  # anomalies that a preview names
 MAX_REASON_LENGTH = 10_000  # characters
-LENGTHS = {
-    field.name: field.max_length for field in Suppression._meta.concrete_fields if getattr(field, "max_length", None)
-}
+LENGTHS = {field.name: field.max_length or 0 for field in Suppression._meta.concrete_fields}
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from django.http import QueryDict
 
 from anomalies.detection.registry import DETECTORS
 from anomalies.models import Anomaly, Severity
-from anomalies.models.anomaly import AnomalyQuerySet
+from anomalies.models.anomaly import SUPPRESSED, AnomalyQuerySet
 from anomalies.web.period import NAMES as PERIOD_NAMES
 from anomalies.web.period import UNITS, Period, PeriodFilter, PeriodWidget
 
@@ -33,7 +33,10 @@ Known = Mapping[str, tuple[str, Any]]  # word in the URL: label, value of the co
 
 TYPES: Known = {type_: (detector.label, type_) for type_, detector in DETECTORS.items()}
 SEVERITIES: Known = {s.label: (s.label.title(), s.value) for s in reversed(Severity)}
-STATUSES: Known = {s.value: (s.label.title(), s.value) for s in Anomaly.Status}
+STATUSES: Known = {
+    **{s.value: (s.label.title(), s.value) for s in Anomaly.Status},
+    SUPPRESSED: (SUPPRESSED.title(), SUPPRESSED),
+}
 
 
 class FacetField(forms.Field):
@@ -92,6 +95,23 @@ class Facet(django_filters.Filter):  # type: ignore[misc]  # django-filter has n
         return self.known[word][0] if self.known is not None else word
 
 
+class StatusFacet(Facet):
+    """By the status that is shown, in columns that have an index."""
+
+    def filter(self, rows: QuerySet[Any, Any], value: list[str]) -> QuerySet[Any, Any]:
+        if not value:
+            return rows
+        wanted = Q()
+        for word in value:
+            if word == SUPPRESSED:
+                wanted |= Q(status=Anomaly.Status.OPEN, suppression__isnull=False)
+            elif word == Anomaly.Status.OPEN:
+                wanted |= Q(status=Anomaly.Status.OPEN, suppression__isnull=True)
+            else:
+                wanted |= Q(status=word)
+        return rows.filter(wanted)
+
+
 class SearchField(forms.Field):
     def clean(self, value: str | None) -> str:
         text = (value or "").strip()
@@ -124,7 +144,7 @@ class AnomalyFilter(django_filters.FilterSet):  # type: ignore[misc]  # django-f
     type = Facet("type", label="Type", known=TYPES)
     severity = Facet("severity", label="Severity", known=SEVERITIES)
     agent = Facet("agent", label="Agent")
-    status = Facet("status", label="Status", known=STATUSES)
+    status = StatusFacet("shown_status", label="Status", known=STATUSES)
     user = Facet("principal", label="User", more=True)
     integration = Facet("integration", label="Integration", more=True)
     resource_type = Facet("resource_type", label="Resource type", more=True)
@@ -171,7 +191,7 @@ class AnomalyFilter(django_filters.FilterSet):  # type: ignore[misc]  # django-f
 
     def matching(self, *, without: str = "") -> AnomalyQuerySet:
         """The anomalies that pass all filters, or all but one."""
-        rows: AnomalyQuerySet = Anomaly.objects.standing()
+        rows: AnomalyQuerySet = Anomaly.objects.standing().with_shown_status()
         for name, value in self.values.items():
             if name != without:
                 rows = self.filters[name].filter(rows, value)

@@ -39,6 +39,11 @@ class Row:
         return (self.anomaly.principal_id or "") if self.anomaly.agent_id else ""
 
     @property
+    def suppressed(self) -> bool:
+        """Whether nobody is asked to decide about it."""
+        return self.anomaly.status == Anomaly.Status.OPEN and self.anomaly.suppression_id is not None
+
+    @property
     def done(self) -> bool:
         return self.anomaly.status != Anomaly.Status.OPEN
 

@@ -6,7 +6,7 @@ import pytest
 from django.http import QueryDict
 from django.test import Client
 
-from anomalies.models import Severity
+from anomalies.models import Severity, Suppression
 from anomalies.web.filters import AnomalyFilter
 from anomalies.web.menus import menu_of, menus_of
 from tests import make
@@ -30,6 +30,34 @@ def four() -> None:
         resource_type="bucket",
         resource="payroll",
     )
+
+
+def test_suppressed_is_a_status_of_its_own_beside_open() -> None:
+    hidden = Suppression.objects.create(reason="The auditors' scan", owner="ana", type="rate_spike")
+    make.anomaly(description="asked")
+    make.anomaly(description="hidden", suppression=hidden)
+    make.anomaly(
+        description="decided",
+        suppression=hidden,
+        status="acknowledged",
+        acknowledged_at=make.NOW,
+        acknowledged_by="ana",
+    )
+    assert matching("status=open") == {"asked"}
+    assert matching("status=suppressed") == {"hidden"}
+    assert matching("status=acknowledged&status=suppressed") == {"hidden", "decided"}
+    [menu] = [menu for menu in menus_of(AnomalyFilter(QueryDict(""))) if menu.name == "status"]
+    counts = {option.label: option.count for option in menu.options}
+    assert counts == {"Open": "1", "Acknowledged": "1", "Resolved": "0", "Suppressed": "1"}
+
+
+def test_what_is_suppressed_is_marked_in_the_list_and_explained_in_the_panel(as_ana: Client) -> None:
+    hidden = Suppression.objects.create(reason="The auditors' scan", owner="bo", type="rate_spike")
+    anomaly = make.anomaly(suppression=hidden)
+    assert "Suppressed</span>" in as_ana.get("/").text
+    assert f"row-{anomaly.public_id}" not in as_ana.get("/?status=open").text
+    page = as_ana.get(f"/anomalies/{anomaly.public_id}/").text
+    assert "Suppressed, not up for review: The auditors&#x27; scan (by <bdi>bo</bdi>)" in page
 
 
 @pytest.mark.parametrize(

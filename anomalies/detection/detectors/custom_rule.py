@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from anomalies.detection import scoring, wording
 from anomalies.detection.chart import Chart, of_requests
@@ -50,8 +50,9 @@ def chart(history: History, _: Config, width: int) -> Chart:
     return of_requests(history, width)
 
 
-def _microseconds(seconds: NDArray[np.float64]) -> Times:
-    return np.rint(np.asarray(seconds) * SECOND).astype(np.int64)
+def _microseconds(seconds: ArrayLike) -> Times:
+    microseconds: Times = np.rint(np.asarray(seconds) * SECOND).astype(np.int64)
+    return microseconds
 
 
 def _runs(times: Times, rule: Rule) -> Iterator[NDArray[np.intp]]:
@@ -60,7 +61,7 @@ def _runs(times: Times, rule: Rule) -> Iterator[NDArray[np.intp]]:
     window = round(rule.window_seconds * SECOND)
     lasts = np.arange(before, len(times))
     firsts = lasts - before
-    holds = (times[lasts] - times[firsts] < window) & (times[lasts] >= _microseconds(np.float64(rule.since)))
+    holds = (times[lasts] - times[firsts] < window) & (times[lasts] >= _microseconds(rule.since))
     lasts, begins = lasts[holds], times[firsts[holds]]
     ends = times[lasts]
     apart = (begins[1:] > ends[:-1] + SECOND) & (ends[1:] - begins[:-1] >= window)
