@@ -20,6 +20,7 @@ from typing import Any
 from anomalies.ingest.fields import event_record, known_ip_address
 from anomalies.ingest.ids import Ids
 from anomalies.ingest.json_records import json_records, object_with
+from anomalies.ingest.nested import mapping, mappings, named
 from anomalies.ingest.record import EventRecord, FieldError, ReadOptions, Rejection
 
 _DENIED = re.compile(
@@ -85,7 +86,7 @@ def _fields(record: Mapping[str, Any]) -> dict[str, Any]:
     for name in NEEDED:
         if not isinstance(record.get(name), str):
             raise FieldError(f"{name}: it is missing, so this is not a CloudTrail record.")
-    identity = _mapping(record, "userIdentity")
+    identity = mapping(record, "userIdentity")
     resource, resource_type = _resource(record)
     address = record.get("sourceIPAddress")
     ip = known_ip_address(address) if isinstance(address, str) else None
@@ -106,22 +107,8 @@ def _fields(record: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _mapping(outer: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    value = outer.get(name)
-    return value if isinstance(value, dict) else {}
-
-
-def _named(outer: Mapping[str, Any], *names: str) -> str:
-    """Return the first of these that is there, or ""."""
-    for name in names:
-        value = outer.get(name)
-        if isinstance(value, str) and value.strip():
-            return value
-    return ""
-
-
 def _issuer(identity: Mapping[str, Any]) -> Mapping[str, Any]:
-    return _mapping(_mapping(identity, "sessionContext"), "sessionIssuer")
+    return mapping(identity, "sessionContext", "sessionIssuer")
 
 
 def _agent(identity: Mapping[str, Any]) -> str:
@@ -129,12 +116,12 @@ def _agent(identity: Mapping[str, Any]) -> str:
     if kind == "Root":
         return "root"
     if kind in ("AssumedRole", "FederatedUser", "Role"):
-        agent = _named(_issuer(identity), "userName", "arn") or _role_of(_named(identity, "arn"))
+        agent = named(_issuer(identity), "userName", "arn") or _role_of(named(identity, "arn"))
     elif kind == "AWSAccount":
-        agent = f"account:{_named(identity, 'accountId')}"
+        agent = f"account:{named(identity, 'accountId')}"
     else:
-        agent = _named(identity, "userName", "invokedBy")
-    agent = agent or _named(identity, "arn", "principalId", "invokedBy", "accountId")
+        agent = named(identity, "userName", "invokedBy")
+    agent = agent or named(identity, "arn", "principalId", "invokedBy", "accountId")
     if not agent:
         raise FieldError("userIdentity: it names nobody.")
     return agent
@@ -147,16 +134,16 @@ def _role_of(arn: str) -> str:
 
 
 def _session(identity: Mapping[str, Any]) -> str:
-    return _named(identity, "principalId").partition(":")[2]
+    return named(identity, "principalId").partition(":")[2]
 
 
 def _principal(identity: Mapping[str, Any]) -> str:
     kind = identity.get("type")
     if kind in ("IAMUser", "SAMLUser", "WebIdentityUser"):
-        return _named(identity, "userName")
+        return named(identity, "userName")
     if kind == "IdentityCenterUser":
-        return _named(_mapping(identity, "onBehalfOf"), "userId")
-    person = _named(_mapping(identity, "sessionContext"), "sourceIdentity")
+        return named(mapping(identity, "onBehalfOf"), "userId")
+    person = named(mapping(identity, "sessionContext"), "sourceIdentity")
     if kind == "AssumedRole" and not person and not identity.get("invokedBy"):
         session = _session(identity)
         person = "" if _MACHINE_SESSION.search(session) else session
@@ -165,29 +152,28 @@ def _principal(identity: Mapping[str, Any]) -> str:
 
 def _status(record: Mapping[str, Any]) -> str:
     if record.get("eventType") == "AwsConsoleSignIn":
-        failed = _mapping(record, "responseElements").get(record["eventName"]) == "Failure"
+        failed = mapping(record, "responseElements").get(record["eventName"]) == "Failure"
         return "failure" if failed else "success"
     code = record.get("errorCode")
     return "blocked" if isinstance(code, str) and _DENIED.fullmatch(code) else "success"
 
 
 def _resource(record: Mapping[str, Any]) -> tuple[str, str]:
-    listed = record.get("resources")
-    for resource in listed if isinstance(listed, list) else ():
-        if isinstance(resource, dict) and (arn := _named(resource, "ARN")):
-            return arn, _named(resource, "type")
-    parameters = _mapping(record, "requestParameters")
+    for resource in mappings(record, "resources"):
+        if arn := named(resource, "ARN"):
+            return arn, named(resource, "type")
+    parameters = mapping(record, "requestParameters")
     for name, kind in RESOURCE_PARAMETERS.items():
-        if value := _named(parameters, name):
+        if value := named(parameters, name):
             return value, kind
     return "", ""
 
 
 def _metadata(record: Mapping[str, Any], identity: Mapping[str, Any], *, source: object) -> dict[str, Any]:
-    attributes = _mapping(_mapping(identity, "sessionContext"), "attributes")
+    attributes = mapping(identity, "sessionContext", "attributes")
     found = {
         "error_code": record.get("errorCode"),
-        "error_message": _named(record, "errorMessage")[:MAX_ERROR_MESSAGE],
+        "error_message": named(record, "errorMessage")[:MAX_ERROR_MESSAGE],
         "region": record.get("awsRegion"),
         "account": record.get("recipientAccountId"),
         "event_type": record.get("eventType"),

@@ -62,6 +62,12 @@ def event_record(fields: Mapping[str, Any], options: ReadOptions) -> EventRecord
     )
 
 
+def as_spelt(error: FieldError, names: Mapping[str, str]) -> FieldError:
+    """Return the error with the field named as its source spells it; `names` leads from our names to theirs."""
+    field, separator, reason = str(error).partition(": ")
+    return type(error)(f"{names.get(field, field)}{separator}{reason}")
+
+
 def _required(fields: Mapping[str, Any], name: str) -> Any:
     value = fields.get(name)
     if name not in fields:

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from io import BufferedReader
 from typing import Any
 
-from anomalies.ingest.fields import event_record
+from anomalies.ingest.fields import as_spelt, event_record
 from anomalies.ingest.ids import Ids
 from anomalies.ingest.json_records import json_records, object_with
 from anomalies.ingest.record import EventRecord, FieldError, ReadOptions, Rejection
@@ -19,6 +19,7 @@ NAMES = {
     "status": "status",
     "metadata": "metadata",
 }
+THEIRS = {ours: theirs for theirs, ours in NAMES.items()}
 CHAIN = ("hash", "prevHash")  # of the log the entry comes from; says nothing about the action
 
 
@@ -46,6 +47,4 @@ def to_record(entry: Mapping[str, Any], options: ReadOptions) -> EventRecord:
     try:
         return event_record(fields, options)
     except FieldError as error:
-        field, separator, reason = str(error).partition(": ")
-        foreign = {ours: theirs for theirs, ours in NAMES.items()}.get(field, field)
-        raise FieldError(f"{foreign}{separator}{reason}") from None
+        raise as_spelt(error, THEIRS) from None
