@@ -13,7 +13,7 @@ from django.utils import timezone
 from django.utils.formats import localize
 
 from anomalies.admin.base import ToldChangesAdmin
-from anomalies.detection.parameter import Parameter
+from anomalies.detection.parameter import Parameter, ParameterError, check_words
 from anomalies.detection.registry import DETECTORS
 from anomalies.models import DetectorSettings
 from anomalies.services import detectors
@@ -29,14 +29,57 @@ class _SettingsForm(forms.ModelForm):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         for parameter in DETECTORS[self.instance.type].parameters:
-            self.initial[parameter.name] = self.instance.parameters.get(parameter.name, parameter.default)
+            value = self.instance.parameters.get(parameter.name, parameter.default)
+            self.initial[parameter.name] = tuple(value) if parameter.is_words else value
 
     @property
-    def parameters(self) -> dict[str, float]:
+    def parameters(self) -> dict[str, Any]:
         return {p.name: self.cleaned_data[p.name] for p in DETECTORS[self.instance.type].parameters}
 
 
+class _WordsField(forms.CharField):
+    """Words between commas, as a tuple; nobody types JSON."""
+
+    def __init__(self, parameter: Parameter, **kwargs: Any) -> None:
+        self._parameter = parameter
+        super().__init__(**kwargs)
+
+    def prepare_value(self, value: Any) -> Any:
+        return value if isinstance(value, str) else _shown(value)
+
+    def to_python(self, value: Any) -> tuple[str, ...]:  # type: ignore[override]  # words, not their text
+        words = value if isinstance(value, tuple) else (word.strip() for word in (value or "").split(","))
+        return tuple(dict.fromkeys(word for word in words if word))
+
+    def validate(self, value: Any) -> None:
+        super().validate(value)
+        if value:
+            try:
+                check_words(self._parameter, value)
+            except ParameterError as error:
+                raise forms.ValidationError(str(error)) from error
+
+    def run_validators(self, value: Any) -> None:
+        """Those of a text do not fit words."""
+
+    def has_changed(self, initial: Any, data: Any) -> bool:
+        return self.to_python(initial) != self.to_python(data)
+
+
+def _shown(value: Any) -> str:
+    """A parameter as people read and type it: `0.5`, `admin, owner`."""
+    return ", ".join(value) if isinstance(value, list | tuple) else f"{value:g}" if value is not None else ""
+
+
 def _field(parameter: Parameter) -> forms.Field:
+    if parameter.is_words:
+        label = parameter.name.replace("_", " ")
+        return _WordsField(
+            parameter,
+            label=label,
+            help_text=f"{parameter.help.rstrip('.')}. Commas between them, default {_shown(parameter.default)}.",
+            error_messages={"required": f"{label}: a word is needed."},
+        )
     kind: Callable[..., forms.Field] = forms.IntegerField if isinstance(parameter.default, int) else forms.FloatField
     name = parameter.name.replace("_", " ")
     label = f"{name} ({parameter.unit})" if parameter.unit else name
@@ -113,7 +156,10 @@ class DetectorSettingsAdmin(ToldChangesAdmin):
 
     @admin.display(description="changed parameters")
     def changed(self, settings: DetectorSettings) -> str:
-        return ", ".join(f"{name.replace('_', ' ')} {value:g}" for name, value in settings.parameters.items()) or "none"
+        return (
+            ", ".join(f"{name.replace('_', ' ')} {_shown(value)}" for name, value in settings.parameters.items())
+            or "none"
+        )
 
     @admin.display(description="last changed", ordering="updated_at")
     def last_changed(self, settings: DetectorSettings) -> str:

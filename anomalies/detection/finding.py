@@ -79,6 +79,10 @@ class Finding:
     told_by: tuple[str, ...] = ()  # kinds: if one of that kind did all of it, the two are one anomaly
     deviation: str = ""  # transient or pattern_change, of a series that is counted
     topic: str = ""  # tells findings of one type, entity and time apart, such as the id of a rule
+    # What it is about, where it says more than what all its events share.
+    integration: str = ""
+    resource: str = ""
+    resource_type: str = ""
 
     @property
     def resolution_seconds(self) -> int:

@@ -7,6 +7,8 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from anomalies.detection.request import Requester
+
 HOUR = 3600
 DAY = 86400
 T = TypeVar("T")
@@ -124,31 +126,6 @@ class Past:
 
 
 @dataclass(frozen=True, slots=True)
-class Unit:
-    """What is asked for: a permission on a resource."""
-
-    integration: str
-    resource: str
-    resource_type: str
-    permission: str
-    tags: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class AccessRequest:
-    """A request for access, as far as its events had come."""
-
-    id: str
-    principal: str  # who asked
-    time: float
-    units: tuple[Unit, ...]
-    flow: str = ""
-    approved_at: float | None = None
-    rejected_at: float | None = None
-    rejected_by_person: bool = False
-
-
-@dataclass(frozen=True, slots=True)
 class Rule:
     """A reviewer's own rule, and the times of the events that it counts."""
 
@@ -185,7 +162,7 @@ class History:
     # Of principals, by time: from an hour before they are judged, and the located login before that.
     logins: Mapping[str, Sequence[Login]] = field(default_factory=dict)
     pasts: Mapping[str, Past] = field(default_factory=dict)  # of the same principals
-    requests: Mapping[str, Sequence[AccessRequest]] = field(default_factory=dict)  # of principals, by time
+    requests: Mapping[str, Requester] = field(default_factory=dict)  # of principals that ever asked for access
     rules: Sequence[Rule] = ()
     # Seconds after which the events of a time are there, all but one in a hundred, (n,).
     lag: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))

@@ -1,7 +1,17 @@
 """All anomaly types. A new one: its file in `detectors/`, and one line here."""
 
 from anomalies.detection.detector import Detector
-from anomalies.detection.detectors import custom_rule, high_failure_rate, new_principal, off_hours_activity, rate_spike
+from anomalies.detection.detectors import (
+    access_automation,
+    approved_after_rejected,
+    custom_rule,
+    high_failure_rate,
+    inactive_user,
+    new_principal,
+    off_hours_activity,
+    rate_spike,
+    request_high_risk_access,
+)
 
 DETECTORS: dict[str, Detector] = {
     detector.type: detector
@@ -10,6 +20,10 @@ DETECTORS: dict[str, Detector] = {
         high_failure_rate.DETECTOR,
         new_principal.DETECTOR,
         off_hours_activity.DETECTOR,
+        request_high_risk_access.DETECTOR,
+        approved_after_rejected.DETECTOR,
+        inactive_user.DETECTOR,
+        access_automation.DETECTOR,
         custom_rule.DETECTOR,
     )
 }

@@ -28,14 +28,16 @@ def chance(p: float) -> str:
 
 
 def span(seconds: float) -> str:
-    """`5 minutes`, `40 seconds`, `1 hour`, `7 minutes`."""
+    """`5 minutes`, `40 seconds`, `1 hour`, `7 minutes`, `12 days`."""
     if int(seconds) in SPANS:
         return SPANS[int(seconds)]
     if seconds < 90:
         return plural(round(seconds), "second")
     if seconds < 5400:
         return plural(round(seconds / 60), "minute")
-    return plural(round(seconds / 3600), "hour")
+    if seconds < 172800:
+        return plural(round(seconds / 3600), "hour")
+    return plural(round(seconds / 86400), "day")
 
 
 def plural(count: float, noun: str) -> str:

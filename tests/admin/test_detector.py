@@ -42,9 +42,10 @@ def test_every_parameter_is_a_field_with_its_meaning_and_bounds(
     form = as_boss.get(_page(DetectorSettings.objects.get(type=type_))).context["adminform"].form
     for parameter in DETECTORS[type_].parameters:
         field = form.fields[parameter.name]
-        assert (field.min_value, field.max_value) == (parameter.low, parameter.high)
+        if not parameter.is_words:
+            assert (field.min_value, field.max_value) == (parameter.low, parameter.high)
+            assert parameter.unit in field.label
         assert parameter.help.rstrip(".") in field.help_text
-        assert parameter.unit in field.label
         assert form.initial[parameter.name] == parameter.default
 
 
@@ -96,3 +97,20 @@ def test_the_history_says_who_changed_what_from_which_value_to_which(
     assert entry.get_change_message() == "Changed Enabled: yes → no and min excess (events): 3.0 → 7.5."
     history = as_boss.get(reverse("admin:anomalies_detectorsettings_history", args=[settings_row.pk]))
     assert "min excess (events): 3.0 → 7.5" in history.content.decode()
+
+
+def test_words_are_typed_with_commas_and_checked(as_boss: Client) -> None:
+    as_boss.get(LIST)
+    row = DetectorSettings.objects.get(type="request_high_risk_access")
+    fields = {
+        "enabled": "on",
+        "sensitive_words": "customer, phi , pii,prod",
+        "elevated_words": "root, sudo",
+        "known_days": "30",
+    }
+    assert as_boss.post(_page(row), fields).status_code == 302
+    row.refresh_from_db()
+    assert row.parameters == {"elevated_words": ["root", "sudo"]}
+    assert "elevated words root, sudo" in as_boss.get(LIST).content.decode()
+    for wrong, sentence in ((",", "elevated words: a word is needed."), ("x" * 101, "a word has 1 to 100 characters")):
+        assert sentence in as_boss.post(_page(row), {**fields, "elevated_words": wrong}).content.decode()

@@ -35,15 +35,17 @@ def test_it_says_what_people_need(detector: Detector) -> None:
     assert detector.meaning.endswith(".")
     assert detector.may_indicate
     assert detector.recommended_actions
-    assert all(
-        parameter.help and parameter.low <= parameter.default <= parameter.high for parameter in detector.parameters
-    )
+    for parameter in detector.parameters:
+        assert parameter.help
+        assert parameter.low <= (len(parameter.default) if parameter.is_words else parameter.default) <= parameter.high
 
 
 def test_its_defaults_and_bounds_are_allowed(detector: Detector) -> None:
     for parameter in detector.parameters:
-        for value in (parameter.default, parameter.low, parameter.high):
-            build_config(detector.config, {parameter.name: type(parameter.default)(value)})
+        for bound in (parameter.low, parameter.high):
+            value = ("word",) * bound if parameter.is_words else type(parameter.default)(bound)
+            build_config(detector.config, {parameter.name: value})
+        build_config(detector.config, {parameter.name: parameter.default})
 
 
 def test_scoring_twice_gives_the_same(detector: Detector) -> None:
