@@ -179,13 +179,13 @@ def override(
     check(type_, parameters)
     if not Agent.objects.select_for_update().filter(pk=agent.pk, deleted_at__isnull=True).exists():
         raise AgentGoneError(agent)
-    usual = parameters_of(type_)
+    wanted, usual = asdict(build_config(DETECTORS[type_].config, parameters)), parameters_of(type_)
     return DetectorOverride.objects.update_or_create(
         type=type_,
         agent=agent,
         defaults={
             "enabled": enabled,
-            "parameters": {name: value for name, value in parameters.items() if value != usual[name]},
+            "parameters": {name: wanted[name] for name in parameters if wanted[name] != usual[name]},
             "reason": reason,
             "updated_at": at,
             "updated_by": by.name,
