@@ -11,6 +11,7 @@ from anomalies.detection.detectors import (
     off_hours_activity,
     rate_spike,
     request_high_risk_access,
+    suspicious_login,
 )
 
 DETECTORS: dict[str, Detector] = {
@@ -20,6 +21,7 @@ DETECTORS: dict[str, Detector] = {
         high_failure_rate.DETECTOR,
         new_principal.DETECTOR,
         off_hours_activity.DETECTOR,
+        suspicious_login.DETECTOR,
         request_high_risk_access.DETECTOR,
         approved_after_rejected.DETECTOR,
         inactive_user.DETECTOR,

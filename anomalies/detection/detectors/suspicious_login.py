@@ -121,15 +121,15 @@ class _Known:
         ]
         return located, np.array([one.place for one in located], dtype=np.float64).reshape(-1, 2)
 
-    def stays(self, place: Place, time: float, *, within_km: float) -> dict[int, tuple[float, float]]:
-        """Return of each day the first and the last time at a place before `time`; today's last may be later."""
+    def stays(self, place: Place, time: float, *, within_km: float) -> dict[int, list[float]]:
+        """Return of each day first and last times at a place, those before `time`."""
         located, places = self._located
-        stays: dict[int, tuple[float, float]] = {}
+        stays: dict[int, list[float]] = defaultdict(list)
         for index in np.flatnonzero(_distances(place, places) <= within_km).tolist():
             one = located[index]
-            if one.day < self.day or one.first_time < time:
-                first, last = stays.get(one.day, (one.first_time, one.last_time))
-                stays[one.day] = min(first, one.first_time), max(last, one.last_time)
+            # Today's last may be yet to come: what is later must not change what is said of now.
+            times = (one.first_time, one.last_time) if one.day < self.day else (one.first_time,)
+            stays[one.day] += [at for at in times if at < time]
         return stays
 
     @cached_property
@@ -472,19 +472,14 @@ def _impossible(one: Place, other: Place, seconds: float, config: Config) -> flo
 
 
 def _together(one: Place, other: Place, time: float, known: _Known, config: Config) -> bool:
-    """Return whether both places were used before within a time that no travel between them explains.
-
-    Of earlier days by all that is known of them; of today by first uses only, which no later login changes.
-    """
+    """Return whether both places were used before that time, on one day, and sooner than anybody travels."""
     here, there = (known.stays(place, time, within_km=config.min_distance_km / 2) for place in (one, other))
-    for day in here.keys() & there.keys():
-        (arrived, left), (arrived_there, left_there) = here[day], there[day]
-        gap = abs(arrived - arrived_there)
-        if day < known.day:
-            gap = max(0.0, arrived_there - left, arrived - left_there)
-        if _impossible(one, other, gap, config):
-            return True
-    return False
+    return any(
+        _impossible(one, other, abs(arrival - departure), config) is not None
+        for day in here.keys() & there.keys()
+        for arrival in here[day]
+        for departure in there[day]
+    )
 
 
 def _distance(one: Place, other: Place) -> float:
