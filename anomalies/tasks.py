@@ -5,7 +5,7 @@ from django.conf import settings
 from django.utils import timezone
 
 from anomalies.models import Scan
-from anomalies.services import demo, scans, shares
+from anomalies.services import backtests, demo, scans, shares
 
 
 @shared_task
@@ -25,6 +25,12 @@ def judge(share: int) -> None:
 
 def _send(share_ids: list[int]) -> None:
     group(judge.s(share=share) for share in share_ids).apply_async()
+
+
+@shared_task
+def backtest() -> None:
+    """Run the backtest that waits longest; none, or one under way, makes it a no-op."""
+    backtests.run_due()
 
 
 @shared_task

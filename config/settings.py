@@ -172,6 +172,7 @@ CELERY_TIMEZONE = "UTC"
 # Expiring before the next one is due, ticks do not pile up while no worker runs.
 CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
     "scan": {"task": "anomalies.tasks.scan", "schedule": 60.0, "options": {"expires": 55}},
+    "backtest": {"task": "anomalies.tasks.backtest", "schedule": 5.0, "options": {"expires": 4}},
 }
 if ANOMALIES_DEMO:
     CELERY_BEAT_SCHEDULE["trickle"] = {

@@ -2,45 +2,41 @@
 
 import logging
 import time
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import InterfaceError, OperationalError, connection, transaction
 from django.db.models import Min
 from django.utils import timezone
-from scipy import stats
 
 from anomalies.detection import wording
 from anomalies.detection.finding import Finding, plain
 from anomalies.models import (
     Agent,
-    Anomaly,
     Backtest,
     BucketBlock,
     DetectorOverride,
     DetectorSettings,
     Event,
     Series,
-    Severity,
 )
 from anomalies.services import causes, detectors, histories, judging
 from anomalies.services.actor import Actor
 from anomalies.services.counts import BLOCK_SECONDS
 from anomalies.services.detectors import Judges
+from anomalies.services.differences import Decided, Raised, as_raised, group, paired, reviewed
 
 logger = logging.getLogger(__name__)
 
 # Judged before `since`, so that what began there is known to have begun there and not counted.
 LEAD = timedelta(days=2)
-NEWEST = 50  # that are shown in full, of each group
 LOCK = 7_236_302  # the advisory lock that keeps backtests one at a time: a worker always has room for scans
 DAY = timedelta(days=1)
 HOUR = timedelta(hours=1)
-FALSE = (Anomaly.Verdict.BENIGN, Anomaly.Verdict.FALSE_POSITIVE)  # that nobody needed to see
 
 _WINDOWS = """
 SELECT entity, min(first_time), max(last_time), count(*) FILTER (WHERE metric = 'requests')
@@ -149,29 +145,12 @@ def _one_at_a_time() -> Iterator[None]:
             cursor.execute("SELECT pg_advisory_unlock(%s)", [LOCK])
 
 
-@dataclass(frozen=True, slots=True)
-class _Raised:
-    """What a finding would be as an anomaly."""
-
-    kind: str
-    entity: str
-    topic: str
-    start: float
-    end: float
-    severity: int
-    shown: dict[str, Any]
-
-    @property
-    def key(self) -> tuple[str, str, str]:
-        return self.kind, self.entity, self.topic
-
-
 @dataclass(slots=True)
 class _Side:
-    """What is raised by one of the two settings, by kind; those that others tell are left out, as in a scan."""
+    """What is raised by one of the two settings, by kind and entity; what others tell is left out, as in a scan."""
 
     judges: Judges
-    raised: dict[str, list[_Raised]] = field(default_factory=lambda: defaultdict(list))
+    raised: dict[tuple[str, str], list[Raised]] = field(default_factory=lambda: defaultdict(list))
 
 
 def _compared(backtest: Backtest) -> dict[str, Any]:
@@ -190,20 +169,20 @@ def _compared(backtest: Backtest) -> dict[str, Any]:
     old, new = (
         [one for raised in side.raised.values() for one in raised if one.start >= since] for side in (before, after)
     )
-    lost, gained, both = _paired(old, new)
-    decided = _Decided(backtest, judge_from)
+    lost, gained, both = paired(old, new)
+    decided = Decided(backtest.type, since=judge_from, until=backtest.until)
     days = (backtest.until - backtest.since) / DAY
     return {
         "before": _settings(before, backtest),
         "after": _settings(after, backtest),
-        "gained": _group(gained, decided),
-        "lost": _group(lost, decided),
+        "gained": group(gained, decided),
+        "lost": group(lost, decided),
         "both": {
-            **_group([now for _, now in both], decided),
+            **group([now for _, now in both], decided),
             "severity_rose": sum(now.severity > then.severity for then, now in both),
             "severity_fell": sum(now.severity < then.severity for then, now in both),
         },
-        "reviewed": {"before": _reviewed(old, decided, days), "after": _reviewed(new, decided, days)},
+        "reviewed": {"before": reviewed(old, decided, days), "after": reviewed(new, decided, days)},
         "entities": total,
         "failed": failed,
         "days": round(days, 2),
@@ -244,21 +223,22 @@ def _judge(kind: str, windows: Sequence[histories.Window], until: datetime, *sid
         middle = len(windows) // 2
         return sum(_judge(kind, half, until, *sides) for half in (windows[:middle], windows[middle:]))
     for side, raised in zip(sides, found, strict=True):
-        side.raised[kind] += raised
+        for one in raised:
+            side.raised[kind, one.entity].append(one)
     return 0
 
 
 @transaction.atomic
 def _found(
     kind: str, windows: Sequence[histories.Window], until: datetime, sides: Sequence[_Side]
-) -> list[list[_Raised]]:
+) -> list[list[Raised]]:
     with connection.cursor() as cursor:
         cursor.execute("SET TRANSACTION READ ONLY")
     history = histories.load(kind, windows, until=until, replayed=True)
     found = [side.judges.detect(history) for side in sides]
     mains = _Mains()
     return [
-        [_as_raised(finding) for finding in findings if not _is_told(finding, side, mains)]
+        [as_raised(finding) for finding in findings if not _is_told(finding, side, mains)]
         for side, findings in zip(sides, found, strict=True)
     ]
 
@@ -279,120 +259,10 @@ class _Mains:
 def _is_told(finding: Finding, side: _Side, mains: _Mains) -> bool:
     """As `causes.cause_of`, of what this side raised instead of the anomalies that there are."""
     for other in finding.told_by:
-        at_that_time = {one.entity for one in side.raised[other] if one.start < finding.end and one.end > finding.start}
-        if at_that_time and mains.of(other, finding) in at_that_time:
+        main = mains.of(other, finding)
+        if main and any(one.start < finding.end and one.end > finding.start for one in side.raised[other, main]):
             return True
     return False
-
-
-def _as_raised(finding: Finding) -> _Raised:
-    evidence = finding.evidence
-    shown = {
-        "kind": finding.kind,
-        "entity": finding.entity,
-        "started_at": _iso(finding.start),
-        "ended_at": _iso(finding.end),
-        "severity": _name(finding.severity),
-        "score": finding.score,
-        "description": finding.description,
-        "why": evidence["why"],
-        "observed": evidence["observed"],
-        "expected": evidence["expected"],
-        "unit": evidence["unit"],
-    }
-    return _Raised(
-        finding.kind, finding.entity, finding.topic, finding.start, finding.end, finding.severity, plain(shown)
-    )
-
-
-def _iso(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).isoformat()
-
-
-def _name(severity: int) -> str:
-    return str(Severity(severity).label)
-
-
-def _paired(
-    old: Sequence[_Raised], new: Sequence[_Raised]
-) -> tuple[list[_Raised], list[_Raised], list[tuple[_Raised, _Raised]]]:
-    """Return those of the first alone, of the second alone, and of both: those that would be the same anomaly."""
-    by_key: dict[tuple[str, str, str], list[_Raised]] = defaultdict(list)
-    for one in sorted(old, key=lambda one: one.start):
-        by_key[one.key].append(one)
-    gained, both = [], []
-    for one in sorted(new, key=lambda one: one.start):
-        match = next((other for other in by_key[one.key] if other.start <= one.end and other.end >= one.start), None)
-        if match is None:
-            gained.append(one)
-        else:
-            by_key[one.key].remove(match)
-            both.append((match, one))
-    return [one for rest in by_key.values() for one in rest], gained, both
-
-
-class _Decided:
-    """The anomalies of those days, and what reviewers made of them."""
-
-    def __init__(self, backtest: Backtest, judge_from: datetime) -> None:
-        self._known: dict[tuple[str, str, str], list[Anomaly]] = defaultdict(list)
-        anomalies = Anomaly.objects.standing().filter(
-            type=backtest.type, started_at__lt=backtest.until, active_until__gte=judge_from
-        )
-        fields = ("public_id", "kind", "entity", "topic", "started_at", "active_until", "status", "verdict")
-        for anomaly in anomalies.exclude(state=Anomaly.State.WITHDRAWN).only(*fields).order_by("started_at", "id"):
-            self._known[anomaly.kind, anomaly.entity, anomaly.topic].append(anomaly)
-
-    def of(self, raised: _Raised) -> Anomaly | None:
-        """The anomaly that it is by now, if it was raised."""
-        for anomaly in self._known[raised.key]:
-            if raised.start <= anomaly.active_until.timestamp() and raised.end >= anomaly.started_at.timestamp():
-                return anomaly
-        return None
-
-
-def _group(raised: Sequence[_Raised], decided: _Decided) -> dict[str, Any]:
-    severities = Counter(one.severity for one in raised)
-    newest = sorted(raised, key=lambda one: (-one.start, one.key))[:NEWEST]
-    return {
-        "count": len(raised),
-        "by_severity": {_name(severity): severities[severity] for severity in sorted(Severity.values, reverse=True)},
-        "decisions": _decisions(raised, decided),
-        "newest": [{**one.shown, **_decision(decided.of(one))} for one in newest],
-    }
-
-
-def _decision(anomaly: Anomaly | None) -> dict[str, str]:
-    return {"anomaly": anomaly.public_id, "decision": _word(anomaly)} if anomaly else {}
-
-
-def _word(anomaly: Anomaly) -> str:
-    return anomaly.get_verdict_display() if anomaly.verdict else anomaly.status
-
-
-def _decisions(raised: Sequence[_Raised], decided: _Decided) -> dict[str, int]:
-    """How those that are anomalies were decided, by verdict where there is one."""
-    anomalies = [anomaly for one in raised if (anomaly := decided.of(one))]
-    return dict(Counter(_word(anomaly) for anomaly in anomalies).most_common())
-
-
-def _reviewed(raised: Sequence[_Raised], decided: _Decided, days: float) -> dict[str, Any]:
-    """Return the share of true positives among those with such a verdict, with its 95 % Wilson interval."""
-    anomalies = [decided.of(one) for one in raised]
-    verdicts = Counter(anomaly.verdict for anomaly in anomalies if anomaly)
-    true, false = verdicts[Anomaly.Verdict.TRUE_POSITIVE], sum(verdicts[verdict] for verdict in FALSE)
-    interval = stats.binomtest(true, true + false).proportion_ci(method="wilson") if true + false else None
-    return {
-        "raised": len(raised),
-        "raised_a_day": round(len(raised) / days, 3),
-        "are_anomalies": sum(anomaly is not None for anomaly in anomalies),
-        "true": true,
-        "false": false,
-        "false_a_day": round(false / days, 3),
-        "precision": round(true / (true + false), 4) if interval else None,
-        "precision_low": round(float(interval.low), 4) if interval else None,
-        "precision_high": round(float(interval.high), 4) if interval else None,
-    }
 
 
 def _settings(side: _Side, backtest: Backtest) -> dict[str, Any]:
@@ -416,9 +286,7 @@ def _notes(backtest: Backtest, judge_from: datetime) -> list[str]:
         kept = _kept_since(width)
         if kept is None or kept > needed + HOUR:
             when = f"before {kept:%Y-%m-%d %H:%M} UTC" if kept else "of these days"
-            notes.append(
-                f"Counts of {wording.span(width)} {when} are not kept: what only they show is on neither side."
-            )
+            notes.append(f"Counts of {wording.span(width)} {when} are not kept: what only they show is missing.")
     first_event = Event.objects.aggregate(first=Min("time"))["first"]
     if first_event is None or first_event > needed + DAY:
         when = f"before {first_event:%Y-%m-%d %H:%M} UTC" if first_event else "of these days"

@@ -8,7 +8,7 @@ from django.db import connection
 
 from anomalies.detection.parameter import ParameterError
 from anomalies.models import Anomaly, Backtest, BucketBlock, DetectorOverride, DetectorSettings, Event
-from anomalies.services import backtests, detectors, histories, scans
+from anomalies.services import backtests, detectors, differences, histories, scans
 from anomalies.services.actor import Actor
 from anomalies.services.backtests import BacktestDoneError, BacktestError, BacktestUnderWayError
 from anomalies.services.detectors import UnknownDetectorError
@@ -27,13 +27,14 @@ ADDRESS = "192.0.2.9"
 def month(db: None) -> None:
     """Three weeks of an agent with spikes of three sizes, guessed credentials, a quiet agent, and a first replay."""
     spikes = [
+        (11, 9, {}),
         (12, 40, {}),
         (14, 90, {}),
         (16, 300, {}),
         (18, 60, {"ip": "192.0.2.4"}),
         (20, 200, {"agent_id": "ag_quiet", "ip": "192.0.2.5"}),
     ]
-    records = usual(22)
+    records = usual(22, per_hour=6)
     for number, (day, count, fields) in enumerate(spikes):
         start = MONDAY + timedelta(days=day, hours=10, minutes=number)
         records += burst(start, count, **fields)  # type: ignore[arg-type]
@@ -207,18 +208,18 @@ def test_reviewers_verdicts_tell_precision_before_and_after(month: None) -> None
 
 def test_wilson_gives_the_published_interval(month: None) -> None:
     """8 of 10: 0.490 to 0.943 (Wilson 1927; Newcombe 1998)."""
-    found = [backtests._Raised("agent", f"ag_{n}", "", 0.0, 1.0, 1, {}) for n in range(10)]
+    found = [differences.Raised("agent", f"ag_{n}", "", 0.0, 1.0, 1, {}) for n in range(10)]
 
     class Decided:
         def of(self, raised: Any) -> Anomaly:
             return Anomaly(verdict="true_positive" if raised.entity < "ag_8" else "benign")
 
-    reviewed = backtests._reviewed(found, Decided(), 1.0)  # type: ignore[arg-type]
+    reviewed = differences.reviewed(found, Decided(), 1.0)  # type: ignore[arg-type]
     assert (reviewed["precision_low"], reviewed["precision"], reviewed["precision_high"]) == (0.4902, 0.8, 0.9433)
 
 
 def test_the_newest_are_shown_and_all_counted(month: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(backtests, "NEWEST", 2)
+    monkeypatch.setattr(differences, "NEWEST", 2)
     lost = _result(enabled=False)["lost"]
     assert lost["count"] > len(lost["newest"]) == 2
     assert sum(lost["by_severity"].values()) == lost["count"]
@@ -301,11 +302,11 @@ def test_a_failure_is_kept_with_its_reason_and_stops_no_other(month: None, monke
     assert first.status == Backtest.Status.DONE
 
 
-def test_one_entity_that_cannot_be_judged_is_counted(month: None) -> None:
+def test_what_cannot_be_judged_is_counted_and_stops_no_other(month: None) -> None:
     agent = make.agent("ag_quiet")
     agent.time_zone = "Mars/Olympus"
     agent.save()
-    assert _result()["failed"] == 1
+    assert _result()["failed"] == 2  # the agent, and the address that keeps its hours
 
 
 def test_one_at_a_time(month: None) -> None:
