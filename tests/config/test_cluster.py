@@ -20,6 +20,7 @@ from config.embedded import binaries
 from config.embedded.cluster import NAME, PORT, Cluster, ClusterError, state_folders
 
 SECONDS = 60
+pytestmark = pytest.mark.xdist_group("cluster")  # the one that most of them share
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root runs the server as another user")
 on_linux = pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="left-overs are found through /proc")
 

@@ -20,7 +20,10 @@ from django.conf import settings
 from config.embedded.cluster import NAME, Cluster
 
 SECONDS = 90
-pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="children are found through /proc")
+pytestmark = [
+    pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="children are found through /proc"),
+    pytest.mark.xdist_group("up"),
+]
 
 
 def _until(condition: Callable[[], object]) -> None:

@@ -20,6 +20,7 @@ CHROMIUM = os.environ.get("ANOMALIES_CHROMIUM") or next(
 )
 pytestmark = [
     pytest.mark.django_db(transaction=True),
+    pytest.mark.xdist_group("browser"),  # the one that they share
     pytest.mark.skipif(not CHROMIUM, reason="no Chromium found: install one, or name it in ANOMALIES_CHROMIUM"),
 ]
 
