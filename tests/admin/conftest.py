@@ -10,8 +10,7 @@ from pytest_django.fixtures import Settings
 
 @pytest.fixture(autouse=True)
 def quick(settings: Settings) -> None:
-    """Static files by their plain names, without `collectstatic`; passwords that hash fast."""
-    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+    """Static files by their plain names, without `collectstatic`."""
     settings.STORAGES = {
         **settings.STORAGES,
         "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},

@@ -1,4 +1,4 @@
-"""Pages in tests: static files by their plain names, without `collectstatic`; passwords that hash fast."""
+"""Pages in tests: static files by their plain names, without `collectstatic`."""
 
 from collections.abc import Callable
 
@@ -10,7 +10,6 @@ from pytest_django.fixtures import Settings
 
 @pytest.fixture(autouse=True)
 def quick(settings: Settings) -> None:
-    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
     settings.STORAGES = {
         **settings.STORAGES,
         "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
