@@ -4,6 +4,7 @@ import tracemalloc
 import zlib
 from io import BytesIO, RawIOBase
 from itertools import islice
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -69,6 +70,15 @@ def test_corrupt_gzip_is_one_sentence() -> None:
 def test_byte_order_mark_is_no_part_of_the_first_line() -> None:
     assert len(outcomes("native", lines.BOM + MANY)[0]) == 5000
     assert len(outcomes("native", lines.BOM + b"[" + json.dumps(native()).encode() + b"]")[0]) == 1
+
+
+def test_one_object_over_several_lines_is_read() -> None:
+    indented = json.dumps(native(), indent=2).encode()
+
+    assert len(outcomes("native", indented)[0]) == len(outcomes("native", gzip.compress(indented))[0]) == 1
+    assert "It is not JSON" in samples.reason("native", indented[:-9])
+    assert "longer than 1,048,576 bytes" in samples.reason("native", indented + b" " * lines.MAX_LINE_BYTES)
+    assert "truncated" in outcomes("native", gzip.compress(indented)[:-12])[2]
 
 
 def test_utf_16_is_named() -> None:
@@ -232,7 +242,7 @@ class Endless(RawIOBase):
     ids=["lines", "array", "one line", "one element", "csv", "no events"],
 )
 def test_memory_does_not_grow_with_the_file(form: str, content: bytes) -> None:
-    stream = Endless(content, 1 + 20_000_000 // len(content))
+    stream = Endless(content, 1 + 10_000_000 // len(content))
     read = reading.read(FORMATS[form], stream, ReadOptions(now=NOW, new_id=lambda: "x"))  # type: ignore[arg-type]
     tracemalloc.start()
     try:
@@ -274,8 +284,9 @@ FIELD_NAMES = {
         "eventID", "eventTime", "eventSource", "eventName", "userIdentity", "resources", "requestParameters",
         "sourceIPAddress", "errorCode", "responseElements", "eventType",
     ],
+    "apono": ["id", "event_type", "event_time", "data"],
 }  # fmt: skip
-GOOD = {
+GOOD: dict[str, dict[str, Any]] = {
     "native": native(),
     "grantex": {"agentId": "a", "timestamp": "2026-11-20T10:00:00Z", "action": "a"},
     "cloudtrail": {
@@ -284,7 +295,29 @@ GOOD = {
         "eventName": "n",
         "userIdentity": {"userName": "u"},
     },
+    "apono": {
+        "event_type": "AccessRequestCreated",
+        "event_time": "2026-11-20T10:00:00Z",
+        "data": {"id": "r", "requester": {"id": "u"}, "access_groups": []},
+    },
 }
+
+
+REQUEST_FIELDS = [
+    "id", "requester", "grantee", "creation_date", "revocation_date", "access_flow", "access_duration_in_seconds",
+    "access_groups", "approvals", "custom_fields",
+]  # fmt: skip
+
+
+@settings(deadline=None)
+@given(odd=st.dictionaries(st.sampled_from(REQUEST_FIELDS), json_values, max_size=4))
+def test_any_values_of_a_request_give_one_event_or_one_reason(odd: dict[str, object]) -> None:
+    event = {**GOOD["apono"], "data": {**GOOD["apono"]["data"], **odd}}
+
+    records, rejections, _ = outcomes("apono", json.dumps(event).encode())
+
+    assert len(records) + len(rejections) == 1
+    assert all(rejection.reason.isprintable() for rejection in rejections)
 
 
 @pytest.mark.parametrize("form", GOOD)
