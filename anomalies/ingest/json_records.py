@@ -17,6 +17,7 @@ OPENING_BYTES = 4096  # within which a wrapping object shows its key
 
 # Up to the next bracket, or to a string that goes on after the chunk. Possessive: never tried twice.
 _OUTSIDE = re.compile(rb'(?:[^{}\[\]"]++|"(?:[^"\\]++|\\.)*+")*+', re.DOTALL)
+_SPREAD = re.compile(rb"\s*\{[ \t]*\r?\n")
 _OBJECT = re.compile(rb'\s*\{\s*"')
 _INSIDE = re.compile(rb'(?:[^"\\]++|\\.)*+', re.DOTALL)
 
@@ -35,7 +36,8 @@ class Place(NamedTuple):
 def json_records(stream: BufferedReader, *, key: str = "") -> Iterator[tuple[Place, bytes | Rejection]]:
     """Yield the text of each record with its place; an over-long or misplaced one as its rejection.
 
-    The stream is an array, or an object whose `key` is one, such as {"Records": [...]}, or one record a line.
+    The stream is an array, or an object whose `key` is one, such as {"Records": [...]}, or one record a line; also a
+    single record over several lines, the first of which is its bracket.
     Raises SourceError where the stream breaks off.
     """
     opening = _opening(stream)
@@ -44,6 +46,8 @@ def json_records(stream: BufferedReader, *, key: str = "") -> Iterator[tuple[Pla
     start = start or re.match(rb"\s*\[", opening)
     if start:
         return _elements(stream, skip=start.end())
+    if _SPREAD.match(opening):
+        return _only_record(stream)
     lines = numbered_lines(stream)
     return ((Place(line), text) for line, text in lines if isinstance(text, Rejection) or text.strip())
 
@@ -85,6 +89,15 @@ def _opening(stream: BufferedReader) -> bytes:
         return stream.peek(OPENING_BYTES)[:OPENING_BYTES]
     except BROKEN_STREAM as error:
         raise broken_stream(error, line=1) from error
+
+
+def _only_record(stream: BufferedReader) -> Iterator[tuple[Place, bytes | Rejection]]:
+    place = Place(1)
+    try:
+        text = stream.read(MAX_LINE_BYTES + 1)
+    except BROKEN_STREAM as error:
+        raise broken_stream(error, line=1) from error
+    yield place, text if len(text) <= MAX_LINE_BYTES else place.rejection(FieldError(TOO_LONG))
 
 
 def _elements(stream: BufferedReader, *, skip: int) -> Iterator[tuple[Place, bytes | Rejection]]:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from anomalies.ingest import cloudtrail, csv, grantex, native, sshd
+from anomalies.ingest import apono, cloudtrail, csv, grantex, native, sshd
 from anomalies.ingest.record import Reader
 
 JSON = (".json", ".json.gz")
@@ -27,5 +27,6 @@ FORMATS: dict[str, Format] = {
         Format("sshd", "OpenSSH in syslog", sshd.read, (".log", ".log.gz")),
         Format("cloudtrail", "AWS CloudTrail", cloudtrail.read, JSON),
         Format("grantex", "Grantex audit entries", grantex.read, (*JSON, *JSON_LINES)),
+        Format("apono", "Apono request events", apono.read, (*JSON, *JSON_LINES)),
     )
 }

@@ -9,6 +9,7 @@ from django.test import Client
 from django.utils import timezone
 from pytest_django import Settings
 
+from anomalies.ingest.registry import FORMATS
 from anomalies.models import ApiKey, Batch, Event, Source
 from tests import make
 
@@ -89,10 +90,26 @@ def test_source_and_format_are_parameters(key: str) -> None:
     assert Source.objects.get().name == "grantex"
 
 
+def test_request_event_delivered_twice_is_stored_once(key: str) -> None:
+    """As Apono's webhook posts it: one JSON object a call."""
+    told = {
+        "event_type": "AccessRequestCreated",
+        "event_time": timezone.now().timestamp(),
+        "data": {"id": "r-1", "requester": {"email": "ana@example.com"}, "access_groups": []},
+    }
+
+    for body in (json.dumps(told), json.dumps(told, indent=2)):
+        answer = post(body.encode(), key=key, query="?format=apono&source=apono")
+        assert answer.status_code == 200
+    assert answer.json()["duplicate"] == 1
+    event = Event.objects.get()
+    assert (event.action, event.agent_id, event.principal_id) == ("access_request.created", "apono", "ana@example.com")
+
+
 @pytest.mark.parametrize(
     ("query", "sentence"),
     [
-        ("?format=xml", "format: 'xml' is unknown; it is one of native, csv, sshd, cloudtrail, grantex."),
+        ("?format=xml", f"format: 'xml' is unknown; it is one of {', '.join(FORMATS)}."),
         ("?source=", "source: a name has 1 to 100 printable characters."),
         ("?source=a%00b", "source: a name has 1 to 100 printable characters."),
     ],

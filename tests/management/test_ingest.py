@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from django.core.management import CommandError, call_command
 
+from anomalies.ingest.registry import FORMATS
 from anomalies.models import ApiKey, Batch, Event
 from anomalies.services import events
 from tests.ingest.samples import CLOUDTRAIL_FOLDER, SSHD_LOG, lines, native, needs_cloudtrail, needs_sshd
@@ -142,7 +143,7 @@ def test_folder_without_such_files_says_so(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "error"),
     [
-        (["--format", "xml"], "--format: xml is unknown; it is one of native, csv, sshd, cloudtrail, grantex."),
+        (["--format", "xml"], f"--format: xml is unknown; it is one of {', '.join(FORMATS)}."),
         (["--time-zone", "Mars/Phobos"], "--time-zone: Mars/Phobos is unknown"),
         (["--time-zone", "../etc/passwd"], "--time-zone: "),
         (["--time-zone", ""], "--time-zone: "),
