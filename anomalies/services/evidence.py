@@ -18,7 +18,7 @@ HOUR = 3600  # seconds
 # The hash is the exclusive or of a hash of each: in whatever order they are read, and without sorting them.
 _IN_COMMON = """
 SELECT {columns}, count(*),
-       to_hex(coalesce(bit_xor(('x' || left(md5(source_id || ' ' || external_id), 16))::bit(64)::bigint), 0))
+       to_hex(coalesce(bit_xor(('x' || left(md5(external_id || ' ' || extract(epoch FROM time)), 16))::bit(64)::bigint), 0))
 FROM anomalies_event WHERE {key} AND time >= %s AND time < %s
 """
 _COLUMNS = ("agent_id", "principal_id", "host(ip)", "integration", "resource", "resource_type")

@@ -1,5 +1,6 @@
 """Simulated days for the tests of services: events stored, scans run, buckets summed."""
 
+import random
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -9,7 +10,7 @@ from django.db import connection
 
 from anomalies.ingest.record import EventRecord
 from anomalies.models import BucketBlock, Scan
-from anomalies.services import events, scans
+from anomalies.services import events, scans, shares
 
 MONDAY = datetime(2026, 10, 5, tzinfo=UTC)
 SPIKE_SEEN = MONDAY + timedelta(days=20, hours=10, minutes=6)
@@ -64,3 +65,13 @@ def forget(*tables: str) -> None:
     with connection.cursor() as cursor:
         cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
         cursor.execute(f"TRUNCATE {', '.join(f'anomalies_{table}' for table in tables)} CASCADE")
+
+
+def judge_all(left: list[int], seed: int) -> None:
+    """Judge shares in a random order, some of them twice, as messages come."""
+    rng = random.Random(seed)
+    while left:
+        share = left.pop(rng.randrange(len(left)))
+        left += shares.judge(share)
+        if rng.random() < 0.3:
+            assert shares.judge(share) == []

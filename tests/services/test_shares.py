@@ -1,7 +1,6 @@
 """services/shares: several workers find what one finds."""
 
 import os
-import random
 import signal
 import subprocess
 import sys
@@ -17,7 +16,7 @@ from django.conf import settings
 from anomalies.models import Anomaly, Batch, BucketBlock, Metric, Scan, ScanShare
 from anomalies.services import scans, shares
 from config import celery_app
-from tests.services.days import MONDAY, burst, forget, record, store, usual
+from tests.services.days import MONDAY, burst, forget, judge_all, record, store, usual
 from tests.services.servers import database_url, lock_held
 
 pytestmark = pytest.mark.django_db
@@ -52,16 +51,6 @@ def _known() -> dict[str, list[Any]]:
     }
 
 
-def _judge_all(left: list[int], seed: int) -> None:
-    """Judge shares in a random order, some of them twice, as messages come."""
-    rng = random.Random(seed)
-    while left:
-        share = left.pop(rng.randrange(len(left)))
-        left += shares.judge(share)
-        if rng.random() < 0.3:
-            assert shares.judge(share) == []
-
-
 @pytest.mark.parametrize("count", [2, 5])
 def test_any_number_of_shares_in_any_order_finds_what_one_scan_finds(count: int) -> None:
     _store_a_month_with_incidents()
@@ -72,7 +61,7 @@ def test_any_number_of_shares_in_any_order_finds_what_one_scan_finds(count: int)
     forget("anomaly", "series", "bucketblock")
     Batch.objects.update(counted_at=None)
     for seed in range(2):  # the second finds nothing new
-        _judge_all(shares.begin(now=NOW, trigger=Scan.Trigger.SCHEDULE, shares=count), seed)
+        judge_all(shares.begin(now=NOW, trigger=Scan.Trigger.SCHEDULE, shares=count), seed)
     assert _known() == alone
     parted = Scan.objects.filter(shares=count).order_by("id")[0]
     assert (parted.series_judged, parted.findings, parted.anomalies_raised, parted.findings_told_by_others) == figures
