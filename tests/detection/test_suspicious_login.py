@@ -224,7 +224,7 @@ def test_failures_that_are_most_of_what_is_done_are_left_to_the_failure_rate() -
 
 def test_distinct_signs_of_one_hour_are_one_finding_a_level_higher() -> None:
     abroad = _login(9.6, "Hanoi", located=False)
-    failures = [_login(9 + n / 20, succeeded=False) for n in range(5)]
+    failures = [_login(9 + n / 20, succeeded=False) for n in range(8)]
     [one], [other], [both] = _found(abroad), _found(*failures), _found(*failures, abroad)
     assert {sign["sign"] for sign in both.evidence["signs"]} == {"new_country", "failures"}
     assert both.severity == max(one.severity, other.severity) + 1

@@ -54,7 +54,7 @@ class Config:
         0.5, unit="ratio", low=0, high=1, help="A country that more users than this come from counts a level less"
     )
     min_networks: int = parameter(5, unit="networks", low=2, high=1000, help="Least networks in an hour; /24, IPv6 /48")
-    min_failures: int = parameter(5, unit="failures", low=2, high=1000, help="Least failed logins in an hour")
+    min_failures: int = parameter(8, unit="failures", low=2, high=1000, help="Least failed logins in an hour")
     alpha: float = parameter(
         1e-4, unit="probability", low=1e-12, high=0.01, help="Chance of so many addresses or failures that is too small"
     )
