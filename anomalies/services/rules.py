@@ -64,8 +64,8 @@ class RuleGoneError(Exception):
         super().__init__(f"Rule {rule.name} was deleted.")
 
 
-def errors_of(wanted: Mapping[str, Any]) -> dict[str, str]:
-    """Return what is wrong with these fields of a rule, by field."""
+def errors_of(wanted: Mapping[str, Any], *, of: Rule | None = None) -> dict[str, str]:
+    """Return what is wrong with these fields, by field; `of` is the rule that is to be changed."""
     checks = {
         "name": lambda value: _text(value, MAX_LENGTH, empty=False),
         "description": lambda value: _text(value, MAX_DESCRIPTION_LENGTH, empty=True),
@@ -77,6 +77,9 @@ def errors_of(wanted: Mapping[str, Any]) -> dict[str, str]:
         "channels": _texts,
     }
     found = {field: check(wanted[field]) for field, check in checks.items() if field in wanted}
+    if "name" in wanted and not found["name"]:
+        namesake = Rule.objects.living().filter(name=wanted["name"].strip()).first()
+        found["name"] = _taken(wanted["name"]) if namesake and namesake != of else ""
     return {field: error for field, error in found.items() if error}
 
 
@@ -107,7 +110,7 @@ def change(rule: Rule, *, by: Actor, at: datetime, **wanted: Unpack[Wanted]) -> 
     What the rule raised stays; what of it goes on closes where the rule does not hold any more.
     Raises RuleError, or RuleGoneError.
     """
-    values = _checked(wanted)
+    values = _checked(wanted, of=rule)
     stored = Rule.objects.living().select_for_update().filter(pk=rule.pk).first()
     if stored is None:
         raise RuleGoneError(rule)
@@ -209,8 +212,8 @@ def _matches(rule: Rule, judge_from: Mapping[str, datetime], until: datetime) ->
     return matches
 
 
-def _checked(wanted: Mapping[str, Any]) -> dict[str, Any]:
-    for field, reason in errors_of(wanted).items():
+def _checked(wanted: Mapping[str, Any], *, of: Rule | None = None) -> dict[str, Any]:
+    for field, reason in errors_of(wanted, of=of).items():
         raise RuleError(field, reason)
     values = dict(wanted)
     for field in ("agents", "scopes", "channels"):
@@ -226,8 +229,12 @@ def _save(rule: Rule) -> None:
     try:
         with transaction.atomic():
             rule.save()
-    except IntegrityError as error:
-        raise RuleError("name", f"there is a rule named {rule.name} already.") from error
+    except IntegrityError as error:  # somebody was faster
+        raise RuleError("name", _taken(rule.name)) from error
+
+
+def _taken(name: str) -> str:
+    return f"there is a rule named {name.strip()} already."
 
 
 def _text(value: object, most: int, *, empty: bool) -> str:
