@@ -207,7 +207,7 @@ def test_addresses_of_one_network_count_once(ip: str) -> None:
 def test_failed_logins_beyond_the_users_own_are_raised() -> None:
     [finding] = _found(*[_login(9 + n / 20, succeeded=False) for n in range(9)])
     assert finding.evidence["entity"] == "user"
-    assert finding.description == "9 failed logins in an hour, 0.05 a day usual"
+    assert finding.description == "9 failed logins in an hour, 0.08 a day usual"
     assert finding.start == TODAY + 9 * HOUR
 
 
@@ -225,7 +225,8 @@ def test_failures_that_are_most_of_what_is_done_are_left_to_the_failure_rate() -
 def test_distinct_signs_of_one_hour_are_one_finding_a_level_higher() -> None:
     abroad = _login(9.6, "Hanoi", located=False)
     failures = [_login(9 + n / 20, succeeded=False) for n in range(8)]
-    [one], [other], [both] = _found(abroad), _found(*failures), _found(*failures, abroad)
+    known = [*_usual(), *[_login(20, day=day, succeeded=False) for day in range(0, DAYS - 1, 2)]]
+    [one], [other], [both] = (_found(*logins, before=known) for logins in ([abroad], failures, [*failures, abroad]))
     assert {sign["sign"] for sign in both.evidence["signs"]} == {"new_country", "failures"}
     assert both.severity == max(one.severity, other.severity) + 1
 

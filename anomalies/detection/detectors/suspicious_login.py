@@ -23,15 +23,26 @@ VERSION = 1
 EARTH_RADIUS_KM = 6371.0
 HISTORY_DAYS = 30  # of logins that a login is held against
 MOST_SURPRISE = 6.0  # that novelty alone can give
-NETWORKS_PRIOR = 1.0  # further networks a day, until the user's own days say more,
-FAILURES_PRIOR = 0.5  # and failed logins;
-PRIOR_DAYS = 3.0  # the days that this counts for
-DISPERSION_PRIOR, DISPERSION_PRIOR_WEIGHT = 0.5, 5.0  # of both, beyond Poisson
+SHRINKAGE = 5.0  # weight of what is usual of all users, in days or squared counts, against the user's own days
 SEEN_BY_RATE = 10  # requests in an hour from which the rate of failures is judged as such,
 SEEN_SHARE = 0.3  # if they are that much of it
 
 Place = tuple[float, float]
 Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class _Usual:
+    """What a day is like until the user's own days say more."""
+
+    mean: float
+    dispersion: float  # variance mean + dispersion * mean^2
+
+
+FURTHER_NETWORKS = _Usual(mean=0.5, dispersion=0.5)  # beyond the first
+# Who forgot a password fails several times at once. Eight failures of who never fails: 1 in 10^8.
+FAILED_LOGINS = _Usual(mean=0.5, dispersion=2.0)
+
 ENTITIES = {"travel": "location", "new_country": "location", "addresses": "ip", "failures": "user"}
 
 
@@ -361,7 +372,7 @@ def _addresses(login: Login, lately: Sequence[Login], known: _Known, config: Con
     if len(networks) < config.min_networks:
         return
     usual = known.networks_a_day()
-    p, mean, upper = _tail(len(networks) - 1, usual, NETWORKS_PRIOR, config.alpha)
+    p, mean, upper = _tail(len(networks) - 1, usual, FURTHER_NETWORKS, config.alpha)
     yield from _counted(
         "addresses",
         login,
@@ -375,7 +386,7 @@ def _addresses(login: Login, lately: Sequence[Login], known: _Known, config: Con
 
 def _failures(login: Login, failures: Sequence[Login], known: _Known, config: Config) -> Iterator[_Sign]:
     """Yield a sign if so many logins failed in an hour as the user's days do not explain."""
-    p, mean, upper = _tail(len(failures), known.failures_a_day(), FAILURES_PRIOR, config.alpha)
+    p, mean, upper = _tail(len(failures), known.failures_a_day(), FAILED_LOGINS, config.alpha)
     yield from _counted(
         "failures",
         login,
@@ -413,24 +424,18 @@ def _counted(
     )
 
 
-def _tail(k: int, by_day: Sequence[int], prior: float, alpha: float) -> tuple[float, float, float]:
+def _tail(k: int, by_day: Sequence[int], usual: _Usual, alpha: float) -> tuple[float, float, float]:
     """Return the chance of k or more in a day by the days before, their mean, and the most that is usual.
 
     Negative binomial: over-dispersed by moments, shrunk, and wider the fewer days are known.
     """
     days = len(by_day)
-    mean = (sum(by_day) + PRIOR_DAYS * prior) / (days + PRIOR_DAYS)
+    mean = (sum(by_day) + SHRINKAGE * usual.mean) / (days + SHRINKAGE)
     excess = sum((count - mean) ** 2 - mean for count in by_day)
-    dispersion = (max(excess, 0.0) / mean**2 + DISPERSION_PRIOR * DISPERSION_PRIOR_WEIGHT) / (
-        days + DISPERSION_PRIOR_WEIGHT
-    )
-    shape = 1 / (dispersion + 1 / (days + PRIOR_DAYS))
+    dispersion = (max(excess, 0.0) + SHRINKAGE * usual.dispersion) / (days * mean**2 + SHRINKAGE)
+    shape = 1 / (dispersion + 1 / (days + SHRINKAGE))
     p = shape / (shape + mean)
-    return (
-        float(stats.nbinom.sf(k - 1, shape, p)),
-        mean,
-        float(stats.nbinom.isf(alpha, shape, p)),
-    )
+    return float(stats.nbinom.sf(k - 1, shape, p)), mean, float(stats.nbinom.isf(alpha, shape, p))
 
 
 def _seen_by_rate(history: History, row: int, time: float, failures: int) -> bool:
