@@ -8,7 +8,7 @@ import pytest
 from django.utils import timezone
 
 from anomalies.ingest.record import EventRecord
-from anomalies.models import Anomaly, Grant, OutboxMessage, ReviewEntry, Scan
+from anomalies.models import Anomaly, Grant, OutboxMessage, ReviewEntry, Scan, Suppression
 from anomalies.services import access, events, reviews, scans
 from anomalies.services.actor import Actor
 from tests import make
@@ -54,6 +54,12 @@ def test_only_the_exact_value_true_filters(call: Call, query: str, total: int) -
     make.anomaly()
     reviews.acknowledge(make.anomaly(), by=Actor(name="ana"), at=make.NOW)
     assert call("GET", f"/v1/anomalies?{query}").json()["total"] == total
+
+
+def test_what_is_suppressed_is_listed_but_not_as_unacknowledged(call: Call) -> None:
+    make.anomaly(suppression=Suppression.objects.create(reason="The auditors' scan", owner="ana", type="rate_spike"))
+    assert call("GET", "/v1/anomalies").json()["total"] == 1
+    assert call("GET", "/v1/anomalies?unacknowledged=true").json()["total"] == 0
 
 
 def test_the_list_costs_the_same_queries_for_any_length(call: Call, django_assert_num_queries: Any) -> None:
