@@ -3,8 +3,6 @@
 from datetime import timedelta
 
 import pytest
-from django.contrib.auth.models import User
-from django.test import Client
 
 from anomalies.ingest.record import EventRecord
 from anomalies.models import Anomaly, Metric
@@ -71,13 +69,6 @@ def test_a_merged_anomaly_keeps_its_decision_and_says_where_it_went(merged: Anom
     notes = merged.merged_into.review_entries.filter(action="merged").values_list("note", flat=True)
     assert list(notes) == [f"{merged.public_id} (eve, acknowledged before): the same cause"]
     assert merged not in Anomaly.objects.standing()
-
-
-def test_the_id_of_a_merged_anomaly_leads_to_the_one_it_is_part_of(merged: Anomaly, client: Client, ana: User) -> None:
-    client.force_login(ana)
-    page = client.get(f"/anomalies/{merged.public_id}/")
-    assert page.status_code == 200
-    assert page.context["panel"].anomaly == merged.merged_into
 
 
 def test_what_was_merged_into_something_merged_leads_to_the_last(merged: Anomaly) -> None:

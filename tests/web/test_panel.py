@@ -9,7 +9,7 @@ from django.test import Client
 from django.utils import timezone
 
 from anomalies.models import Anomaly, Event, ReviewEntry
-from anomalies.services import reviews
+from anomalies.services import merging, reviews
 from anomalies.services.actor import Actor
 from tests import make
 from tests.web.test_charts import banded
@@ -45,6 +45,12 @@ def test_the_details_are_a_page_and_a_part_of_one(as_ana: Client) -> None:
     for text in (page, part):
         assert f'id="panel-{anomaly.public_id}"' in text
         assert "412 requests in 5 minutes, 38 expected" in text
+
+
+def test_the_id_of_a_merged_anomaly_leads_to_the_one_it_is_part_of(as_ana: Client) -> None:
+    merged, whole = make.anomaly(kind="principal", entity="eve"), make.anomaly()
+    merging.merge(merged, into=whole, scan=make.scan())
+    assert f'id="panel-{whole.public_id}"' in as_ana.get(path(merged)).text
 
 
 def test_why_comes_with_its_numbers_its_rule_and_its_parameters(as_ana: Client) -> None:
