@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from anomalies.ingest import apono, cloudtrail, csv, grantex, native, sshd
+from anomalies.ingest import apono, cloudtrail, csv, grantex, native, office365, sshd
 from anomalies.ingest.record import Reader
 
 JSON = (".json", ".json.gz")
@@ -28,5 +28,6 @@ FORMATS: dict[str, Format] = {
         Format("cloudtrail", "AWS CloudTrail", cloudtrail.read, JSON),
         Format("grantex", "Grantex audit entries", grantex.read, (*JSON, *JSON_LINES)),
         Format("apono", "Apono request events", apono.read, (*JSON, *JSON_LINES)),
+        Format("office365", "Microsoft 365 audit records", office365.read, (*JSON, *JSON_LINES)),
     )
 }

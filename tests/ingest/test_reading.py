@@ -285,6 +285,10 @@ FIELD_NAMES = {
         "sourceIPAddress", "errorCode", "responseElements", "eventType",
     ],
     "apono": ["id", "event_type", "event_time", "data"],
+    "office365": [
+        "Id", "CreationTime", "Operation", "UserId", "ClientIP", "ResultStatus", "ErrorNumber", "LogonError",
+        "AuditData", "ExtendedProperties", "DeviceProperties", "AppAccessContext", "ApplicationId", "UserType",
+    ],
 }  # fmt: skip
 GOOD: dict[str, dict[str, Any]] = {
     "native": native(),
@@ -300,6 +304,7 @@ GOOD: dict[str, dict[str, Any]] = {
         "event_time": "2026-11-20T10:00:00Z",
         "data": {"id": "r", "requester": {"id": "u"}, "access_groups": []},
     },
+    "office365": {"CreationTime": "2026-11-20T10:00:00", "Operation": "UserLoggedIn", "Workload": "w"},
 }
 
 
