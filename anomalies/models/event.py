@@ -148,6 +148,7 @@ class Event(models.Model):
             models.Index(fields=["agent", "time"], name="event_agent_time"),
             models.Index(fields=["principal", "time"], name="event_principal_time"),
             models.Index(fields=["ip", "time"], name="event_ip_time"),
+            models.Index(fields=["request_id"], condition=~models.Q(request_id=""), name="event_request"),
         ]
 
     def __str__(self) -> str:

@@ -57,11 +57,12 @@ class AccessRequest(models.Model):
     justification = models.TextField(blank=True, default="")
     status = models.CharField(max_length=10, choices=Status, default=Status.PENDING)
     requested_at = models.DateTimeField()
+    known_at = models.DateTimeField(help_text="Time of the first event that tells of it")
     approved_at = models.DateTimeField(null=True, blank=True)
     rejected_at = models.DateTimeField(null=True, blank=True)
     rejected_by_person = models.BooleanField(default=False)
     ended_at = models.DateTimeField(null=True, blank=True, help_text="Rejected, revoked, expired or failed")
-    duration_seconds = models.PositiveIntegerField(null=True, blank=True)
+    duration_seconds = models.PositiveBigIntegerField(null=True, blank=True)
     units = models.JSONField(
         default=list, blank=True, help_text="Integration, resource, its type and tags, and permission of each"
     )

@@ -10,7 +10,7 @@ from django.db.backends.utils import CursorWrapper
 from django.db.models import F, Sum
 
 from anomalies.models import Batch, Source
-from anomalies.services import lags, sightings
+from anomalies.services import access_requests, lags, sightings
 
 MAX_EVENTS = 500_000  # counted in one transaction; a batch that is larger is counted alone
 BLOCK_SECONDS = {60: 3600, 300: 86400, 3600: 86400}  # of a bucket: of the row that holds it
@@ -170,6 +170,7 @@ def count_some() -> Counted:
             chosen = _chosen(batches, lag_of)
             late = _late(cursor, chosen)
             _tally(cursor, chosen)
+            access_requests.fold(cursor, chosen)
             # Rows of sources last: who stores events and waits for readers of them may hold such a row next.
             lags.keep(lag_of)
             for source_id, events in late:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from anomalies.detection.baseline import FIVES_DAYS, MINUTES_DAYS
 from anomalies.detection.history import DAY, HOUR, Attempts, Calendar, Counts, History, Meeting
 from anomalies.models import Agent, Series
-from anomalies.services import logins, rules
+from anomalies.services import access_requests, logins, rules
 from anomalies.services.counts import BLOCK_SECONDS
 
 HISTORY_DAYS = 90  # that the longest fit may read
@@ -131,6 +131,7 @@ def load(kind: str, windows: Sequence[Window], *, until: datetime, replayed: boo
         attempts=_attempts(kind, entities, fives, judge_from, until) if kind != Series.Kind.AGENT else {},
         logins=signed_in,
         pasts=pasts,
+        requests=access_requests.facts(judged, since=earliest, until=until) if kind == Series.Kind.PRINCIPAL else {},
         rules=rules.facts(judged, until=until, replayed=replayed) if kind == Series.Kind.AGENT else (),
         lag=np.zeros(len(rows.entity)),
     )

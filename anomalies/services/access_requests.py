@@ -1,0 +1,420 @@
+"""Access requests: gathered from their events as batches are counted, and told to detectors."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import msgspec
+import numpy as np
+from django.db import connection
+from django.db.backends.utils import CursorWrapper
+from django.db.models import Q
+from numpy.typing import NDArray
+
+from anomalies.detection import request as detection
+from anomalies.ingest.access_request import AccessRequestRecord, Approval, Requester, Unit
+from anomalies.ingest.record import FieldError
+from anomalies.models import AccessFlow, AccessRequest, Principal
+
+PREFIX = "access_request."  # of the actions of request events; the rest is the type
+TYPES = ("created", "approved", "rejected", "granted", "failed", "revoked", "expired")  # in order, at one time
+ENDS = {
+    "rejected": AccessRequest.Status.REJECTED,
+    "failed": AccessRequest.Status.FAILED,
+    "revoked": AccessRequest.Status.REVOKED,
+    "expired": AccessRequest.Status.EXPIRED,
+}
+_OF_THE_FIRST = (  # event that says it
+    "source_id", "requester_id", "requested_at", "known_at", "friendly_id", "grantee", "flow_id", "justification",
+    "duration_seconds", "units",
+)  # fmt: skip
+_RANKS = {type_: rank for rank, type_ in enumerate(TYPES)}
+_ACTIONS = [PREFIX + type_ for type_ in TYPES]
+LONGEST_SECONDS = 1e12  # that an access may last, as when it is read
+AT_ONCE = 2000  # requests gathered in one step: bounds memory
+_LOCK = 7_236_302  # advisory: requests are gathered by one transaction at a time, which sees what the others stored
+
+_NEW = """
+SELECT DISTINCT request_id FROM anomalies_event
+WHERE batch_id = ANY(%(ids)s) AND time >= %(first)s::timestamptz AND time <= %(last)s::timestamptz
+  AND request_id <> '' AND action = ANY(%(actions)s) AND principal_id IS NOT NULL
+ORDER BY request_id
+"""
+
+_TOLD = """
+SELECT request_id, action, time, external_id, source_id, principal_id,
+       integration, resource, resource_type, permission, metadata::text
+FROM anomalies_event
+WHERE request_id <> '' AND request_id = ANY(%(requests)s) AND action = ANY(%(actions)s)
+  AND principal_id IS NOT NULL AND time < %(until)s::timestamptz
+"""
+
+# By whatever event that is a deed of theirs: what becomes of a request is not.
+_ACTIVE = """
+SELECT asked.id, (
+    SELECT extract(epoch FROM time)::float8 FROM anomalies_event e
+    WHERE e.principal_id = asked.principal AND e.time < asked.time AND e.time >= asked.time - make_interval(days => %s)
+      AND e.action <> ALL(%s)
+    ORDER BY time DESC LIMIT 1)
+FROM unnest(%s::text[], %s::text[], %s::timestamptz[]) AS asked (id, principal, time)
+"""
+PAUSE_SECONDS = 86400  # the shortest that may make somebody inactive
+ACTIVE_DAYS = 400  # as far back as it is looked for who was seen last when
+
+_TIMES = """
+SELECT requester_id, array_agg(extract(epoch FROM known_at)::float8 ORDER BY known_at)
+FROM anomalies_accessrequest WHERE requester_id = ANY(%s) AND known_at < %s GROUP BY requester_id
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """One event of a request, and the request as it was then."""
+
+    request_id: str
+    type: str
+    time: datetime
+    external_id: str
+    source_id: int
+    principal_id: str
+    record: AccessRequestRecord
+    unreadable: str  # why the details are missing, if they could not be read
+
+    @property
+    def order(self) -> tuple[datetime, int, str, int]:
+        return self.time, _RANKS[self.type], self.external_id, self.source_id
+
+
+def fold(cursor: CursorWrapper, chosen: Mapping[str, Any]) -> None:
+    """Bring the requests of which these batches tell up to date, in the transaction that counts the batches.
+
+    `chosen` are the batches' ids and the times between which their events lie. A request is made anew from all its
+    events that are stored, by time: their order, batching and repetition make no difference. An id names one request,
+    whichever sources tell of it, as the ids of agents and grants do: a webhook and an export of the same system are to
+    agree. What its requester, flow, units, justification and duration are is what the first event says that says it.
+    """
+    cursor.execute(_NEW, {**chosen, "actions": _ACTIONS})
+    ids = [request_id for (request_id,) in cursor.fetchall()]
+    if not ids:
+        return
+    cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_LOCK])
+    columns = [field.name for field in AccessRequest._meta.concrete_fields if field.name not in ("id", "public_id")]
+    for first in range(0, len(ids), AT_ONCE):
+        some = ids[first : first + AT_ONCE]
+        known = AccessRequest.objects.in_bulk(some, field_name="public_id")
+        told = _told(cursor, some, until=None)
+        _name(told.values())
+        AccessRequest.objects.bulk_create(
+            [_row(events, known.get(request_id)) for request_id, events in sorted(told.items())],
+            update_conflicts=True,
+            unique_fields=["public_id"],
+            update_fields=columns,
+        )
+
+
+def facts(principals: Iterable[str], *, since: datetime, until: datetime) -> dict[str, detection.Requester]:
+    """Return what detectors may know at `until` of those who ever asked for access, to judge what happened `since`."""
+    wanted = sorted(principals)
+    times = _times(wanted, until)
+    if not times:
+        return {}
+    lately = since - timedelta(days=detection.RECENT_DAYS, seconds=detection.LATE_SECONDS)
+    rows = AccessRequest.objects.filter(
+        Q(requested_at__gte=lately)
+        | Q(approved_at__gte=since)
+        | Q(rejected_by_person=True, rejected_at__gte=since - timedelta(days=detection.REJECTED_DAYS)),
+        requester__in=list(times),
+    )
+    requests: dict[str, list[detection.AccessRequest]] = defaultdict(list)
+    for row in _as_of(rows, until):
+        requests[row.requester_id].append(_seen(row))
+    active = _active(requests, times, since)
+    seen = Principal.objects.filter(public_id__in=list(times), first_seen__isnull=False)
+    first_seen = {who.public_id: who.first_seen.timestamp() for who in seen if who.first_seen}
+    return {
+        principal: detection.Requester(
+            first_seen=first_seen.get(principal, float(known[0])),
+            times=known,
+            requests=sorted(
+                (replace(one, active_at=active.get(one.id)) for one in requests[principal]),
+                key=lambda one: (one.time, one.id),
+            ),
+        )
+        for principal, known in times.items()
+    }
+
+
+def _told(cursor: CursorWrapper, ids: Sequence[str], *, until: datetime | None) -> dict[str, list[_Told]]:
+    """Return the events of these requests before a time, each request's in order."""
+    cursor.execute(_TOLD, {"requests": list(ids), "actions": _ACTIONS, "until": until or "infinity"})
+    told: dict[str, list[_Told]] = defaultdict(list)
+    for request_id, action, time, external_id, source_id, principal_id, *columns, metadata in cursor.fetchall():
+        record, unreadable = _record(request_id, principal_id, columns, msgspec.json.decode(metadata))
+        event = _Told(
+            request_id,
+            action.removeprefix(PREFIX),
+            time.astimezone(UTC),
+            external_id,
+            source_id,
+            principal_id,
+            record,
+            unreadable,
+        )
+        told[request_id].append(event)
+    for events in told.values():
+        events.sort(key=lambda event: event.order)
+    return told
+
+
+def _record(
+    request_id: str, principal_id: str, columns: Sequence[str], metadata: Mapping[str, Any]
+) -> tuple[AccessRequestRecord, str]:
+    """Return the record in an event's metadata, or else what its columns tell, and why if it cannot be read."""
+    unreadable = ""
+    try:
+        if record := AccessRequestRecord.from_metadata(metadata):
+            return record, ""
+    except FieldError as error:
+        unreadable = str(error)
+    integration, resource, resource_type, permission = columns
+    unit = Unit(integration=integration, resource=resource, resource_type=resource_type, permission=permission)
+    requester = Requester(id=principal_id)
+    units = [unit] if any(columns) else []
+    return AccessRequestRecord(id=request_id, requester=requester, units=units), unreadable
+
+
+def _row(events: Sequence[_Told], known: AccessRequest | None) -> AccessRequest:
+    """Return the request as its events tell it, and where the first of them are gone by now, as they told it."""
+    first = events[0]
+    records = [event.record for event in events]
+    earlier = [entry for entry in known.history if _time(entry["time"]) < first.time] if known else []
+    history = [*earlier, *_history(events)]
+    row = AccessRequest(
+        public_id=first.request_id,
+        friendly_id=_fitting("friendly_id", _first(record.friendly_id for record in records)),
+        source_id=first.source_id,
+        requester_id=first.principal_id,
+        grantee=_said(next((record.grantee for record in records if _said(record.grantee)), None)),
+        flow_id=_flow_id(events),
+        justification=_first(record.justification for record in records),
+        requested_at=_requested_at(events),
+        known_at=first.time,
+        duration_seconds=next(filter(None, map(_duration, records)), None),
+        units=next((msgspec.to_builtins(record.units) for record in records if record.units), []),
+        approvals=next((msgspec.to_builtins(record.approvals) for record in reversed(records) if record.approvals), []),
+        history=history,
+        updated_at=events[-1].time,
+    )
+    if known and earlier:
+        for name in _OF_THE_FIRST:
+            setattr(row, name, getattr(known, name) or getattr(row, name))
+        row.approvals = row.approvals or known.approvals
+    _conclude(row)
+    return row
+
+
+def _conclude(row: AccessRequest) -> None:
+    """Set what follows from the history: the status is what its last entry makes of it."""
+    granted = False
+    for entry in row.history:
+        type_, time = entry["type"], _time(entry["time"])
+        granted = granted or type_ == "granted"
+        if type_ in ENDS:
+            row.status, row.ended_at = ENDS[type_], time
+        else:
+            row.status = AccessRequest.Status.ACTIVE if granted else AccessRequest.Status.PENDING
+            row.ended_at = None
+        if type_ == "approved":
+            row.approved_at = time
+        if type_ == "rejected":
+            row.rejected_at, row.rejected_by_person = time, entry["by_person"]
+
+
+def _history(events: Sequence[_Told]) -> list[dict[str, Any]]:
+    """Return an entry for each event; what two sources tell of one type and time is one."""
+    entries: dict[tuple[str, datetime], dict[str, Any]] = {}
+    for event in events:
+        who, by_person = _actor(event)
+        note = event.unreadable or (event.record.justification if event.type == "created" else "")
+        entry = {"type": event.type, "time": event.time.isoformat(), "actor": who, "note": note, "by_person": by_person}
+        entries.setdefault((event.type, event.time), entry)
+    return list(entries.values())
+
+
+def _actor(event: _Told) -> tuple[str, bool]:
+    """Return who did it, as far as the event tells, and whether it was a person."""
+    if event.type == "created":
+        asked = event.record.requester
+        return asked.name or asked.email or event.principal_id, True
+    if event.type not in ("approved", "rejected"):
+        return "", False
+    decided = [one for one in event.record.approvals if one.status.casefold().startswith(event.type[:6])]
+    if not decided and len(event.record.approvals) == 1 and not event.record.approvals[0].status:
+        decided = list(event.record.approvals)
+    decided.sort(key=lambda one: not one.manual)  # a person, if there is one
+    return (_approver(decided[0]), decided[0].manual) if decided else ("", False)
+
+
+def _approver(approval: Approval) -> str:
+    return approval.approver_name or approval.approver_email or approval.approver_id or approval.name
+
+
+def _requested_at(events: Sequence[_Told]) -> datetime:
+    """Return when it was made: the time of its creation, or what the others say, but none after they tell of it."""
+    if created := next((event for event in events if event.type == "created"), None):
+        return created.time
+    said = next(filter(None, (_moment(event.record.requested_at) for event in events)), events[0].time)
+    return min(said, events[0].time)
+
+
+def _moment(seconds: float | None) -> datetime | None:
+    try:
+        return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
+    except (OverflowError, ValueError, OSError):
+        return None  # no time that there is
+
+
+def _duration(record: AccessRequestRecord) -> int | None:
+    seconds = record.duration_seconds
+    return round(seconds) if seconds is not None and 0 <= seconds < LONGEST_SECONDS else None
+
+
+def _flow_id(events: Iterable[_Told]) -> str | None:
+    named = (event.record.flow.id for event in events if event.record.flow and event.record.flow.id)
+    flow_id = next(named, None)
+    return flow_id if flow_id is not None and len(flow_id) <= _longest(AccessFlow, "public_id") else None
+
+
+def _name(told: Iterable[Sequence[_Told]]) -> None:
+    """Make the access flows that are named, and give names to principals and flows that have none."""
+    flows: dict[str, str] = {}
+    people: dict[str, Requester] = {}
+    for events in told:
+        flow_id = _flow_id(events)
+        for event in events:
+            people.setdefault(event.principal_id, event.record.requester)
+            if event.record.flow and event.record.flow.id == flow_id:
+                flows[flow_id] = flows.get(flow_id) or event.record.flow.name
+    AccessFlow.objects.bulk_create(
+        (
+            AccessFlow(public_id=public_id, name=_cut(name, AccessFlow, "name"))
+            for public_id, name in sorted(flows.items())
+        ),
+        ignore_conflicts=True,
+    )
+    for flow in AccessFlow.objects.filter(public_id__in=flows, name="").order_by("public_id"):
+        if flows[flow.public_id]:
+            AccessFlow.objects.filter(pk=flow.pk).update(name=_cut(flows[flow.public_id], AccessFlow, "name"))
+    for who in Principal.objects.filter(Q(name="") | Q(email=""), public_id__in=people).order_by("public_id"):
+        said = people[who.public_id]
+        if (said.name and not who.name) or (said.email and not who.email):
+            Principal.objects.filter(pk=who.pk).update(
+                name=who.name or _cut(said.name, Principal, "name"),
+                email=who.email or _cut(said.email, Principal, "email"),
+            )
+
+
+def _as_of(rows: Iterable[AccessRequest], until: datetime) -> Iterator[AccessRequest]:
+    """Yield requests as they were at that time: those of which later events tell are gathered once more."""
+    later = {}
+    for row in rows:
+        if row.updated_at < until:
+            yield row
+        else:
+            later[row.public_id] = row
+    if later:
+        with connection.cursor() as cursor:
+            told = _told(cursor, sorted(later), until=until)
+        for request_id, events in sorted(told.items()):
+            yield _row(events, later[request_id])
+
+
+def _seen(row: AccessRequest) -> detection.AccessRequest:
+    """Return a request as detectors see it: approved when it was granted, where nothing tells of its approval."""
+    decisions = [
+        detection.Decision(
+            _time(entry["time"]).timestamp(), entry["type"] == "approved", entry["actor"], entry["by_person"]
+        )
+        for entry in row.history
+        if entry["type"] in ("approved", "rejected")
+    ]
+    if not any(decision.approved for decision in decisions):
+        granted = [_time(entry["time"]).timestamp() for entry in row.history if entry["type"] == "granted"]
+        decisions += [detection.Decision(time, approved=True) for time in granted[:1]]
+    return detection.AccessRequest(
+        id=row.public_id,
+        name=row.friendly_id or row.public_id,
+        time=row.requested_at.timestamp(),
+        known_at=row.known_at.timestamp(),
+        units=tuple(_unit(unit) for unit in row.units),
+        flow=row.flow_id or "",
+        decisions=tuple(sorted(decisions, key=lambda decision: decision.time)),
+    )
+
+
+def _unit(unit: Mapping[str, Any]) -> detection.Unit:
+    return detection.Unit(
+        integration=unit["integration"] or unit["integration_id"] or unit["integration_type"],
+        resource=unit["resource"] or unit["resource_path"] or unit["resource_id"],
+        resource_type=unit["resource_type"],
+        permission=unit["permission"],
+        tags=tuple(unit["tags"]),
+        resource_id=unit["resource_id"] or unit["resource_path"],
+    )
+
+
+def _times(principals: Sequence[str], until: datetime) -> dict[str, NDArray[np.float64]]:
+    with connection.cursor() as cursor:
+        cursor.execute(_TIMES, [list(principals), until])
+        return {principal: np.array(times, dtype=np.float64) for principal, times in cursor.fetchall()}
+
+
+def _active(
+    requests: Mapping[str, Sequence[detection.AccessRequest]],
+    times: Mapping[str, NDArray[np.float64]],
+    since: datetime,
+) -> dict[str, float]:
+    """Return when their requesters had been seen last before requests that are to be judged and come after a pause."""
+    asked = [
+        (one.id, principal, datetime.fromtimestamp(one.time, UTC))
+        for principal, some in requests.items()
+        for one in some
+        if one.in_time
+        and one.known_at >= since.timestamp()
+        and not ((times[principal] < one.time) & (times[principal] >= one.time - PAUSE_SECONDS)).any()
+    ]
+    if not asked:
+        return {}
+    with connection.cursor() as cursor:
+        ids, principals, at = map(list, zip(*asked, strict=True))
+        cursor.execute(_ACTIVE, [ACTIVE_DAYS, _ACTIONS[1:], ids, principals, at])
+        return {request_id: time for request_id, time in cursor.fetchall() if time is not None}
+
+
+def _time(text: str) -> datetime:
+    return datetime.fromisoformat(text)
+
+
+def _first(texts: Iterable[str]) -> str:
+    return next(filter(None, texts), "")
+
+
+def _said(struct: msgspec.Struct | None) -> dict[str, Any]:
+    """Return the fields that say something."""
+    return {name: value for name, value in msgspec.to_builtins(struct or {}).items() if value}
+
+
+def _longest(model: type[Any], field: str) -> int:
+    return int(model._meta.get_field(field).max_length)
+
+
+def _cut(text: str, model: type[Any], field: str) -> str:
+    """Return a name that fits its column; what is left out shows as an ellipsis."""
+    longest = _longest(model, field)
+    return text if len(text) <= longest else text[: longest - 1] + "…"
+
+
+def _fitting(field: str, text: str) -> str:
+    return _cut(text, AccessRequest, field)
