@@ -105,7 +105,7 @@ class SuppressionAdmin(admin.ModelAdmin):
     def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any) -> HttpResponse:
         preview = getattr(context["adminform"].form, "preview", None)
         if preview:
-            context = {**context, "preview": _shown(preview)}
+            context = {**context, "preview": _shown(preview), "errors": None}  # nothing is wrong
         return super().render_change_form(request, context, *args, **kwargs)
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:

@@ -3,6 +3,7 @@
 from datetime import datetime, timedelta
 from typing import Any
 
+import numpy as np
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
@@ -277,3 +278,28 @@ def test_agents_with_too_few_events_are_not_handed_out() -> None:
     store(_exports(NOON, 9))
     assert rules.facts({"ag_billing": NOON}, until=NOON + 10 * MINUTE, replayed=False) == ()
     assert run(NOON + 10 * MINUTE).trigger == Scan.Trigger.COMMAND
+
+
+@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize(("window_seconds", "threshold"), [(900, 5), (21600, 12), (86400, 20), (300, 1)])
+def test_in_any_order_and_however_late_the_same_is_found(seed: int, window_seconds: int, threshold: int) -> None:
+    rng = np.random.default_rng(seed)
+    rule = _rule(window_seconds=window_seconds, threshold=threshold)
+    starts = rng.uniform(0, 20 * 3600, 6)
+    seconds = (rng.choice(starts, 60) + rng.exponential(900, 60)).tolist()
+    arrivals = np.array_split(rng.permutation(60), 5)
+    for n, arrived in enumerate(arrivals):
+        store([record(NOON + timedelta(seconds=seconds[number]), int(number)) for number in arrived])
+        run(NOON + timedelta(hours=24 + n))
+    run(NOON + timedelta(days=3))
+    bit_by_bit = _standing(rule)
+    scans.replay(now=NOON + timedelta(days=3))
+    assert _standing(rule) == bit_by_bit
+    assert bit_by_bit or threshold == 20
+
+
+def _standing(rule: Rule) -> list[tuple[Any, ...]]:
+    return [
+        (one.started_at, one.active_until, one.state, one.evidence["observed"], one.evidence["event_count"])
+        for one in Anomaly.objects.standing().filter(topic=rule.public_id).order_by("started_at")
+    ]
