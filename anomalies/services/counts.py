@@ -206,10 +206,11 @@ def _chosen(batches: Sequence[_Claimed], lag_of: Mapping[int, float]) -> dict[st
 
 def _late(cursor: CursorWrapper, chosen: Mapping[str, Any]) -> list[tuple[int, int]]:
     """Return the sources of which events came too late to be judged, and how many did."""
-    cursor.execute(_JUDGED_BEFORE, {**chosen, "horizon": lags.LATE_HORIZON})
+    within = {**chosen, "horizon": lags.LATE_HORIZON}
+    cursor.execute(_JUDGED_BEFORE, within)
     if (row := cursor.fetchone()) is None:
         return []
-    cursor.execute(_LATE, {**chosen, "until": row[0], "horizon": lags.LATE_HORIZON})
+    cursor.execute(_LATE, {**within, "until": row[0]})
     return [(source_id, events) for source_id, events in cursor.fetchall()]
 
 

@@ -3,78 +3,51 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
+from typing import Any
 
-import msgspec
 from django.db import IntegrityError, connection, transaction
 from django.db.backends.utils import CursorWrapper
-from django.db.models import Model
+from psycopg.errors import UniqueViolation
 
 from anomalies.ingest.record import EventRecord, Rejection, SourceError
-from anomalies.models import Agent, Batch, Principal, Source
-from anomalies.services import partitions
+from anomalies.models import Agent, Batch, Grant, Principal, Source
+from anomalies.services import lags, partitions
+from anomalies.services.rows import COLUMNS, Rows
 
 EVENTS_A_BATCH = 50_000  # of a file
 MAX_REJECTIONS_KEPT = EVENTS_A_BATCH
 MAX_SOURCE_NAME = 100  # characters
 MAX_REASONS_TOLD = 1000  # of one call; the number of rejections tells of the others
 
-_COLUMNS = {
-    "external_id": "text",
-    "time": "timestamptz",
-    "agent_id": "text",
-    "principal_id": "text",
-    "action": "text",
-    "status": "text",
-    "grant_id": "text",
-    "request_id": "text",
-    "resource": "text",
-    "resource_type": "text",
-    "integration": "text",
-    "permission": "text",
-    "ip": "inet",
-    "country": "text",
-    "city": "text",
-    "latitude": "float8",
-    "longitude": "float8",
-    "user_agent": "text",
-    "metadata": "jsonb",
-}
-_NAMES = ", ".join(_COLUMNS)
+_COPY = f"COPY anomalies_event (source_id, batch_id, {COLUMNS}) FROM STDIN"
 
 # One a connection, empty again after each transaction: making it anew each time would bloat PostgreSQL's catalog.
-_STAGE = f"""
-CREATE TEMPORARY TABLE IF NOT EXISTS staged_event ({", ".join(f"{name} {kind}" for name, kind in _COLUMNS.items())})
-ON COMMIT DELETE ROWS
+_STAGE = """
+CREATE TEMPORARY TABLE IF NOT EXISTS staged_event (LIKE anomalies_event INCLUDING DEFAULTS) ON COMMIT DELETE ROWS;
+DELETE FROM staged_event
 """
 
-# Sorted, so that two writers of the same ids wait for each other and never deadlock; ctid: the first of a batch wins.
-# S608: _NAMES are our own.
+# In the order in which COPY would have written them: two writers of the same ids wait for each other, and never
+# deadlock. S608: COLUMNS are our own.
 _INSERT = f"""
-INSERT INTO anomalies_event (source_id, batch_id, {_NAMES})
-SELECT %s, %s, {_NAMES} FROM staged_event ORDER BY external_id COLLATE "C", time, ctid
+INSERT INTO anomalies_event (source_id, batch_id, {COLUMNS})
+SELECT source_id, batch_id, {COLUMNS} FROM staged_event
+ORDER BY time, external_id COLLATE "C"
 ON CONFLICT (source_id, external_id, time) DO NOTHING
 """  # noqa: S608
 
 _UNKNOWN = """
-SELECT DISTINCT {name}_id COLLATE "C" AS id FROM staged_event s
-WHERE {name}_id IS NOT NULL
-  AND NOT EXISTS (SELECT FROM anomalies_{name} k WHERE k.public_id = s.{name}_id)
-ORDER BY id
+SELECT 'agent', wanted FROM unnest(%s::text[]) AS wanted
+WHERE NOT EXISTS (SELECT FROM anomalies_agent WHERE public_id = wanted)
+UNION ALL SELECT 'principal', wanted FROM unnest(%s::text[]) AS wanted
+WHERE NOT EXISTS (SELECT FROM anomalies_principal WHERE public_id = wanted)
+UNION ALL SELECT 'grant', wanted FROM unnest(%s::text[]) AS wanted
+WHERE NOT EXISTS (SELECT FROM anomalies_grant WHERE public_id = wanted)
 """
-
-_GRANTS = """
-INSERT INTO anomalies_grant (public_id, agent_id, principal_id, scopes, status, issued_at, revoked_by)
-SELECT DISTINCT ON (grant_id COLLATE "C") grant_id, agent_id, principal_id, '[]', 'active', time, ''
-FROM staged_event s
-WHERE grant_id <> '' AND NOT EXISTS (SELECT FROM anomalies_grant k WHERE k.public_id = s.grant_id)
-ORDER BY grant_id COLLATE "C", time, ctid
-ON CONFLICT (public_id) DO NOTHING
-"""
-
 
 _FRESHEN = """
 UPDATE anomalies_source SET
-    watermark = greatest(watermark, (SELECT max(time) FROM staged_event)),
+    watermark = greatest(watermark, %s),
     received_at = greatest(received_at, %s)
 WHERE id = %s
 """
@@ -111,10 +84,13 @@ def store(
     received_at: datetime,
     idempotency_key: str | None = None,
     body_sha256: str = "",
+    live: bool = True,
 ) -> Stored:
-    """Store the events as one batch, each id and time of a source once, with the agents, principals and grants they name.
+    """Store the events as one batch, each once, with the agents, principals and grants that they name.
 
-    The iterable is read once and not kept. What it raises, such as SourceError, undoes the batch.
+    An event is known by its source, its id and its time: one that was stored before is a duplicate. The iterable is
+    read once and not kept. What it raises, such as SourceError, undoes the batch. `live`: they came when their source
+    sent them, so that they tell how late it is.
 
     With an idempotency key used before for the source, nothing is stored and the first answer returned. Raises
     IdempotencyError if the body was another, SourceNameError if there can be no source of that name.
@@ -124,28 +100,30 @@ def store(
         earlier = _earlier(source_name, idempotency_key, body_sha256)
         if earlier:
             return earlier
-        staged, rejected, rejections = _stage(cursor, outcomes)
-        if staged == 0 and idempotency_key is None:
+        rows, rejected, rejections = _read(outcomes)
+        if not rows and idempotency_key is None:
             return Stored(None, 0, 0, rejected, rejections)
         source = _source(source_name, format)
-        batch = _batch(source, received_at, idempotency_key, body_sha256)
+        batch = _batch(
+            rows,
+            source=source,
+            received_at=received_at,
+            idempotency_key=idempotency_key,
+            body_sha256=body_sha256,
+            accepted=len(rows),
+            duplicate=rows.given - len(rows),
+            rejected=rejected,
+            answer=None if idempotency_key is None else [asdict(one) for one in rejections[:MAX_REASONS_TOLD]],
+            lags=lags.classified(rows.delays(received_at)) if live and rows else None,
+        )
         if batch is None:
             earlier = _earlier(source_name, idempotency_key, body_sha256)
             assert earlier is not None  # its row is what ours conflicted with
             return earlier
-        Agent.objects.bulk_create((Agent(public_id=name) for name in _unknown(cursor, Agent)), ignore_conflicts=True)
-        Principal.objects.bulk_create(
-            (Principal(public_id=name) for name in _unknown(cursor, Principal)), ignore_conflicts=True
-        )
-        cursor.execute("SELECT DISTINCT (time AT TIME ZONE 'UTC')::date FROM staged_event")
-        partitions.prepare(cursor, {day for (day,) in cursor.fetchall()}, today=received_at.date())
-        cursor.execute(_INSERT, [source.pk, batch.pk])
-        accepted = cursor.rowcount
-        cursor.execute(_GRANTS)
-        stored = Stored(batch, accepted, staged - accepted, rejected, rejections)
-        _keep_figures(stored)
-        _freshen(cursor, source, received_at)
-    return stored
+        if rows:
+            _write(cursor, rows, batch)
+            cursor.execute(_FRESHEN, [rows.last_time, received_at, source.pk])
+    return Stored(batch, batch.accepted, batch.duplicate, rejected, rejections)
 
 
 def store_in_batches(
@@ -156,13 +134,13 @@ def store_in_batches(
     received_at: datetime,
     size: int = EVENTS_A_BATCH,
 ) -> Iterator[Stored]:
-    """Store a stream of any length and yield each batch once it is committed.
+    """Store a stream of any length, such as a file, and yield each batch once it is committed.
 
     What was read before a SourceError is stored; then it is raised. Raises SourceNameError as `store` does.
     """
     stream = _Pieces(outcomes, size)
     while stream.has_more():
-        yield store(stream.piece(), source_name=source_name, format=format, received_at=received_at)
+        yield store(stream.piece(), source_name=source_name, format=format, received_at=received_at, live=False)
     if stream.error:
         raise stream.error
 
@@ -222,75 +200,89 @@ def _earlier(source_name: str, idempotency_key: str | None, body_sha256: str) ->
     return Stored(batch, batch.accepted, batch.duplicate, batch.rejected, rejections, replayed=True)
 
 
-def _batch(source: Source, received_at: datetime, idempotency_key: str | None, body_sha256: str) -> Batch | None:
-    """Return a new batch, or None if another call was faster with that key; waits until it is decided."""
+def _batch(rows: Rows, **figures: Any) -> Batch | None:
+    """Return a new batch, or None if another call was faster with its key; waits until that is decided."""
+    batch = Batch(**figures)
+    if rows:
+        batch.first_time, batch.last_time = rows.first_time, rows.last_time
+    if batch.idempotency_key is None:
+        batch.save(force_insert=True)
+        return batch
     try:
         with transaction.atomic():
-            return Batch.objects.create(
-                source=source, received_at=received_at, idempotency_key=idempotency_key, body_sha256=body_sha256
-            )
+            batch.save(force_insert=True)
     except IntegrityError:
         return None
+    return batch
 
 
-def _stage(cursor: CursorWrapper, outcomes: Iterable[EventRecord | Rejection]) -> tuple[int, int, list[Rejection]]:
-    """Copy the events into the staging table; return how many they are, how many were rejected, and those."""
-    cursor.execute(_STAGE)
-    cursor.execute("SELECT EXISTS (SELECT FROM staged_event)")
-    if cursor.fetchone()[0]:  # from earlier in this transaction
-        cursor.execute("TRUNCATE staged_event")
-    staged = rejected = 0
+def _read(outcomes: Iterable[EventRecord | Rejection]) -> tuple[Rows, int, list[Rejection]]:
+    """Return the events, how many records were rejected, and the first of those."""
+    rows = Rows()
+    rejected = 0
     rejections: list[Rejection] = []
-    with cursor.copy(f"COPY staged_event ({_NAMES}) FROM STDIN") as copy:
-        for outcome in outcomes:
-            if isinstance(outcome, Rejection):
-                rejected += 1
-                if rejected <= MAX_REJECTIONS_KEPT:
-                    rejections.append(outcome)
-            else:
-                copy.write_row(_row(outcome))
-                staged += 1
-    return staged, rejected, rejections
+    for outcome in outcomes:
+        if isinstance(outcome, Rejection):
+            rejected += 1
+            if rejected <= MAX_REJECTIONS_KEPT:
+                rejections.append(outcome)
+        else:
+            rows.add(outcome)
+    return rows, rejected, rejections
 
 
-def _row(event: EventRecord) -> tuple[str | float | None, ...]:
-    return (
-        event.external_id,
-        event.time.isoformat(),
-        event.agent_id,
-        event.principal_id,
-        event.action,
-        event.status,
-        event.grant_id,
-        event.request_id,
-        event.resource,
-        event.resource_type,
-        event.integration,
-        event.permission,
-        event.ip,
-        event.country,
-        event.city,
-        event.latitude,
-        event.longitude,
-        event.user_agent,
-        msgspec.json.encode(event.metadata).decode() if event.metadata else "{}",
+def _write(cursor: CursorWrapper, rows: Rows, batch: Batch) -> None:
+    """Write events and whom they name: always in this order, so that no writers ever wait for each other in a ring."""
+    unknown = _unknown(cursor, rows)
+    Agent.objects.bulk_create((Agent(public_id=name) for name in unknown["agent"]), ignore_conflicts=True)
+    Principal.objects.bulk_create((Principal(public_id=name) for name in unknown["principal"]), ignore_conflicts=True)
+    partitions.prepare(cursor, rows.days, today=batch.received_at.date())
+    if not _copied(cursor, rows, batch):
+        batch.accepted = _inserted(cursor, rows, batch)
+        batch.duplicate = rows.given - batch.accepted
+        batch.save(update_fields=["accepted", "duplicate"])
+    Grant.objects.bulk_create(
+        (
+            Grant(
+                public_id=public_id,
+                agent_id=rows.grants[public_id].agent_id,
+                principal_id=rows.grants[public_id].principal_id,
+                issued_at=rows.grants[public_id].time,
+            )
+            for public_id in unknown["grant"]
+        ),
+        ignore_conflicts=True,
     )
 
 
-def _unknown(cursor: CursorWrapper, model: type[Model]) -> list[str]:
-    """Return the sorted public ids of agents or principals that have no row yet."""
-    cursor.execute(_UNKNOWN.format(name=model._meta.model_name))
-    return [public_id for (public_id,) in cursor.fetchall()]
+def _unknown(cursor: CursorWrapper, rows: Rows) -> dict[str, list[str]]:
+    """Return the sorted public ids of agents, principals and grants that have no row yet."""
+    cursor.execute(_UNKNOWN, [list(rows.agents), list(rows.principals - {None}), list(rows.grants)])
+    unknown: dict[str, list[str]] = {"agent": [], "principal": [], "grant": []}
+    for kind, public_id in cursor.fetchall():
+        unknown[kind].append(public_id)
+    return {kind: sorted(ids) for kind, ids in unknown.items()}
 
 
-def _keep_figures(stored: Stored) -> None:
-    batch = stored.batch
-    assert batch is not None
-    batch.accepted, batch.duplicate, batch.rejected = stored.accepted, stored.duplicate, stored.rejected
-    if batch.idempotency_key is not None:
-        batch.answer = [asdict(rejection) for rejection in stored.rejections[:MAX_REASONS_TOLD]]
-    batch.save(update_fields=["accepted", "duplicate", "rejected", "answer"])
+def _copied(cursor: CursorWrapper, rows: Rows, batch: Batch) -> bool:
+    """Copy the events into their table, or nothing and return False if any of them was stored before."""
+    try:
+        with transaction.atomic():
+            _copy(cursor, _COPY, rows, batch)
+    except UniqueViolation:  # Django leaves the errors of COPY as they are
+        return False
+    return True
 
 
-def _freshen(cursor: CursorWrapper, source: Source, received_at: datetime) -> None:
-    cursor.execute(_FRESHEN, [received_at, source.pk])
+def _inserted(cursor: CursorWrapper, rows: Rows, batch: Batch) -> int:
+    """Insert the events that were not stored before, and return how many."""
+    cursor.execute(_STAGE)
+    _copy(cursor, _COPY.replace("anomalies_event", "staged_event"), rows, batch)
+    cursor.execute(_INSERT)
+    return int(cursor.rowcount)
+
+
+def _copy(cursor: CursorWrapper, statement: str, rows: Rows, batch: Batch) -> None:
+    with cursor.copy(statement) as copy:
+        for block in rows.blocks(f"{batch.source_id}\t{batch.pk}\t"):
+            copy.write(block)

@@ -8,7 +8,7 @@ tells nothing of how fast its source is, nor does an event that nobody would wai
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 
 import numpy as np
 from django.db import connection
@@ -53,16 +53,16 @@ def lag_of(counts: NDArray[np.int64]) -> float:
     if not counts.sum():
         return 0.0
     number = int(np.searchsorted(np.cumsum(counts), KEPT_WITHIN * counts.sum()))
-    return min(2.0 ** (number / 2), LATE_HORIZON.total_seconds())
+    return min(float(2 ** (number / 2)), LATE_HORIZON.total_seconds())
 
 
 def learn(batches: Sequence[Delays]) -> Mapping[int, float]:
     """Add the delays to those of their days, and return the lag of each source that has any, in seconds."""
-    sums: dict[tuple[int, object], NDArray[np.int64]] = defaultdict(lambda: np.zeros(CLASSES, dtype=np.int64))
+    sums: dict[tuple[int, date], NDArray[np.int64]] = defaultdict(lambda: np.zeros(CLASSES, dtype=np.int64))
     for batch in batches:
         sums[batch.source_id, batch.received_at.date()] += np.array(batch.counts)
     with connection.cursor() as cursor:
-        for (source_id, day), counts in sorted(sums.items(), key=lambda item: str(item[0])):
+        for (source_id, day), counts in sorted(sums.items(), key=lambda item: item[0]):
             cursor.execute(_ADD, [source_id, day, counts.tolist()])
     return {source_id: _lately(source_id) for source_id in sorted({source_id for source_id, _ in sums})}
 
