@@ -64,7 +64,9 @@ class _SuppressionForm(forms.ModelForm):
         asked = json.dumps(asdict(conditions))
         if not self.errors and self.cleaned_data["seen"] != asked:
             self.preview = suppressions.preview(conditions, at=timezone.now())
-            self.data = {**self.data, "seen": asked}
+            data = self.data.copy()  # type: ignore[attr-defined]  # what was posted is a QueryDict
+            data["seen"] = asked
+            self.data = data
             self.add_error(None, "Not saved yet: see below what it would have hidden, and save again.")
         return self.cleaned_data
 

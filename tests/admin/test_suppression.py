@@ -54,6 +54,8 @@ def test_it_asks_back_with_what_it_would_have_hidden_and_is_made_then(as_reviewi
     page = first.text
     assert "Not saved yet: see below what it would have hidden, and save again." in page
     assert "Please correct" not in page
+    assert first.context["adminform"].form["agent_id"].value() == "ag_billing"
+    assert 'value="2999-01-01"' in page
     assert "1 anomaly of the last 30 days:" in page
     assert "Rate spike open: 1" in page
     assert f'href="/anomalies/{anomaly.public_id}/"' in page
