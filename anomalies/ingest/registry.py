@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from anomalies.ingest import apono, cloudtrail, csv, grantex, native, office365, sshd
+from anomalies.ingest import apono, cloudtrail, csv, grantex, native, ocsf, office365, sshd
 from anomalies.ingest.record import Reader
 
 JSON = (".json", ".json.gz")
@@ -29,5 +29,6 @@ FORMATS: dict[str, Format] = {
         Format("grantex", "Grantex audit entries", grantex.read, (*JSON, *JSON_LINES)),
         Format("apono", "Apono request events", apono.read, (*JSON, *JSON_LINES)),
         Format("office365", "Microsoft 365 audit records", office365.read, (*JSON, *JSON_LINES)),
+        Format("ocsf", "OCSF identity and access events", ocsf.read, (*JSON, *JSON_LINES)),
     )
 }

@@ -289,6 +289,10 @@ FIELD_NAMES = {
         "Id", "CreationTime", "Operation", "UserId", "ClientIP", "ResultStatus", "ErrorNumber", "LogonError",
         "AuditData", "ExtendedProperties", "DeviceProperties", "AppAccessContext", "ApplicationId", "UserType",
     ],
+    "ocsf": [
+        "time", "activity_id", "activity_name", "status_id", "status", "status_detail", "action_id", "user", "actor",
+        "service", "src_endpoint", "dst_endpoint", "resources", "resource", "privileges", "groups", "metadata",
+    ],
 }  # fmt: skip
 GOOD: dict[str, dict[str, Any]] = {
     "native": native(),
@@ -305,6 +309,14 @@ GOOD: dict[str, dict[str, Any]] = {
         "data": {"id": "r", "requester": {"id": "u"}, "access_groups": []},
     },
     "office365": {"CreationTime": "2026-11-20T10:00:00", "Operation": "UserLoggedIn", "Workload": "w"},
+    "ocsf": {
+        "class_uid": 3002,
+        "activity_id": 1,
+        "status_id": 1,
+        "time": 1_795_168_800_000,
+        "user": {"name": "u"},
+        "service": {"name": "s"},
+    },
 }
 
 
