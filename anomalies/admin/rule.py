@@ -8,6 +8,7 @@ from django.db.models import Count, Max, OuterRef, QuerySet, Subquery
 from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.formats import localize
+from django.utils.text import capfirst
 
 from anomalies.admin.base import ToldChangesAdmin, actor_of
 from anomalies.detection.wording import plural, span
@@ -18,7 +19,7 @@ from anomalies.services import rules
 class _RuleForm(forms.ModelForm):
     """Agents and scopes one a line, windows by name: nobody types JSON or seconds."""
 
-    severity = forms.TypedChoiceField(choices=[*reversed(Severity.choices)], coerce=int)
+    severity = forms.TypedChoiceField(choices=[*reversed(Severity.choices)], coerce=int, initial=Severity.MEDIUM)
     agents = forms.CharField(
         required=False,
         widget=forms.Textarea(attrs={"rows": 3}),
@@ -51,7 +52,7 @@ class _RuleForm(forms.ModelForm):
 
     def clean(self) -> dict[str, Any]:
         for field, reason in rules.errors_of(self.cleaned_data, of=self.instance).items():
-            self.add_error(field, reason)
+            self.add_error(field, capfirst(reason))
         return self.cleaned_data
 
 

@@ -13,6 +13,7 @@ from django.utils import timezone
 from django.utils.formats import localize
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
+from django.utils.text import capfirst
 
 from anomalies.admin.base import actor_of
 from anomalies.detection.registry import DETECTORS
@@ -57,7 +58,7 @@ class _SuppressionForm(forms.ModelForm):
             return self.cleaned_data
         conditions = self.conditions
         for field, reason in suppressions.errors_of(conditions).items():
-            self.add_error(field if field in self.fields else None, reason.capitalize())
+            self.add_error(field if field in self.fields else None, capfirst(reason))
         expires_at = self.cleaned_data["expires_at"]
         if expires_at and expires_at <= timezone.now():
             self.add_error("expires_at", "It is past.")

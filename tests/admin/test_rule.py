@@ -56,7 +56,7 @@ def test_a_rule_is_made_by_who_reviews_and_told_of_agents_not_known(as_reviewing
         ("threshold", "0", "0 events; it must be from 1 to 1,000,000."),
         ("threshold", "", "This field is required."),
         ("window_seconds", "7200", "7200 is not one of the available choices."),
-        ("name", "Taken", "there is a rule named Taken already."),
+        ("name", "Taken", "There is a rule named Taken already."),
         ("agents", "a" * 201, "201 characters, at most 200 are kept."),
     ],
 )
