@@ -8,10 +8,13 @@ from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
 
-from anomalies.admin.base import BoundedPaginator, InnerAdmin, ReadOnlyAdmin, ToldChangesAdmin, actor_of
+from anomalies.admin.base import BoundedPaginator, InnerAdmin, ReadOnlyAdmin, ToldChangesAdmin, actor_of, link_to
+from anomalies.detection.registry import DETECTORS
 from anomalies.models import Agent, AgentPrincipal, Grant, Principal, ResponsePolicy
-from anomalies.services import access, working_hours
+from anomalies.services import access, detectors, working_hours
 from anomalies.services.working_hours import WorkingHoursError
 
 _WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
@@ -86,6 +89,7 @@ class AgentAdmin(ToldChangesAdmin):
                 "description": "Hours in the agent's own zone. All days empty: learned from what it does.",
             },
         ),
+        ("Detectors", {"fields": ("learning", "overrides")}),
         (
             "Since",
             {"fields": ("first_seen", "last_seen", "registered_at", "registered_by", "updated_at", "updated_by")},
@@ -95,6 +99,8 @@ class AgentAdmin(ToldChangesAdmin):
         "public_id",
         "status",
         "scopes",
+        "learning",
+        "overrides",
         "first_seen",
         "last_seen",
         "registered_at",
@@ -115,8 +121,22 @@ class AgentAdmin(ToldChangesAdmin):
     def get_fieldsets(self, request: HttpRequest, obj: Agent | None = None) -> Any:
         if self.has_change_permission(request, obj):
             return self.fieldsets
-        first, _, last = self.fieldsets
-        return (first, ("At work", {"fields": ("time_zone", "working_hours", "holidays")}), last)
+        first, _, *others = self.fieldsets
+        return (first, ("At work", {"fields": ("time_zone", "working_hours", "holidays")}), *others)
+
+    @admin.display(description="still learning")
+    def learning(self, agent: Agent) -> SafeString | str:
+        """Which detectors do not judge it in full yet, why, and until when."""
+        states = detectors.learning_of(agent, at=timezone.now())
+        listed = format_html_join("", "<li>{}: {}.</li>", ((state.detector.label, str(state)) for state in states))
+        return format_html("<ul>{}</ul>", listed) if states else "nothing: each detector judges it in full"
+
+    @admin.display(description="overrides")
+    def overrides(self, agent: Agent) -> SafeString | str:
+        """By which detectors it is judged otherwise than others."""
+        rows = [row for row in agent.detector_overrides.order_by("type") if row.type in DETECTORS]
+        listed = ((link_to(row), DETECTORS[row.type].label, "" if row.enabled else " (off)") for row in rows)
+        return format_html_join(", ", '<a href="{}">{}</a>{}', listed) or "none"
 
     def save_model(self, request: HttpRequest, obj: Agent, form: Any, change: bool) -> None:
         by, at, wanted = actor_of(request), timezone.now(), form.cleaned_data

@@ -8,6 +8,7 @@ from django.contrib import admin
 from django.core.paginator import Paginator
 from django.db import connection, models
 from django.http import HttpRequest
+from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
@@ -65,6 +66,11 @@ def estimated_rows(model: type[models.Model]) -> int:
 def actor_of(request: HttpRequest) -> Actor:
     assert request.user.is_authenticated  # the admin site lets nobody else in
     return Actor(name=request.user.get_username(), user=request.user)
+
+
+def link_to(row: models.Model) -> str:
+    """The address of a row's page."""
+    return reverse(f"admin:{row._meta.app_label}_{row._meta.model_name}_change", args=[row.pk])
 
 
 def pretty(content: Any) -> SafeString:

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import InterfaceError, OperationalError, connection, transaction
-from django.db.models import Min
+from django.db.models import Min, QuerySet
 from django.utils import timezone
 
 from anomalies.detection import wording
@@ -79,10 +79,7 @@ def start(
     UnknownDetectorError, ParameterError, or BacktestError for days of which there are no counts.
     """
     detectors.check(type_, parameters)
-    kept = _kept_since(3600)
-    if kept is None:
-        raise BacktestError("since", "nothing was counted yet.")
-    if since < kept:
+    if since < (kept := earliest(since)):
         raise BacktestError("since", f"counts begin at {kept:%Y-%m-%d %H:%M} UTC.")
     if until > at:
         raise BacktestError("until", f"it is after {at:%Y-%m-%d %H:%M} UTC, which is now.")
@@ -97,6 +94,21 @@ def start(
         until=until,
         created_at=at,
         created_by=by.name,
+    )
+
+
+def earliest(since: datetime) -> datetime:
+    """Return that time, or the start of the counts that are kept if that is later. Raises BacktestError."""
+    kept = _kept_since(3600)
+    if kept is None:
+        raise BacktestError("since", "nothing was counted yet.")
+    return max(since, kept)
+
+
+def run_again(failed: QuerySet[Backtest]) -> int:
+    """Let those that failed wait to be run again, and return how many these are."""
+    return failed.filter(status=Backtest.Status.FAILED).update(
+        status=Backtest.Status.WAITING, done=0, total=0, result=None, finished_at=None
     )
 
 

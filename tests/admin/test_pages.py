@@ -26,8 +26,8 @@ from tests import make
 pytestmark = pytest.mark.django_db
 
 OURS = [model for model in admin.site._registry if model._meta.app_label == "anomalies"]
-EDITABLE = {"agent", "detectorsettings", "responsepolicy", "rule"}
-ADDABLE = {"apikey", "responsepolicy", "rule", "suppression"}
+EDITABLE = {"agent", "detectoroverride", "detectorsettings", "responsepolicy", "rule"}
+ADDABLE = {"apikey", "detectoroverride", "responsepolicy", "rule", "suppression"}
 
 
 def _page(model: type[models.Model], page: str, *args: object) -> str:
@@ -105,8 +105,8 @@ def test_who_is_signed_in_and_no_staff_gets_the_page_that_says_so(as_ana: Client
 def test_the_front_page_lists_what_people_look_for(as_boss: Client) -> None:
     [ours] = [app for app in as_boss.get(reverse("admin:index")).context["app_list"] if app["app_label"] == "anomalies"]
     assert {model["object_name"] for model in ours["models"]} == {
-        "Agent", "Anomaly", "ApiKey", "AuditEntry", "Batch", "DetectorSettings", "Event", "Grant", "Principal",
-        "ResponsePolicy", "Rule", "Scan", "Source", "Suppression",
+        "Agent", "Anomaly", "ApiKey", "AuditEntry", "Backtest", "Batch", "DetectorOverride", "DetectorSettings", "Event",
+        "Grant", "Principal", "ResponsePolicy", "Rule", "Scan", "Source", "Suppression",
     }  # fmt: skip
 
 
