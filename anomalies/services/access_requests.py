@@ -60,6 +60,7 @@ SELECT asked.id, (
     ORDER BY time DESC LIMIT 1)
 FROM unnest(%s::text[], %s::text[], %s::timestamptz[]) AS asked (id, principal, time)
 """
+SESSION_SECONDS = 3600  # who comes back is judged by the requests of one hour, from the first
 PAUSE_SECONDS = 86400  # the shortest that may make somebody inactive
 ACTIVE_DAYS = 400  # as far back as it is looked for who was seen last when
 
@@ -382,7 +383,7 @@ def _active(
         for principal, some in requests.items()
         for one in some
         if one.in_time
-        and one.known_at >= since.timestamp()
+        and one.known_at >= since.timestamp() - SESSION_SECONDS
         and not ((times[principal] < one.time) & (times[principal] >= one.time - PAUSE_SECONDS)).any()
     ]
     if not asked:

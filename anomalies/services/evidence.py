@@ -11,7 +11,7 @@ from anomalies.detection.detectors import custom_rule
 from anomalies.detection.parameter import build_config
 from anomalies.detection.registry import DETECTORS
 from anomalies.models import Anomaly, Event, Series
-from anomalies.services import histories, rules
+from anomalies.services import access_requests, histories, rules
 
 HOUR = 3600  # seconds
 
@@ -66,7 +66,10 @@ def in_common(kind: str, entity: str, start: datetime, end: datetime) -> Common:
 
 
 def events_behind(anomaly: Anomaly) -> QuerySet[Event]:
-    """The events of its entity during its interval, oldest first; of a custom rule, those that it counted."""
+    """The events of its entity during its interval, oldest first.
+
+    Of a custom rule those that it counted, of access requests those that tell of them.
+    """
     events = Event.objects.filter(time__gte=anomaly.started_at, time__lt=anomaly.active_until)
     if anomaly.kind == Series.Kind.ADDRESS:
         events = events.filter(ip=anomaly.entity)
@@ -76,6 +79,8 @@ def events_behind(anomaly: Anomaly) -> QuerySet[Event]:
         events = events.filter(agent_id=anomaly.entity)
     if anomaly.type == custom_rule.DETECTOR.type:
         events = events.filter(rules.matching(anomaly.evidence["scopes"]))
+    if "request_id" in anomaly.evidence:
+        events = events.filter(action__startswith=access_requests.PREFIX)
     return events.order_by("time", "id")
 
 

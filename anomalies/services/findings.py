@@ -289,15 +289,16 @@ def _end(anomaly: Anomaly, state: Anomaly.State, action: ReviewEntry.Action, not
 
 
 def _describe(anomaly: Anomaly, finding: Finding) -> None:
-    """Fill in what all events behind the anomaly share, and which they are."""
+    """Fill in what the finding is about, or else what all events behind the anomaly share, and which they are."""
     common = evidence.in_common(finding.kind, finding.entity, _time(finding.start), _time(finding.end))
     anomaly.agent_id = finding.entity if finding.kind == "agent" else common.agent_id
     anomaly.principal_id = (
         finding.entity if finding.kind == "principal" else finding.principal_id or common.principal_id
     )
     anomaly.ip = finding.entity if finding.kind == "address" else common.ip
-    anomaly.integration = common.integration or ""
-    anomaly.resource, anomaly.resource_type = common.resource or "", common.resource_type or ""
+    anomaly.integration = finding.integration or common.integration or ""
+    anomaly.resource = finding.resource or common.resource or ""
+    anomaly.resource_type = finding.resource_type or common.resource_type or ""
     anomaly.evidence = {**finding.evidence, "events": {"count": common.count, "hash": common.hash}}
 
 

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from anomalies.detection.history import DAY, HOUR, Attempts, Calendar, Counts, History, Meeting
+from anomalies.detection.request import Requester
 
 START = 1_767_571_200.0  # Monday 2026-01-05 00:00 UTC
 
@@ -23,6 +24,7 @@ def history(
     meetings: Sequence[Meeting] = (),
     attempts: Mapping[str, Attempts] | None = None,
     working_hours: tuple[int, int] | None = None,
+    asked: Mapping[str, Requester] | None = None,
 ) -> History:
     """Entities with those counts by the hour from `START` on, (n, t) or (t,), of which the last days are judged.
 
@@ -53,6 +55,7 @@ def history(
         tenant=Counts(START, HOUR, everybody[0], everybody[1]),
         meetings=tuple(meetings),
         attempts=attempts or {},
+        requests=asked or {},
     )
 
 

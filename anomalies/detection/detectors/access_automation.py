@@ -155,9 +155,9 @@ def _crossings(times: Times, window: float, config: Config) -> Iterator[tuple[in
 
 def _usual(times: Times, counts: NDArray[np.int64], time: float, config: Config) -> float:
     """Return the number in a window that was reached on most of the days before that time, 0 if it is too young."""
-    edges = np.searchsorted(times, time - DAY * np.arange(config.usual_days, -1, -1))
-    if edges[0] == 0 and times[0] > time - (config.usual_days - 1) * DAY:
+    if times[0] > time - config.usual_days * DAY:
         return 0.0
+    edges = np.searchsorted(times, time - DAY * np.arange(config.usual_days, -1, -1))
     tops = [counts[first:last].max(initial=0) for first, last in itertools.pairwise(edges.tolist())]
     return float(sorted(tops, reverse=True)[round(USUAL_DAYS_SHARE * config.usual_days) - 1])
 
@@ -231,7 +231,7 @@ def _finding(
             else f"From {wording.number(config.min_requests)} in {span} on they count as made by code; in the "
             f"{config.usual_days} days before there were {before:,} in all."
         )
-        + f" The gaps deviate by {wording.percent(cv)} of their mean.",
+        + f" The gaps deviate by {wording.percent(round(cv, 4))} of their mean.",
         config=config,
         version=VERSION,
     )
