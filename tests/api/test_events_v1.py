@@ -90,6 +90,35 @@ def test_source_and_format_are_parameters(key: str) -> None:
     assert Source.objects.get().name == "grantex"
 
 
+@pytest.mark.parametrize(
+    ("form", "record"),
+    [
+        (
+            "office365",
+            {"Id": "a", "CreationTime": "2026-01-02T03:04:05", "Operation": "UserLoggedIn", "Workload": "Exchange"},
+        ),
+        (
+            "ocsf",
+            {
+                "class_uid": 3002,
+                "activity_id": 1,
+                "status_id": 1,
+                "time": 1_767_323_045_000,
+                "user": {"name": "ana"},
+                "service": {"name": "sso"},
+                "metadata": {"uid": "a"},
+            },
+        ),
+    ],
+)
+def test_records_of_other_systems_are_stored_as_they_are(key: str, form: str, record: dict[str, Any]) -> None:
+    for body in (json.dumps(record), json.dumps([record])):
+        answer = post(body.encode(), key=key, query=f"?format={form}&source={form}")
+        assert answer.status_code == 200
+    assert answer.json()["duplicate"] == 1
+    assert Event.objects.get().external_id == "a"
+
+
 def test_request_event_delivered_twice_is_stored_once(key: str) -> None:
     """As Apono's webhook posts it: one JSON object a call."""
     told = {
