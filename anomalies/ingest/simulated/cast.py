@@ -180,7 +180,8 @@ def agent(number: int, *, seed: int, principals: int, zone: str = "") -> Agent:
         social=users == "m",
         addresses=(
             Address("10.20.{}.{}".format(*last), None),
-            Address("198.18.{}.{}".format(*last), place),
+            # Who signs others in does so behind the gateway: where the users are, their own logins tell.
+            Address("198.18.{}.{}".format(*last), None if integration == "okta" else place),
             Address("10.30.{}.{}".format(*last), None),
         ),
         user_agent=f"{role.replace('_', '-')}/{rng.integers(1, 5)}.{rng.integers(0, 20)}",

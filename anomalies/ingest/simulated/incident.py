@@ -12,6 +12,12 @@ class Kind(StrEnum):
     BRUTE_FORCE = "brute force"
     NEW_PRINCIPAL = "new principal"
     OFF_HOURS = "off hours"
+    TRAVEL = "travel"
+    NEW_COUNTRY = "new country"
+    MANY_ADDRESSES = "many addresses"
+
+
+LOGIN_KINDS = (Kind.TRAVEL, Kind.NEW_COUNTRY, Kind.MANY_ADDRESSES)  # of how users sign in
 
 
 # Of the anomaly that each is to raise.
@@ -21,6 +27,7 @@ TYPES = {
     Kind.BRUTE_FORCE: "high_failure_rate",
     Kind.NEW_PRINCIPAL: "new_principal",
     Kind.OFF_HOURS: "off_hours_activity",
+    **dict.fromkeys(LOGIN_KINDS, "suspicious_login"),
 }
 
 
@@ -49,7 +56,7 @@ class Incident:
         named = {
             "name": f"{self.kind} {self.number}",
             "type": self.type,
-            "agent_id": None if self.kind == Kind.BRUTE_FORCE else self.agent_id,
+            "agent_id": None if self.kind in (Kind.BRUTE_FORCE, *LOGIN_KINDS) else self.agent_id,
             "principal_id": self.principal_id,
             "source_ip": self.source_ip if self.kind == Kind.BRUTE_FORCE else None,
             "start": self.start.isoformat(),

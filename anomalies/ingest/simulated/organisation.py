@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from anomalies.ingest.record import EventRecord
 from anomalies.ingest.simulated import cast
 from anomalies.ingest.simulated.cast import Address, Agent, Place
-from anomalies.ingest.simulated.incident import Incident, Kind
+from anomalies.ingest.simulated.incident import LOGIN_KINDS, Incident, Kind
+from anomalies.ingest.simulated.logins import Logins
 from anomalies.ingest.simulated.schedule import Schedule
 
 HOUR = 3600
@@ -33,8 +34,8 @@ Floats = NDArray[np.float64]
 class Organisation:
     """`finale`: a time around which a demonstration needs more to look at; five more incidents end shortly after it.
 
-    `volume` scales all rates; `dispersion` is how much busier or calmer hours are than the agent's mean of that hour
-    (variance mean + dispersion * mean^2; 0 is Poisson). `zone`: that of all agents, instead of their own.
+    `volume` scales all rates of agents; `dispersion` is how much busier or calmer hours are than the agent's mean of
+    that hour (variance mean + dispersion * mean^2; 0 is Poisson). `zone`: that of all agents, instead of their own.
     """
 
     def __init__(
@@ -63,6 +64,8 @@ class Organisation:
             agents=self.agents, principals=self.principals, rate=self.rate, seeds=(seed, _INCIDENT), finale=finale
         )
 
+        self._logins = Logins(agent=self.agents[0], principals=self.principals, seed=seed, finale=finale)
+
     def events(self, start: datetime, end: datetime) -> Iterator[EventRecord]:
         """Yield the events of [start, end) by time."""
         first, last = int(start.timestamp() // HOUR), math.ceil(end.timestamp() / HOUR)
@@ -73,7 +76,8 @@ class Organisation:
 
     def incidents(self, start: datetime, end: datetime) -> list[Incident]:
         """Return the incidents of which a part lies in [start, end), by time."""
-        return self._schedule.between(start, end)
+        known = [*self._schedule.between(start, end), *self._logins.incidents(start, end)]
+        return sorted(known, key=lambda incident: (incident.start, incident.number))
 
     def rate(self, agent: Agent, hour: int) -> float:
         """Return how many events of the agent are to be expected in that hour since the epoch."""
@@ -84,6 +88,7 @@ class Organisation:
         begin = datetime.fromtimestamp(hour * HOUR, UTC)
         incidents = self.incidents(begin, begin + timedelta(hours=1))
         events = [event for agent in self.agents for event in self._cell(agent, hour, incidents)]
+        events += self._logins.hour(hour)
         for incident in incidents:
             events += [event for event in self._caused(incident) if event.time.timestamp() // HOUR == hour]
         events.sort(key=lambda event: (event.time, event.external_id))
@@ -172,6 +177,9 @@ class Organisation:
 
     def _caused(self, incident: Incident) -> Iterator[EventRecord]:
         """Yield the events that an incident adds, over all of its time."""
+        if incident.kind in LOGIN_KINDS:
+            yield from self._logins.caused(incident)
+            return
         rng = np.random.default_rng((self.seed, _CAUSED, incident.number))
         agent = self.agents[incident.agent]
         begin, end = incident.start.timestamp(), incident.end.timestamp()
