@@ -1,0 +1,177 @@
+"""kill -9 of the worker and of the database at random moments, while events stream in and people decide."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from django.conf import settings
+from django.utils import timezone
+
+from anomalies.models import Anomaly, BucketBlock, Scan
+from anomalies.services import events, scans
+from config.embedded.cluster import NAME, PORT, Cluster
+from tests.services import streaming
+from tests.services.days import MONDAY
+
+KILLS = 50
+SECONDS = 120
+MOST_BETWEEN_KILLS = 1.5  # seconds
+PROGRAM = "import django; django.setup(); from tests.services.streaming import main; main()"
+WORKER = ["-m", "celery", "-A", "config", "worker", "--pool=threads", "-c2", "--loglevel=ERROR"]
+
+_BUCKETS = """
+SELECT s.kind, s.entity, s.action, s.metric, b.resolution_seconds, b.start, b.counts
+FROM anomalies_bucketblock b JOIN anomalies_series s ON s.id = b.series_id ORDER BY 1, 2, 3, 4, 5, 6
+"""
+_ANOMALIES = """
+SELECT type, kind, entity, started_at, active_until, severity, evidence FROM anomalies_anomaly
+WHERE merged_into_id IS NULL ORDER BY 1, 2, 3, 4
+"""
+
+
+def _until(condition: Callable[[], object], what: str) -> None:
+    deadline = time.monotonic() + SECONDS
+    while not condition():
+        assert time.monotonic() < deadline, f"it does not become so: {what}"
+        time.sleep(0.05)
+
+
+class Installation:
+    """A database, a worker, and a stream of events, all of which may die."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.environment = {
+            **os.environ,
+            "DATABASE_URL": "",
+            "CELERY_BROKER_URL": "filesystem://localhost",
+            "ANOMALIES_LOCAL_DIR": str(folder),
+            "DJANGO_SETTINGS_MODULE": "config.settings",
+            "PYTHONPATH": str(settings.BASE_DIR),
+        }
+        subprocess.run(
+            [sys.executable, "manage.py", "migrate", "--verbosity=0"],
+            cwd=settings.BASE_DIR, env=self.environment, check=True,
+        )  # fmt: skip
+        self.cluster = Cluster(folder)
+        self.cluster.ensure()
+        self.lines: list[str] = []
+        self.worker = self._start(WORKER)
+        self.stream = self._start(["-c", PROGRAM], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _start(self, arguments: list[str], **options: Any) -> subprocess.Popen[Any]:
+        options.setdefault("stdout", subprocess.DEVNULL)
+        log = (self.folder / "crash.log").open("a")
+        return subprocess.Popen(
+            [sys.executable, *arguments], cwd=settings.BASE_DIR, env=self.environment, stderr=log, **options
+        )
+
+    def _read(self) -> None:
+        self.lines.extend(line.strip() for line in self.stream.stdout or ())
+
+    def send(self, number: int) -> None:
+        assert self.stream.stdin
+        self.stream.stdin.write(f"{number}\n")
+        self.stream.stdin.flush()
+
+    def kill_worker(self) -> None:
+        self.worker.kill()
+        self.worker.wait(SECONDS)
+        self.worker = self._start(WORKER)
+
+    def kill_database(self) -> None:
+        os.kill(self._postmaster(), signal.SIGKILL)
+
+    def _postmaster(self) -> int:
+        """The pid of a server that accepts connections."""
+        pid_file = self.folder / "postgres" / "data" / "postmaster.pid"
+
+        def runs() -> bool:
+            lines = pid_file.read_text().split("\n") if pid_file.exists() else []
+            return len(lines) > 7 and lines[7].strip() == "ready"
+
+        _until(runs, "the database runs again")
+        return int(pid_file.read_text().split()[0])
+
+    def end(self) -> None:
+        for program in (self.worker, self.stream):
+            program.kill()
+            program.wait(SECONDS)
+        self.cluster.ensure()
+        self.cluster.leave()
+
+    def rows(self, query: str) -> list[Any]:
+        self.cluster.ensure()
+        address = {"host": str(self.cluster.socket_folder), "port": PORT, "dbname": NAME, "user": NAME}
+        with psycopg.connect(**address) as connection:  # type: ignore[arg-type]
+            return connection.execute(query).fetchall()  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def installation() -> Iterator[Installation]:
+    with tempfile.TemporaryDirectory(prefix="anomalies-test-", dir="/tmp") as folder:
+        Path(folder).chmod(0o755)
+        installation = Installation(Path(folder))
+        yield installation
+        installation.end()
+
+
+@pytest.mark.skipif(not Path("/proc").exists(), reason="needs Linux")
+@pytest.mark.django_db
+def test_fifty_kills_lose_no_event_double_no_count_and_lose_no_decision(installation: Installation) -> None:
+    rng = random.Random(KILLS)
+    sent = 0
+    for number in range(KILLS):
+        while sent < streaming.BATCHES * (number + 1) // KILLS:
+            installation.send(sent)
+            sent += 1
+        time.sleep(rng.random() * MOST_BETWEEN_KILLS)
+        rng.choice([installation.kill_worker, installation.kill_database])()
+    stored = {f"stored {number}" for number in range(streaming.BATCHES)}
+    _until(lambda: stored <= set(installation.lines), "all batches are stored")
+    _until(
+        lambda: installation.rows("SELECT count(*) FROM anomalies_batch WHERE counted_at IS NULL") == [(0,)],
+        "all batches are counted",
+    )
+
+    every = streaming.all_events()
+    assert installation.rows("SELECT count(*), count(DISTINCT external_id) FROM anomalies_event") == [(len(every),) * 2]
+    for number in range(streaming.BATCHES):
+        events.store(streaming.batch(number), source_name="stream", format="native", received_at=MONDAY)
+    scans.run(now=timezone.now(), trigger=Scan.Trigger.COMMAND)
+    blocks = BucketBlock.objects.order_by(*(f"series__{key}" for key in ("kind", "entity", "action", "metric")))
+    undisturbed = blocks.order_by().values_list(
+        "series__kind", "series__entity", "series__action", "series__metric", "resolution_seconds", "start", "counts"
+    )
+    assert sorted(installation.rows(_BUCKETS)) == sorted(undisturbed)
+
+    expected = sorted(
+        Anomaly.objects.standing().values_list("type", "kind", "entity", "started_at", "active_until", "severity")
+    )
+    assert expected
+    _until(lambda: sorted(row[:6] for row in installation.rows(_ANOMALIES)) == expected, "the anomalies are the same")
+
+    decided = [line.split()[1] for line in installation.lines if line.startswith("decided")]
+    assert decided
+    entries = installation.rows(
+        "SELECT a.public_id, a.status, count(*) FILTER (WHERE e.action = 'acknowledged'), "
+        "count(*) FILTER (WHERE e.action = 'reopened') FROM anomalies_anomaly a "
+        "JOIN anomalies_reviewentry e ON e.anomaly_id = a.id GROUP BY 1, 2"
+    )
+    of = {public_id: (status, acknowledged, reopened) for public_id, status, acknowledged, reopened in entries}
+    for public_id in set(decided):
+        status, acknowledged, reopened = of[public_id]
+        assert acknowledged == decided.count(public_id)
+        assert status == "acknowledged" or reopened == acknowledged
