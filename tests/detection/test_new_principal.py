@@ -1,5 +1,7 @@
 """detection/detectors/new_principal."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -79,3 +81,11 @@ def test_new_users_an_hour_apart_are_two() -> None:
 
 def test_yesterdays_are_not_raised_again() -> None:
     assert _found(_meeting(time=TODAY - 2 * DAY)) == []
+
+
+def test_rows_of_single_actions_are_not_taken_for_the_agent() -> None:
+    counts = np.zeros((2, 24 * DAYS), dtype=int)
+    counts[0, 9::24] = 100  # and hardly any of one action
+    whole = build.history(counts[:1], meetings=[_meeting()])
+    parted = replace(build.history(counts, entities=["ag_0", "ag_0"], meetings=[_meeting()]), actions=("", "a"))
+    assert detect(parted, Config()) == detect(whole, Config())

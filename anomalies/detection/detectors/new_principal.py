@@ -43,7 +43,7 @@ def detect(history: History, config: Config) -> list[Finding]:
 
     Source: novelty rate with a Krichevsky-Trofimov prior; Freeman et al. (2016), NDSS, for the modifiers.
     """
-    rows = {entity: row for row, entity in enumerate(history.entities)}
+    rows = {history.entities[row]: row for row in history.totals}
     by_agent: dict[str, list[Meeting]] = {}
     for meeting in sorted(history.meetings, key=lambda meeting: meeting.time):
         by_agent.setdefault(meeting.agent, []).append(meeting)
