@@ -120,7 +120,7 @@ class Past:
     """What a principal's logins are held against."""
 
     first_day: int  # of its first successful login, days since the epoch
-    origins: Sequence[Origin]  # from 31 days before the first day that is judged, to the last one
+    origins: Sequence[Origin]  # from 33 days before the first day that is judged, to the last one
     countries: Mapping[str, float]  # time of the first successful login from each country that is to be judged
     common: Mapping[tuple[str, int], float]  # of a new country on a day: share of the others who use it, 0..1
 
@@ -159,7 +159,7 @@ class History:
     tenant: Counts  # of everybody, one row by the hour; it begins when it does, whomever it is loaded with
     meetings: tuple[Meeting, ...]
     attempts: Mapping[str, Attempts]  # of entities with many failures within an hour
-    # Of principals, by time: from an hour before they are judged, and the located login before that.
+    # Of principals, by time: from an hour before they are judged, and the two located logins before that.
     logins: Mapping[str, Sequence[Login]] = field(default_factory=dict)
     pasts: Mapping[str, Past] = field(default_factory=dict)  # of the same principals
     requests: Mapping[str, Requester] = field(default_factory=dict)  # of principals that ever asked for access

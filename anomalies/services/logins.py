@@ -10,9 +10,9 @@ from django.db import connection
 from anomalies.detection.history import Login, Origin, Past
 from anomalies.services.sightings import DEVICE
 
-PAST_DAYS = 31  # before the day that is judged: 30 and what a day is short of them
+PAST_DAYS = 33  # before the day that is judged: 30, and the flights before
 LOOK_BACK = timedelta(hours=1)  # in which addresses and failures are counted
-LONGEST_FLIGHT = timedelta(hours=23)  # half around the earth, 20,015 km, at 900 km/h
+LONGEST_FLIGHTS = timedelta(hours=46)  # twice half around the earth, 20,015 km, at 900 km/h
 SETTLED_DAYS = 3  # after which nothing late is judged again: two whole days lie between
 
 EPOCH = date(1970, 1, 1)
@@ -54,7 +54,7 @@ CROSS JOIN LATERAL (
     WHERE principal_id = judged.principal AND action = ANY(%(actions)s) AND status = 'success'
       AND latitude IS NOT NULL AND longitude IS NOT NULL
       AND time < judged.since - %(look_back)s AND time >= judged.since - %(flight)s
-    ORDER BY time DESC, host(ip) DESC, latitude DESC, longitude DESC, external_id DESC LIMIT 1
+    ORDER BY time DESC, host(ip) DESC, latitude DESC, longitude DESC, external_id DESC LIMIT 2
 ) AS e
 """  # noqa: S608  of constants
 
@@ -82,7 +82,7 @@ GROUP BY ROLLUP (country)
 def facts(judged: Mapping[str, datetime], *, until: datetime) -> tuple[dict[str, list[Login]], dict[str, Past]]:
     """Return the logins of principals by time, and what was before, of each that logged in since it is judged.
 
-    `judged` is from when each principal is; the logins begin an hour before, with the located one before that.
+    `judged` is from when each principal is; the logins begin an hour before, with the two located ones before that.
     """
     principals = list(judged)
     parameters: dict[str, Any] = {
@@ -91,7 +91,7 @@ def facts(judged: Mapping[str, datetime], *, until: datetime) -> tuple[dict[str,
         "until": until,
         "past": PAST_DAYS,
         "look_back": LOOK_BACK,
-        "flight": LONGEST_FLIGHT,
+        "flight": LONGEST_FLIGHTS,
     }
     origins, actions = _origins(parameters)
     if not origins:
@@ -152,7 +152,7 @@ def _pasts(
         name: {
             (country, datetime.fromtimestamp(first, UTC).date())
             for country, first in countries[name].items()
-            if first >= judged[name].timestamp()
+            if first >= (judged[name] - LOOK_BACK - LONGEST_FLIGHTS).timestamp()
         }
         for name in first_days
     }

@@ -231,9 +231,20 @@ def test_distinct_signs_of_one_hour_are_one_finding_a_level_higher() -> None:
     assert both.severity == max(one.severity, other.severity) + 1
 
 
-def test_signs_an_hour_apart_are_two() -> None:
-    other = dataclasses.replace(_login(11, located=False), country="FR", ip="198.51.100.1", network="198.51.100.0")
+def test_signs_two_hours_apart_are_two() -> None:
+    other = dataclasses.replace(_login(11.1, located=False), country="FR", ip="198.51.100.1", network="198.51.100.0")
     assert len(_found(_login(9, "Hanoi", located=False), other)) == 2
+
+
+def test_the_users_own_return_from_what_was_suspicious_is_not_told_again() -> None:
+    [finding] = _found(_login(9), _login(9.5, "Hanoi", device="curl"), _login(14))
+    assert finding.evidence["places"] == ["Madrid, ES", "Hanoi, VN"]
+
+
+def test_a_return_from_what_nobody_told_is_travel() -> None:
+    slowly = [_login(4, "New York", device="curl"), _login(7)]
+    [finding] = _found(*slowly, before=_visited("New York", 10))
+    assert finding.description == "Login from Madrid, ES, 5,768 km from New York, US, 3 hours later"
 
 
 def test_what_comes_later_changes_nothing_said_of_before() -> None:

@@ -3,7 +3,7 @@
 import math
 from bisect import bisect_left
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
@@ -21,9 +21,11 @@ from anomalies.detection.parameter import parameter
 
 VERSION = 1
 EARTH_RADIUS_KM = 6371.0
+QUIET_SECONDS = 2 * HOUR  # without a sign, that end a finding
 HISTORY_DAYS = 30  # of logins that a login is held against
 MOST_SURPRISE = 6.0  # that novelty alone can give
 SHRINKAGE = 5.0  # weight of what is usual of all users, in days or squared counts, against the user's own days
+BUSY_HOUR = 1 / 3  # of a day's networks may fall into one hour
 SEEN_BY_RATE = 10  # requests in an hour from which the rate of failures is judged as such,
 SEEN_SHARE = 0.3  # if they are that much of it
 
@@ -110,6 +112,10 @@ class _Known:
         self.logins = sum(one.logins for one in self.succeeded)
         self.days = min(day - past.first_day, HISTORY_DAYS)
 
+    def is_warm(self, config: Config) -> bool:
+        """Return whether enough is known of the user to say what is unusual."""
+        return self.day - self.past.first_day >= config.warm_up_days and self.logins >= config.warm_up_logins
+
     @cached_property
     def _devices(self) -> dict[str, float]:
         """Since when each device is known, of those used in 30 days or today."""
@@ -186,12 +192,23 @@ class _Known:
         as_rare = int(at_least[np.searchsorted(rarities, self.rarity(login) - 1e-9)])
         return (as_rare + 0.5) / (self.logins + 1)
 
-    def networks_a_day(self) -> list[int]:
-        """How many networks each day with logins had, beyond the first."""
-        seen: dict[int, set[str]] = {}
+    def further_networks(self) -> list[float]:
+        """How many networks beyond the first an hour of each day with logins can have had.
+
+        Those of its busiest hour as far as that is known; but a good part of the day's at least.
+        """
+        spans: dict[int, dict[str, tuple[float, float]]] = defaultdict(dict)
         for one in self.succeeded:
-            seen.setdefault(one.day, set()).add(one.network)
-        return [len(networks) - 1 for networks in seen.values()]
+            first, last = spans[one.day].get(one.network, (one.first_time, one.last_time))
+            spans[one.day][one.network] = min(first, one.first_time), max(last, one.last_time)
+        busiest = []
+        for of_day in spans.values():
+            firsts = np.array([first for first, _ in of_day.values()])
+            lasts = np.array([last for _, last in of_day.values()])
+            # The hour that ends with each first login: a network that was used before and after counts as used.
+            within = (firsts[None, :] <= firsts[:, None]) & (lasts[None, :] > firsts[:, None] - HOUR)
+            busiest.append(max(float(within.sum(axis=1).max() - 1), (len(firsts) - 1) * BUSY_HOUR))
+        return busiest
 
     def failures_a_day(self) -> list[int]:
         """How many logins failed on each day, those without any among them."""
@@ -202,13 +219,14 @@ class _Known:
 
 
 def detect(history: History, config: Config) -> list[Finding]:
-    """Return one finding for each run of suspicious logins of a user, with gaps under an hour.
+    """Return one finding for each run of suspicious logins of a user, with gaps under two hours.
 
     - travel: two successful logins in a row, further apart than `min_distance_km` (haversine) and faster than
-      `max_speed_kmh`, between places not seen together before (an office and its VPN).
+      `max_speed_kmh`, between places not seen together before (an office and its VPN). A return to the usual place and
+      device, from a login that was suspicious itself, is not told again.
     - new country: a success from a country never seen for the user, if it is among the rarest `max_rank` of the user's
       logins of 30 days by the smoothed log-rarity of country, network in it, address in that, and device.
-    - addresses: k networks of successes within an hour, `p = nbinom.sf(k - 2, ...)` of the user's days.
+    - addresses: k networks of successes within an hour, `p = nbinom.sf(k - 2, ...)` of the user's busiest hours.
     - failures: k failed logins within an hour, `p = nbinom.sf(k - 1, ...)` of the user's days. Where they are a good
       part of all that is done for the user, high_failure_rate tells.
 
@@ -225,7 +243,7 @@ def detect(history: History, config: Config) -> list[Finding]:
         signs = _signs(history, row, config)
         runs: list[list[_Sign]] = []
         for sign in signs:
-            if runs and sign.time - runs[-1][-1].time < HOUR:
+            if runs and sign.time - runs[-1][-1].time < QUIET_SECONDS:
                 runs[-1].append(sign)
             else:
                 runs.append([sign])
@@ -268,29 +286,56 @@ def _signs(history: History, row: int, config: Config) -> list[_Sign]:
     logins, past = history.logins[principal], history.pasts[principal]
     times = [login.time for login in logins]
     first, last = (bisect_left(times, time) for time in (history.judge_from[row], history.until))
-    located: Login | None = None
+    located: list[Login] = []  # the last two
     signs: list[_Sign] = []
-    known: _Known | None = None
+    days: dict[int, _Known] = {}
+
+    def known_at(login: Login) -> _Known:
+        day = int(login.time // DAY)
+        if day not in days:
+            days[day] = _Known(past, day)
+        return days[day]
+
     for index, login in enumerate(logins[:last]):
-        before = located
+        before = located[-2:]
         if login.succeeded and login.place:
-            located = login
+            located.append(login)
         if index < first:
             continue
-        day = int(login.time // DAY)
-        if known is None or known.day != day:
-            known = _Known(past, day)
-        if day - past.first_day < config.warm_up_days or known.logins < config.warm_up_logins:
+        known = known_at(login)
+        if not known.is_warm(config):
             continue
         lately = logins[bisect_left(times, login.time - HOUR + 1e-6) : index + 1]
         if login.succeeded:
-            signs += _location(login, before, known, config)
+            if not _is_return(login, before, known_at, config):
+                signs += _location(login, before[-1] if before else None, known, config)
             signs += _addresses(login, [one for one in lately if one.succeeded], known, config)
         else:
             failures = [one for one in lately if not one.succeeded]
             if len(failures) >= config.min_failures and not _seen_by_rate(history, row, login.time, len(failures)):
                 signs += _failures(login, failures, known, config)
     return signs
+
+
+def _is_return(login: Login, before: Sequence[Login], known_at: Callable[[Login], _Known], config: Config) -> bool:
+    """Return whether a user is where and with what they often are, after a login elsewhere that was suspicious itself.
+
+    The two are one incident, and it is the other login that people should look at.
+    """
+    if len(before) < 2 or not _is_usual(login, known_at(login), config):
+        return False
+    other = known_at(before[1])
+    if not other.is_warm(config) or _is_usual(before[1], other, config):
+        return False
+    return any(True for _ in _location(before[1], before[0], other, config))
+
+
+def _is_usual(login: Login, known: _Known, config: Config) -> bool:
+    """Return whether a user was at that place on an earlier day, and comes with no new device."""
+    if login.place is None or (login.device and not known.knows(login.device, login.time)):
+        return False
+    stays = known.stays(login.place, login.time, within_km=config.min_distance_km / 2)
+    return any(day < known.day for day in stays)
 
 
 def _location(login: Login, before: Login | None, known: _Known, config: Config) -> Iterator[_Sign]:
@@ -371,15 +416,15 @@ def _addresses(login: Login, lately: Sequence[Login], known: _Known, config: Con
     networks = {one.network for one in lately if one.network}
     if len(networks) < config.min_networks:
         return
-    usual = known.networks_a_day()
+    usual = known.further_networks()
     p, mean, upper = _tail(len(networks) - 1, usual, FURTHER_NETWORKS, config.alpha)
     yield from _counted(
         "addresses",
         login,
         [one for one in lately if one.network],
         (len(networks), mean + 1, upper + 1, p, "networks"),
-        f"Signed in from {wording.plural(len(networks), 'network')} within an hour; on a day with logins "
-        f"{wording.number(mean + 1)} are usual. The chance is {wording.chance(p)}.",
+        f"Signed in from {wording.plural(len(networks), 'network')} within an hour; "
+        f"{wording.number(mean + 1)} are usual in the busiest hour of a day. The chance is {wording.chance(p)}.",
         config,
     )
 
@@ -424,7 +469,7 @@ def _counted(
     )
 
 
-def _tail(k: int, by_day: Sequence[int], usual: _Usual, alpha: float) -> tuple[float, float, float]:
+def _tail(k: int, by_day: Sequence[float], usual: _Usual, alpha: float) -> tuple[float, float, float]:
     """Return the chance of k or more in a day by the days before, their mean, and the most that is usual.
 
     Negative binomial: over-dispersed by moments, shrunk, and wider the fewer days are known.
@@ -520,7 +565,7 @@ def _finding(history: History, row: int, run: list[_Sign], config: Config) -> Fi
     level = main.level + (len({ENTITIES[sign.name] for sign in signs}) > 1)
     severity = int(np.clip(level, LOW, HIGH))
     start, end = min(sign.start for sign in run), run[-1].time + 1.0
-    is_open = history.until < end + HOUR
+    is_open = history.until < end + QUIET_SECONDS
     score = max(scoring.score(main.surprise), scoring.floor_score(severity))
     logins = list(dict.fromkeys(login for sign in run for login in sign.logins))
     figures = {name: main.figures[name] for name in ("observed", "expected", "lower", "upper", "p", "unit")}
