@@ -229,18 +229,20 @@ def _calendar(kind: str, entities: Sequence[str], series: _Rows, hours: Counts) 
         by_zone[zone].append(row)
     for zone, rows in by_zone.items():
         week, dates = _local(hours.starts, zone)
+        last_week, last_dates = _local(hours.starts + HOUR - 1, zone)
         hour_of_week[rows] = week
         free[rows] = week // 24 >= 5
         for row in rows:
             if row in agents:
                 agent = agents[row]
-                if agent.holidays:
-                    free[row] |= np.isin(dates, [date.fromisoformat(day).toordinal() for day in agent.holidays])
+                holidays = [date.fromisoformat(day).toordinal() for day in agent.holidays]
+                free[row] |= np.isin(dates, holidays)
                 if agent.working_hours is not None:
                     configured[row] = True
-                    at_work[row] = _at_work(week, agent.working_hours)
-                    if agent.holidays:
-                        at_work[row] &= ~np.isin(dates, [date.fromisoformat(day).toordinal() for day in agent.holidays])
+                    # An hour of UTC in which work begins or ends, by a clock off by half an hour, is at work.
+                    at_work[row] = (_at_work(week, agent.working_hours) & ~np.isin(dates, holidays)) | (
+                        _at_work(last_week, agent.working_hours) & ~np.isin(last_dates, holidays)
+                    )
     of_row = list(series.entity)
     return Calendar(
         tuple(of_entity[number] for number in of_row),
@@ -261,9 +263,8 @@ def _zones(kind: str, entities: Sequence[str]) -> dict[str, str]:
 
 
 def _local(starts: NDArray[np.float64], zone: str) -> tuple[NDArray[np.int16], NDArray[np.int64]]:
-    """Return the local hour of the week (0 is Monday 00:00) and the date (ordinal) of each start."""
+    """Return the local hour of the week (0 is Monday 00:00) and the date (ordinal) of each time."""
     tz = ZoneInfo(zone)
-    # The clock changes at full hours of UTC. Where a zone is off by half an hour, hours are told by their beginning.
     offsets = np.array(
         [datetime.fromtimestamp(start, tz).utcoffset().total_seconds() for start in starts.tolist()]  # type: ignore[union-attr]  # aware
     )

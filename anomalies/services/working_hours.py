@@ -57,7 +57,7 @@ def change(
     changed = Agent.objects.filter(pk=agent.pk, deleted_at__isnull=True).update(
         time_zone=time_zone,
         working_hours=working_hours,
-        holidays=sorted(set(holidays)),
+        holidays=sorted({date.fromisoformat(day).isoformat() for day in holidays}),
         updated_at=at,
         updated_by=by.name,
     )

@@ -28,6 +28,12 @@ def test_they_are_kept_with_who_set_them_and_each_holiday_once() -> None:
     assert (agent.updated_by, agent.updated_at) == ("ana", make.NOW)
 
 
+def test_a_holiday_written_in_two_ways_is_one() -> None:
+    agent = make.agent()
+    working_hours.change(agent, **{**GOOD, "holidays": ["20261225", "2026-12-25"]}, by=BY, at=make.NOW)
+    assert agent.holidays == ["2026-12-25"]
+
+
 @pytest.mark.parametrize(
     ("field", "value", "sentence"),
     [
@@ -38,7 +44,12 @@ def test_they_are_kept_with_who_set_them_and_each_holiday_once() -> None:
         ("working_hours", {"0": [9]}, "weekday 0: from an hour to a later one"),
         ("working_hours", {"0": [17, 9]}, "weekday 0: from an hour to a later one"),
         ("working_hours", {"0": [0, 25]}, "weekday 0: from an hour to a later one"),
+        ("time_zone", "Europe/Atlantis", "'Europe/Atlantis' is no time zone"),
+        ("time_zone", "Europe", "'Europe' is no time zone"),
         ("holidays", ["25.12.2026"], r"'25\.12\.2026' is no date"),
+        ("holidays", ["2026-02-30"], "'2026-02-30' is no date"),
+        ("holidays", ["Christmas"], "'Christmas' is no date"),
+        ("holidays", [""], "'' is no date"),
         ("holidays", ["2026-01-01"] * 1001, "1,001 dates, at most 1,000"),
     ],
 )

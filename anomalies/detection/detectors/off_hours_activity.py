@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from datetime import datetime
+from zoneinfo import ZoneInfo
 
 import numpy as np
 from numpy.typing import NDArray
@@ -208,12 +210,10 @@ def _finding(history: History, row: int, night: _Night, config: Config) -> Findi
     if night.slots < 2 * config.min_slots:
         severity = max(LOW, severity - 1)
     configured = bool(history.calendar.configured[row])
-    clock = history.calendar.hour_of_week[row]
-    first, last = int(clock[night.hours[0]]), int(clock[night.hours[-1]])
-    when = (
-        f"between {first % 24:02d}:00 and {(last + 1) % 24:02d}:00 on {wording.WEEKDAYS[first // 24]} "
-        f"({history.calendar.zones[row]})"
-    )
+    zone = ZoneInfo(history.calendar.zones[row])
+    first, last = (datetime.fromtimestamp(time, zone) for time in (start, end))
+    clock = "%H:%M" if first.utcoffset() == last.utcoffset() else "%H:%M %Z"
+    when = f"between {first:{clock}} and {last:{clock}} on {wording.WEEKDAYS[first.weekday()]} ({zone.key})"
     expected = night.mass * night.all_slots
     is_open = interval.is_open(end=end, width=HOUR, until=history.until)
     hours_word = "its working hours" if configured else "the hours it has kept so far"
