@@ -5,7 +5,7 @@ from django.conf import settings
 from django.utils import timezone
 
 from anomalies.models import Scan
-from anomalies.services import backtests, demo, scans, shares
+from anomalies.services import backtests, demo, retention, scans, shares
 
 
 @shared_task
@@ -31,6 +31,12 @@ def _send(share_ids: list[int]) -> None:
 def backtest() -> None:
     """Run the backtest that waits longest; none, or one under way, makes it a no-op."""
     backtests.run_due()
+
+
+@shared_task
+def apply_retention() -> None:
+    """Drop what has had its time; a second run finds nothing more."""
+    retention.apply(now=timezone.now())
 
 
 @shared_task

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import environ
+from celery.schedules import crontab
 from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 
@@ -148,6 +149,14 @@ DATA_UPLOAD_MAX_MEMORY_SIZE = ANOMALIES_MAX_BODY_BYTES
 # Into how many shares a scheduled scan is parted among Celery workers; 1: one worker does all of it.
 ANOMALIES_SCAN_SHARES = env.int("ANOMALIES_SCAN_SHARES", default=1)
 
+# Days; 0 keeps all.
+ANOMALIES_EVENT_RETENTION_DAYS = env.int("ANOMALIES_EVENT_RETENTION_DAYS", default=400)
+ANOMALIES_MINUTE_RETENTION_DAYS = env.int("ANOMALIES_MINUTE_RETENTION_DAYS", default=14)
+if ANOMALIES_EVENT_RETENTION_DAYS < 0:
+    raise ImproperlyConfigured("ANOMALIES_EVENT_RETENTION_DAYS: a number of days, or 0 to keep all.")
+if ANOMALIES_MINUTE_RETENTION_DAYS and ANOMALIES_MINUTE_RETENTION_DAYS < 5:
+    raise ImproperlyConfigured("ANOMALIES_MINUTE_RETENTION_DAYS: at least 5, which detection reads, or 0 to keep all.")
+
 # With the simulated month of `up --demo`: events keep coming.
 ANOMALIES_DEMO = env.bool("ANOMALIES_DEMO", default=False)
 
@@ -172,6 +181,11 @@ CELERY_TIMEZONE = "UTC"
 # Expiring before the next one is due, ticks do not pile up while no worker runs.
 CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
     "scan": {"task": "anomalies.tasks.scan", "schedule": 60.0, "options": {"expires": 55}},
+    "apply-retention": {
+        "task": "anomalies.tasks.apply_retention",
+        "schedule": crontab(hour=3, minute=40),
+        "options": {"expires": 3600},
+    },
     "backtest": {"task": "anomalies.tasks.backtest", "schedule": 5.0, "options": {"expires": 4}},
 }
 if ANOMALIES_DEMO:

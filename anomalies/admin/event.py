@@ -8,7 +8,7 @@ from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 
 from anomalies.admin.base import ReadOnlyAdmin
-from anomalies.models import Agent, Batch, Event, Principal, Source
+from anomalies.models import Agent, Batch, Event, Principal, Retention, Source
 
 
 @admin.register(Event)
@@ -44,8 +44,22 @@ class EventAdmin(ReadOnlyAdmin):
 
 @admin.register(Source)
 class SourceAdmin(ReadOnlyAdmin):
-    list_display = ("name", "format", "watermark", "received_at")
+    list_display = ("name", "format", "watermark", "received_at", "lag_seconds", "late_events")
     ordering = ("name",)
+
+
+@admin.register(Retention)
+class RetentionAdmin(ReadOnlyAdmin):
+    list_display = (
+        "ran_at",
+        "events_before",
+        "days_dropped",
+        "days_in_use",
+        "events_dropped",
+        "minutes_before",
+        "minute_blocks_dropped",
+    )
+    ordering = ("-ran_at",)
 
 
 @admin.register(Batch)

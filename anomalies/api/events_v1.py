@@ -101,7 +101,9 @@ def store_events(
         Header(alias="Idempotency-Key", description="A repeated call with this key is answered as the first was"),
     ] = None,
 ) -> Any:
-    """Store each event once: a record whose id its source has sent before is a duplicate.
+    """Store each event once: a record whose id its source has sent before with the same time is a duplicate.
+
+    So a record that is sent again must carry its time again: the same id with another time is another event.
 
     All accepted events are stored together. Without an id a record gets a fresh one.
     """
@@ -111,7 +113,9 @@ def store_events(
         raise CallError(400, f"Idempotency-Key: it must have 1 to {MAX_IDEMPOTENCY_KEY} characters.")
     body = _body(request)
     now = timezone.now()
-    options = ReadOptions(now=now, source=source, new_id=new_event_id)
+    options = ReadOptions(
+        now=now, source=source, new_id=new_event_id, kept_days=settings.ANOMALIES_EVENT_RETENTION_DAYS
+    )
     told: list[Rejection] = []
     try:
         stored = events.store(

@@ -71,6 +71,7 @@ class ReadOptions:
     assumed_year: Callable[[int], None] | None = None  # told which year was taken for the first of them without `year`
     time_zone: tzinfo | None = None  # of records whose times lack one; None reads as UTC
     source: str = ""  # name of the source, for formats whose records do not name their agent
+    kept_days: int = 0  # before now, of which events are taken; 0 takes all
     new_id: Callable[[], str] | None = None  # of records without one; None derives it from their content
 
 

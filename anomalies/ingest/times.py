@@ -35,7 +35,7 @@ def parsed_time(value: object, options: ReadOptions, *, field: str = "time") -> 
 
 
 def sane_time(time: datetime, options: ReadOptions, *, field: str = "time") -> datetime:
-    """Return the time in UTC, a naive one read in the options' zone. Raises FieldError outside 2000 to tomorrow."""
+    """Return the time in UTC, a naive one read in the options' zone. Raises FieldError if nobody would keep it."""
     if time.tzinfo is not UTC:  # most are, and need no conversion
         try:
             if time.tzinfo is None:
@@ -45,6 +45,8 @@ def sane_time(time: datetime, options: ReadOptions, *, field: str = "time") -> d
             raise FieldError(f"{field}: {time.isoformat()} is out of range.") from None
     if time < EARLIEST:
         raise FieldError(f"{field}: {time:%Y-%m-%d} is before 2000; is it seconds since 1970-01-01?")
+    if options.kept_days and time < options.now - timedelta(days=options.kept_days):
+        raise FieldError(f"{field}: {time:%Y-%m-%d} is older than the {options.kept_days:,} days that are kept.")
     if time > options.now + TOLERANCE:
         raise FieldError(f"{field}: {time.isoformat()} is more than a day after now; is the year or the unit wrong?")
     return time

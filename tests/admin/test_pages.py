@@ -106,7 +106,7 @@ def test_the_front_page_lists_what_people_look_for(as_boss: Client) -> None:
     [ours] = [app for app in as_boss.get(reverse("admin:index")).context["app_list"] if app["app_label"] == "anomalies"]
     assert {model["object_name"] for model in ours["models"]} == {
         "Agent", "Anomaly", "ApiKey", "AuditEntry", "Backtest", "Batch", "DetectorOverride", "DetectorSettings",
-        "Event", "Grant", "Principal", "ResponsePolicy", "Rule", "Scan", "Source", "Suppression",
+        "Event", "Grant", "Principal", "ResponsePolicy", "Retention", "Rule", "Scan", "Source", "Suppression",
     }  # fmt: skip
 
 

@@ -111,7 +111,10 @@ def test_source_and_format_are_parameters(key: str) -> None:
         ),
     ],
 )
-def test_records_of_other_systems_are_stored_as_they_are(key: str, form: str, record: dict[str, Any]) -> None:
+def test_records_of_other_systems_are_stored_as_they_are(
+    key: str, form: str, record: dict[str, Any], settings: Settings
+) -> None:
+    settings.ANOMALIES_EVENT_RETENTION_DAYS = 0
     for body in (json.dumps(record), json.dumps([record])):
         answer = post(body.encode(), key=key, query=f"?format={form}&source={form}")
         assert answer.status_code == 200
@@ -342,3 +345,29 @@ def test_documentation_page_needs_no_other_host(settings: Settings) -> None:
 
     assert "swagger-ui" in page
     assert "//" not in "".join(re.findall(r'(?:src|href)="([^"]*)"', page))
+
+
+def test_what_is_older_than_events_are_kept_is_rejected_and_says_so(key: str, settings: Settings) -> None:
+    settings.ANOMALIES_EVENT_RETENTION_DAYS = 400
+    then = timezone.now() - timedelta(days=401)
+
+    answer = post(lines(event(time=then.isoformat()), event()), key=key).json()
+
+    assert (answer["accepted"], answer["rejected"]) == (1, 1)
+    assert answer["errors"][0]["reason"] == f"time: {then:%Y-%m-%d} is older than the 400 days that are kept."
+
+
+def test_the_same_id_with_another_time_is_another_event(key: str) -> None:
+    now = timezone.now()
+    first = event(id="e1", time=now.isoformat())
+
+    assert post(lines(first), key=key).json()["accepted"] == 1
+    assert post(lines(first, event(id="e1", time=(now - timedelta(seconds=1)).isoformat())), key=key).json() == {
+        "accepted": 1, "duplicate": 1, "rejected": 0, "errors": [], "batch": f"batch_{Batch.objects.latest('id').pk}",
+    }  # fmt: skip
+
+
+def test_an_event_without_a_time_is_rejected(key: str) -> None:
+    answer = post(lines({"id": "e1", "agent_id": "a", "action": "b", "status": "success"}, event()), key=key).json()
+
+    assert answer["errors"] == [{"line": 1, "reason": "time: it is missing."}]
