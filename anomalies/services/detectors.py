@@ -16,7 +16,7 @@ from anomalies.detection.finding import Finding
 from anomalies.detection.history import History
 from anomalies.detection.parameter import ParameterError, build_config
 from anomalies.detection.registry import DETECTORS
-from anomalies.models import Agent, DetectorOverride, DetectorSettings, Series
+from anomalies.models import Agent, Anomaly, DetectorOverride, DetectorSettings, Series
 from anomalies.services.access import AgentGoneError
 from anomalies.services.actor import Actor
 
@@ -200,17 +200,31 @@ def remove_override(type_: str, agent: Agent) -> None:
         raise NoOverrideError(type_, agent)
 
 
-def learning_of(agent: Agent, *, at: datetime, judges: Judges | None = None) -> list[Learns]:
+def learning_of(agent: Agent, *, at: datetime) -> list[Learns]:
     """Return which detectors were still learning what is usual for an agent; those switched off for it are left out."""
-    judges = judges or Judges.load()
-    seen = _seen(agent, at)
+    judges, seen = Judges.load(), _seen(agent, at)
     states = []
     for type_, detector in DETECTORS.items():
         config = judges.config_of(type_, Series.Kind.AGENT, agent.public_id)
-        if config is not None and (learning := detector.learning(seen, config)) is not None:
-            until = at + timedelta(days=learning.days) if learning.days else None
-            states.append(Learns(detector, learning.why, until))
+        if config is not None and (state := _learns(detector, seen, config, at)):
+            states.append(state)
     return states
+
+
+def learning_behind(anomaly: Anomaly) -> Learns | None:
+    """Return what an anomaly's detector was still learning of its agent, by the parameters it was judged by."""
+    detector = DETECTORS.get(anomaly.type)
+    if detector is None or anomaly.kind != Series.Kind.AGENT or anomaly.agent is None:
+        return None
+    config = _config(detector, anomaly.evidence.get("parameters", {}))
+    return _learns(detector, _seen(anomaly.agent, anomaly.started_at), config, anomaly.started_at)
+
+
+def _learns(detector: Detector, seen: Seen, config: Any, at: datetime) -> Learns | None:
+    learning = detector.learning(seen, config)
+    if learning is None:
+        return None
+    return Learns(detector, learning.why, at + timedelta(days=learning.days) if learning.days else None)
 
 
 def _seen(agent: Agent, at: datetime) -> Seen:

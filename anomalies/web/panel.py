@@ -20,6 +20,7 @@ from anomalies.detection.detector import Detector
 from anomalies.detection.registry import DETECTORS
 from anomalies.detection.wording import span
 from anomalies.models import Anomaly, Event, ReviewEntry
+from anomalies.services.detectors import learning_behind
 from anomalies.services.evidence import banded_series, events_behind
 from anomalies.web.charts import SPANS, Chart, draw
 from anomalies.web.facets import count_values
@@ -106,6 +107,12 @@ class Panel:
         """The sentences with the numbers; 10^12 with its exponent raised."""
         sentences = conditional_escape(self.evidence.get("why") or self.anomaly.description)
         return mark_safe(re.sub(r"10\^(\d+)", r"10<sup>\1</sup>", sentences))  # noqa: S308  escaped before
+
+    @property
+    def learning(self) -> str:
+        """What the detector did not know of its agent yet, or nothing."""
+        learns = learning_behind(self.anomaly)
+        return f"Not judged in full yet then: {learns}." if learns else ""
 
     @property
     def ended_at(self) -> datetime | None:

@@ -8,7 +8,7 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.utils import timezone
 
-from anomalies.models import Anomaly, Event, ReviewEntry
+from anomalies.models import Anomaly, Event, ReviewEntry, Series
 from anomalies.services import merging, reviews
 from anomalies.services.actor import Actor
 from tests import make
@@ -51,6 +51,15 @@ def test_the_id_of_a_merged_anomaly_leads_to_the_one_it_is_part_of(as_ana: Clien
     merged, whole = make.anomaly(kind="principal", entity="eve"), make.anomaly()
     merging.merge(merged, into=whole, scan=make.scan())
     assert f'id="panel-{whole.public_id}"' in as_ana.get(path(merged)).text
+
+
+def test_what_was_still_learned_of_the_agent_is_said(as_ana: Client) -> None:
+    young = make.anomaly()
+    assert "Not judged in full yet then: a baseline of its own needs 3 days" in as_ana.get(path(young)).content.decode()
+    for metric in ("requests", "failures"):
+        first = make.NOW - timedelta(days=30)
+        Series.objects.create(kind="agent", entity="ag_billing", metric=metric, first_time=first, last_time=make.NOW)
+    assert "Not judged in full" not in as_ana.get(path(young)).content.decode()
 
 
 def test_why_comes_with_its_numbers_its_rule_and_its_parameters(as_ana: Client) -> None:
@@ -223,5 +232,5 @@ def test_the_panel_asks_the_database_as_often_for_50_events_as_for_5(
     monkeypatch.setattr("anomalies.web.panel.banded_series", lambda *args, **kwargs: banded())
     anomaly = with_events(count)
     # session, user, two of permissions; the anomaly, its events, their facts, two of before, timeline
-    with django_assert_num_queries(10):  # type: ignore[operator]
+    with django_assert_num_queries(12):  # type: ignore[operator]
         as_ana.get(path(anomaly), headers=IN_PANEL)
