@@ -1,28 +1,35 @@
-"""What counts to expect: a seasonal, over-dispersed baseline, fitted to each entity's own history.
+"""What counts to expect: a seasonal, over-dispersed baseline, fitted to each series' own history.
 
-The mean of hour t is `mu = S[slot] * D[weekday] * L`: S is a profile over 48 slots (hour of the local day, times work
-or free day), D a factor by weekday, L the level of the last 72 hours. Past outliers weigh less, so that yesterday's
-attack is not tomorrow's normal. The variance is `mu + a mu^2` with an over-dispersion `a` of the entity's own, shrunk
-to a prior, plus the uncertainty of the mean itself, plus, for entities that did little so far, that events come in
-sessions. Everything is vectorised over entities, and the baseline of a day
-uses only what happened before that day (and, for the level, before that hour): in whatever order events arrive and
-scans run, a bucket is judged by the same figures.
+The mean of hour t is `mu = S[slot] * D[weekday] * R * L`: S is a profile over 48 slots (hour of the local day, times
+work or free day), D a factor by weekday, R a level that the series moved to for good, L the level of the last 72 hours.
+Past outliers weigh less, so that yesterday's attack is not tomorrow's normal. The variance is `mu + a mu^2` with an
+over-dispersion `a` of the series' own at each resolution, shrunk to a prior, plus the uncertainty of the mean itself,
+plus, for series that did little so far, that events come in sessions. A day or week has the sum of its hours.
+
+Everything is vectorised over series, and the baseline of a day uses only what happened before that day (and, for the
+level, before that hour): in whatever order events arrive and scans run, a bucket is judged by the same figures.
 
 Source: Farrington et al. (1996), JRSS A 159(3); Noufaily et al. (2013), Statistics in Medicine 32(7).
 """
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from anomalies.detection.history import DAY, HOUR, History
+from anomalies.detection.history import DAY, HOUR, Counts, History
 
 Floats = NDArray[np.float64]
+Rows = NDArray[np.intp]
 
-SLOT_PRIOR_HOURS = 0.5  # weight of the entity's level in each slot of the profile
+MINUTE, FIVE_MINUTES, WEEK = 60, 300, 7 * DAY
+RESOLUTIONS = (MINUTE, FIVE_MINUTES, HOUR, DAY, WEEK)
+
+SLOT_PRIOR_HOURS = 0.5  # weight of the series' level in each slot of the profile
 # Hours seen in a slot at which its neighbours count half as much as at none. Of fourfold hours of agents with sharp
 # office hours (400 an hour, over-dispersion 0.1), 0.59 are found where 0.52 were with neighbours that always count.
 NEIGHBOUR_HOURS = 4.0
@@ -39,6 +46,24 @@ USUAL_BURST = 0.995
 TINY = 1e-9
 # Of the silent: without it a few events after months of silence would be impossible rather than rare.
 LEAST_EVENTS_PER_HOUR = 0.01
+
+# A level that moved for good: at least twice (or half) the usual one, in hours that hold most of what was expected.
+SHIFT_RATIO = 2.0
+SHIFT_HOUR_RATIO = 1.5  # of a single hour that counts as moved
+SHIFT_SHARE = 0.7
+SHIFT_EVENTS = 10.0  # expected at least, to speak of a level
+SHIFT_SD = 2.0  # by which the level surely exceeds `SHIFT_HOUR_RATIO`
+SHIFT_DAYS = 2  # from which it is the usual one in both directions; before, either level is usual
+
+WHOLE_DAYS = 28.0  # of history, before days are judged
+WHOLE_WEEKS, MOST_WEEKS = 8, 10  # of history, before weeks are judged, and from which
+
+# The tenant's own level informs a newcomer's prior, by what is settled: of days more than two days back.
+SETTLED_DAYS = 2
+TENANT_DAYS = 28
+LEAST_TENANT_DAYS = 7
+LEAST_PRIOR_SHARE = 0.25  # of the configured prior, that a quiet tenant leaves of it
+TOGETHER = 128  # rows fitted at once: their arrays stay in the cache
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +86,7 @@ YOUNG_DAYS = 3.0
 FIT_DAYS = 60.0
 FIVES_DAYS = 7  # from which the over-dispersion of 5-minute counts is estimated
 MINUTES_DAYS = 2  # and of 1-minute counts
+_FINE_DAYS = {FIVE_MINUTES: FIVES_DAYS, MINUTE: MINUTES_DAYS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,33 +106,23 @@ class Band:
             p[high] = stats.nbinom.sf(counts[high] - 1, size, q)
         return p
 
+    def lower_tail(self, counts: NDArray[np.int32]) -> Floats:
+        """Return P(count <= observed); 1 where the count is not below the mean."""
+        p = np.ones(self.mean.shape)
+        low = counts < self.mean
+        if low.any():
+            size, q = _parameters(self.mean[low], self.variance[low])
+            p[low] = stats.nbinom.cdf(counts[low], size, q)
+        return p
+
     def quantile(self, probability: float) -> Floats:
         """Return the count that is not exceeded with that probability, (n, b)."""
         size, q = _parameters(self.mean, self.variance)
         return np.asarray(stats.nbinom.ppf(probability, size, q), dtype=np.float64)
 
-    def until(self, buckets: int) -> "Band":
-        """The band of the first buckets alone."""
-        return Band(self.mean[:, :buckets], self.variance[:, :buckets], self.history_days[:, :buckets])
-
-    def row(self, row: int) -> "Band":
-        """The band of one entity, (1, b)."""
-        one = slice(row, row + 1)
-        return Band(self.mean[one], self.variance[one], self.history_days[one])
-
-    def at(self, bucket: int) -> "Band":
-        """The band in one bucket, (n, 1)."""
-        one = slice(bucket, bucket + 1)
-        return Band(self.mean[:, one], self.variance[:, one], self.history_days[:, one])
-
-
-def _concatenated(bands: Sequence[Band]) -> Band:
-    """Return the band of consecutive days as one."""
-    return Band(
-        np.concatenate([band.mean for band in bands], axis=1),
-        np.concatenate([band.variance for band in bands], axis=1),
-        np.concatenate([band.history_days for band in bands], axis=1),
-    )
+    def part(self, rows: slice, buckets: slice) -> Self:
+        """Return the band of these rows and buckets alone."""
+        return type(self)(self.mean[rows, buckets], self.variance[rows, buckets], self.history_days[rows, buckets])
 
 
 def _parameters(mean: Floats, variance: Floats) -> tuple[Floats, Floats]:
@@ -116,19 +132,31 @@ def _parameters(mean: Floats, variance: Floats) -> tuple[Floats, Floats]:
 
 
 @dataclass(frozen=True, slots=True)
+class _Clock:
+    """The hours of a stretch of time on one calendar."""
+
+    slots: NDArray[np.int64]  # (t,)
+    weekdays: NDArray[np.int64]  # (t,)
+    in_slot: Floats  # (t, 48), 1 where the hour is in the slot
+    on_weekday: Floats  # (t, 7)
+
+    @classmethod
+    def of(cls, hour_of_week: NDArray[np.int16], free: NDArray[np.bool_]) -> Self:
+        slots = hour_of_week.astype(np.int64) % 24 + 24 * free
+        weekdays = hour_of_week.astype(np.int64) // 24
+        return cls(slots, weekdays, np.eye(48)[slots], np.eye(7)[weekdays])
+
+
+@dataclass(frozen=True, slots=True)
 class _Fit:
     profile: Floats  # (n, 48)
     weekday: Floats  # (n, 7)
     slot_weight: Floats  # (n, 48) hours behind each value of the profile
     dispersion: Floats  # (n,)
-
-
-def _by_group(values: Floats, groups: NDArray[np.int16], size: int) -> Floats:
-    """Sum (n, t) values by their group number into (n, size)."""
-    n = values.shape[0]
-    flat = groups.astype(np.int64) + size * np.arange(n)[:, None]
-    sums = np.bincount(flat.ravel(), weights=values.ravel(), minlength=n * size)
-    return np.asarray(sums.reshape(n, size), dtype=np.float64)
+    usual: Floats  # (n, h) mean of each past hour, but for the level of its last 72 hours
+    level: Floats  # (n, h) that level
+    moved: Floats  # (n,) the level that it moved to, 1 if it did not
+    moved_days: NDArray[np.int64]  # (n,) since when
 
 
 def _smooth(sums: Floats, own: Floats) -> Floats:
@@ -139,172 +167,448 @@ def _smooth(sums: Floats, own: Floats) -> Floats:
     return np.asarray(sums + share * neighbours.reshape(sums.shape))
 
 
+def _before(values: Floats, hours: int) -> Floats:
+    """Return the sum of the hours before each, (n, t)."""
+    total = np.zeros((values.shape[0], values.shape[1] + 1))
+    np.cumsum(values, axis=1, out=total[:, 1:])
+    sums = total[:, :-1].copy()
+    sums[:, hours:] -= total[:, : max(0, values.shape[1] - hours)]
+    return sums
+
+
 def _rolling_level(counts: Floats, mean: Floats) -> Floats:
     """Return the level before each hour from the 72 hours before it, (n, t)."""
-
-    def before(values: Floats) -> Floats:
-        total = np.cumsum(values, axis=1)
-        total = np.concatenate([np.zeros((len(values), 1)), total[:, :-1]], axis=1)
-        total[:, LEVEL_HOURS:] -= total[:, :-LEVEL_HOURS].copy()
-        return total
-
-    return (before(counts) + LEVEL_PRIOR_EVENTS) / (before(mean) + LEVEL_PRIOR_EVENTS)
+    return (_before(counts, LEVEL_HOURS) + LEVEL_PRIOR_EVENTS) / (_before(mean, LEVEL_HOURS) + LEVEL_PRIOR_EVENTS)
 
 
 def _winsorised(counts: Floats, mean: Floats, dispersion: Floats) -> Floats:
-    sd = np.sqrt(mean + dispersion[:, None] * mean**2)
+    sd = np.sqrt(mean * (1 + dispersion[:, None] * mean))
     return np.asarray(np.minimum(counts, mean + WINSOR_SD * sd))
 
 
-def _capped(counts: Floats, mean: Floats) -> Floats:
-    """Cap counts at the entity's own busiest active buckets, so that one attack is not its usual burst."""
+def _usual_burst(counts: Floats) -> Floats:
+    """Return the entity's own busiest active bucket, but for the few that are busier yet, (n,)."""
     if not counts.shape[1]:
-        return counts
+        return np.zeros(len(counts))
     ordered = np.sort(counts, axis=1)
     active = np.count_nonzero(ordered, axis=1)
     rank = ordered.shape[1] - active + np.floor(USUAL_BURST * np.maximum(active - 1, 0)).astype(np.intp)
-    usual = ordered[np.arange(len(ordered)), np.minimum(rank, ordered.shape[1] - 1)]
-    return np.asarray(np.minimum(counts, np.maximum(usual[:, None], mean)))
+    return np.asarray(ordered[np.arange(len(ordered)), np.minimum(rank, ordered.shape[1] - 1)], dtype=np.float64)
 
 
-def _dispersion(counts: Floats, mean: Floats, known: Floats, prior: float) -> Floats:
-    """Return the over-dispersion by moments, shrunk to the prior, (n,).
+def _capped(counts: Floats, mean: Floats, burst: Floats) -> Floats:
+    """Cap counts at the usual burst, so that one attack is not part of what is usual."""
+    return np.asarray(np.minimum(counts, np.maximum(burst[:, None], mean)))
+
+
+def _dispersion(counts: Floats, mean: Floats, prior: float, weight: float = DISPERSION_PRIOR_WEIGHT) -> Floats:
+    """Return the over-dispersion by moments, shrunk to the prior, (n,); of buckets not known the mean is 0.
 
     Entities that act rarely but in bursts have little weight against the prior, and yet are far from Poisson: the
     estimate is at least the raw one less its standard error.
     """
-    squares = np.maximum(np.sum(known * mean**2, axis=1), TINY)
-    raw = np.sum(known * ((counts - mean) ** 2 - mean), axis=1) / squares
-    error = np.sqrt(2 * squares + np.sum(known * mean, axis=1)) / squares
-    shrunk = (np.maximum(raw, 0.0) * squares + prior * DISPERSION_PRIOR_WEIGHT) / (squares + DISPERSION_PRIOR_WEIGHT)
+    squares = np.maximum(np.einsum("ij,ij->i", mean, mean), TINY)
+    total = mean.sum(axis=1)
+    off = counts - mean
+    raw = (np.einsum("ij,ij->i", off, off) - total) / squares
+    error = np.sqrt(2 * squares + total) / squares
+    shrunk = (np.maximum(raw, 0.0) * squares + prior * weight) / (squares + weight)
     return np.asarray(np.maximum(shrunk, raw - error))
 
 
-def _fit(counts: Floats, known: Floats, slots: NDArray[np.int16], weekdays: NDArray[np.int16], prior: Prior) -> _Fit:
-    """Fit profile, weekdays and over-dispersion to (n, h) hours, of which `known` (0 or 1) count."""
-    n = counts.shape[0]
-    weight = known.copy()
+def _moved(counts: Floats, usual: Floats, dispersion: Floats) -> tuple[Floats, NDArray[np.int64]]:
+    """Return the level that each series moved to and has kept, 1 if it did not, and for how many days; both (n,).
+
+    Of all stretches of whole days that end with the last one, that is the likeliest in which most hours, by what was
+    expected of them, lie on one side, surely far off, the newest ones too.
+    """
+    n = len(counts)
+    level, days = np.ones(n), np.zeros(n, dtype=np.int64)
+    if not counts.shape[1]:
+        return level, days
+
+    def since(values: Floats) -> Floats:
+        """Sum of each day and all later ones, the shortest stretch first."""
+        return np.cumsum(values.reshape(len(values), -1, 24).sum(axis=2)[:, ::-1], axis=1)
+
+    seen, expected = since(counts), since(usual)
+    ratio = seen / np.maximum(expected, TINY)
+    busy = np.maximum(np.minimum(SHIFT_EVENTS, 0.5 * expected[:, -1:] / max(expected.shape[1], 1)), TINY)
+    newest = np.argmax(expected >= busy, axis=1)
+    far = (ratio >= SHIFT_RATIO) | (ratio <= 1 / SHIFT_RATIO)
+    rows = np.flatnonzero((far & (expected >= SHIFT_EVENTS)).any(axis=1))
+    if not len(rows):
+        return level, days
+    n = len(rows)
+    counts, usual, dispersion, newest = counts[rows], usual[rows], dispersion[rows], newest[rows]
+    seen, expected, ratio = seen[rows], expected[rows], ratio[rows]
+    noise = SHIFT_SD * np.sqrt(seen + 1 + dispersion[:, None] * ratio**2 * since(usual**2))
+    likelier = seen * np.log(np.maximum(ratio, TINY)) - (seen - expected)
+    best = np.zeros(n)
+    for up in (True, False):
+        side = counts >= SHIFT_HOUR_RATIO * usual if up else SHIFT_HOUR_RATIO * counts <= usual
+        share = since(usual * side) / np.maximum(expected, TINY)
+        if up:
+            holds = (ratio >= SHIFT_RATIO) & (seen - noise > SHIFT_HOUR_RATIO * expected)
+        else:
+            holds = (ratio <= 1 / SHIFT_RATIO) & (SHIFT_HOUR_RATIO * (seen + noise) < expected)
+        holds &= (share >= SHIFT_SHARE) & (expected >= SHIFT_EVENTS)
+        holds &= (share[np.arange(n), newest] >= SHIFT_SHARE)[:, None]
+        gain = np.where(holds, likelier, 0.0)
+        longest = np.argmax(gain, axis=1)
+        better = gain[np.arange(n), longest] > best
+        best = np.where(better, gain[np.arange(n), longest], best)
+        level[rows[better]] = ratio[np.arange(n), longest][better]
+        days[rows[better]] = longest[better] + 1
+    return np.maximum(level, 0.01), days
+
+
+def _fit(counts: Floats, known: Floats, clock: _Clock, prior: Prior) -> _Fit:
+    """Fit profile, weekdays, level and over-dispersion to (n, h) hours of whole days; `known` is 0 or 1."""
+    n, h = counts.shape
+    hour = np.arange(h)
+    weight, exposure = known, known
     dispersion = np.full(n, prior.dispersion)
-    for _ in range(ROUNDS):
-        hours = np.maximum(weight.sum(axis=1), TINY)
-        level = (weight * counts).sum(axis=1) / hours
-        seen = _by_group(weight, slots, 48)
-        slot_sums = _smooth(_by_group(weight * counts, slots, 48), seen)
+    burst = _usual_burst(counts)
+    moved, days = np.ones(n), np.zeros(n, dtype=np.int64)
+    for number in range(ROUNDS):
+        weighted = weight * counts
+        level = weighted.sum(axis=1) / np.maximum(exposure.sum(axis=1), TINY)
+        seen = exposure @ clock.in_slot
         slot_weight = _smooth(seen, seen) + SLOT_PRIOR_HOURS
-        profile = (slot_sums + SLOT_PRIOR_HOURS * level[:, None]) / slot_weight
-        seasonal = np.take_along_axis(profile, slots.astype(np.intp), axis=1)
-        weekday = (_by_group(weight * counts, weekdays, 7) + WEEKDAY_PRIOR_EVENTS) / (
-            _by_group(weight * seasonal, weekdays, 7) + WEEKDAY_PRIOR_EVENTS
+        profile = (_smooth(weighted @ clock.in_slot, seen) + SLOT_PRIOR_HOURS * level[:, None]) / slot_weight
+        seasonal = profile[:, clock.slots]
+        weekday = (weighted @ clock.on_weekday + WEEKDAY_PRIOR_EVENTS) / (
+            (exposure * seasonal) @ clock.on_weekday + WEEKDAY_PRIOR_EVENTS
         )
-        usual = known * seasonal * np.take_along_axis(weekday, weekdays.astype(np.intp), axis=1)
-        mean = usual * _rolling_level(_winsorised(counts, usual, dispersion), usual)
-        dispersion = _dispersion(_capped(counts, mean), mean, known, prior.dispersion)
-        safe = np.maximum(mean, TINY)
-        residual = (
-            1.5 * (counts ** (2 / 3) - safe ** (2 / 3)) / (safe ** (1 / 6) * np.sqrt(1 + dispersion[:, None] * safe))
-        )
-        weight = known * np.where(residual <= OUTLIER_RESIDUAL, 1.0, np.maximum(residual, 1.0) ** -2)
-    return _Fit(profile, weekday, slot_weight, dispersion)
+        usual = known * seasonal * weekday[:, clock.weekdays]
+        if number:  # before, outliers weigh as much as all else
+            moved, days = _moved(counts, usual, dispersion)
+        scale = np.where(hour >= h - 24 * days[:, None], moved[:, None], 1.0) if days.any() else np.ones((1, 1))
+        usual = usual * scale
+        lately = _rolling_level(_winsorised(counts, usual, dispersion), usual)
+        mean = usual * lately
+        dispersion = _dispersion(_capped(counts, mean, burst), mean, prior.dispersion)
+        weight = known * _outlier_weight(counts, mean, dispersion)
+        exposure = weight * scale
+    return _Fit(profile, weekday, slot_weight, dispersion, usual, lately, moved, days)
 
 
-@dataclass(frozen=True, slots=True)
+def _outlier_weight(counts: Floats, mean: Floats, dispersion: Floats) -> Floats:
+    """Return 1, or r^-2 where the Anscombe residual r exceeds `OUTLIER_RESIDUAL`, (n, t)."""
+    weight = np.ones(counts.shape)
+    safe = np.maximum(mean, TINY)
+    # r <= (y - mu) / sd, so that only what is far off needs its roots.
+    sd = np.sqrt(safe * (1 + dispersion[:, None] * safe))
+    far = np.nonzero(counts - safe > OUTLIER_RESIDUAL * sd)
+    y, mu = counts[far], safe[far]
+    residual = 1.5 * (y ** (2 / 3) - mu ** (2 / 3)) / (mu ** (1 / 6) * np.sqrt(1 + dispersion[far[0]] * mu))
+    weight[far] = np.where(residual <= OUTLIER_RESIDUAL, 1.0, np.maximum(residual, 1.0) ** -2)
+    return weight
+
+
 class Bands:
-    """What was to be expected, at each resolution, from `start` on (seconds since the epoch, a UTC midnight)."""
+    """What was to be expected at each resolution from `start` on, of the rows and days that were asked for.
 
-    start: float
-    by_width: dict[int, Band]  # seconds of a bucket: (n, b)
+    A series that has just moved to a new level has two usual ones: `high` is the higher, for spikes, `low` the lower,
+    for drops. Where nothing was asked for, the mean is 0.
+    """
+
+    def __init__(self, history: History, start: float, days: int) -> None:
+        n, t = len(history.entities), 24 * days
+        self.history, self.start, self.days = history, start, days
+        self.high, self.low = np.zeros((n, t)), np.zeros((n, t))
+        self.young = np.zeros((n, t))  # 1 / shape of the prior, 0 from when the series has a baseline of its own
+        self.seen = np.full((n, t), np.inf)  # hours behind the mean
+        self.history_days = np.zeros((n, t))
+        self.moved = np.zeros((n, t), dtype=np.bool_)  # to a level that is now usual
+        self.dispersion, self.session = np.zeros((n, days)), np.zeros((n, days))
+        self.day_high, self.day_low = np.zeros((n, days)), np.zeros((n, days))
+        self.day_dispersion, self.known_days = np.zeros((n, days)), np.zeros((n, days))
+        self.level = np.ones((n, days))  # at the begin of the day, against all of the history
+        self.lately: dict[int, list[tuple[Rows, Floats]]] = defaultdict(list)  # by day: usual means of the week before
+        self.least_fine_dispersion = 0.0
+
+    def hours(self, rows: Rows, *, up: bool = True) -> Band:
+        """Return the band of the hours of these rows."""
+        return self._band(rows, HOUR, self.dispersion[rows], up)
+
+    def fine(self, width: int, rows: Rows, *, up: bool = True) -> Band:
+        """Return the band of buckets of 1 or 5 minutes: the share of their hours, with an over-dispersion of their own.
+
+        It comes from the days before that the history holds at that resolution, 7 of 5 minutes, 2 of minutes, and is
+        at least that of the next coarser one.
+        """
+        return self._band(rows, width, self._fine_dispersion(width, rows), up)
+
+    def whole_days(self, rows: Rows, *, up: bool = True) -> Band:
+        """Return the band of the days of these rows; those without 28 days of history have a mean of 0."""
+        mean = (self.day_high if up else self.day_low)[rows]
+        return _with_variance(
+            mean, self.day_dispersion[rows], self.session[rows], np.maximum(self.known_days[rows] / 3.5, 1.0),
+            self.known_days[rows],
+        )  # fmt: skip
+
+    def _band(self, rows: Rows, width: int, dispersion: Floats, up: bool) -> Band:
+        parts = HOUR // width
+        mean = (self.high if up else self.low)[rows]
+        by_hour = np.repeat(dispersion, 24, axis=1), np.repeat(self.session[rows], 24, axis=1)
+        band = _with_variance(
+            mean / parts, by_hour[0] + self.young[rows], by_hour[1], self.seen[rows], self.history_days[rows],
+            spread=by_hour[0],
+        )  # fmt: skip
+        if parts == 1:
+            return band
+        return Band(*(np.repeat(each, parts, axis=1) for each in (band.mean, band.variance, band.history_days)))
+
+    def _fine_dispersion(self, width: int, rows: Rows) -> Floats:
+        coarser = self.dispersion[rows] if width == FIVE_MINUTES else self._fine_dispersion(FIVE_MINUTES, rows)
+        counts = self.history.fives if width == FIVE_MINUTES else self.history.minutes
+        found = np.maximum(coarser, self.least_fine_dispersion)
+        parts, place = HOUR // width, {row: at for at, row in enumerate(rows.tolist())}
+        for day, fitted in self.lately.items():
+            last = counts.index(self.start + day * DAY)
+            hours = 24 * int(min(_FINE_DAYS[width] * DAY, last * width) // DAY)
+            for some, usual in fitted:
+                mine = np.flatnonzero(np.isin(some, rows))
+                if hours <= 0 or not len(mine):
+                    continue
+                at = [place[row] for row in some[mine].tolist()]
+                mean = np.repeat(usual[mine, -hours:], parts, axis=1) / parts
+                observed = counts.requests[some[mine], last - hours * parts : last].astype(np.float64)
+                capped = _capped(observed, mean, _usual_burst(observed)) * (mean > 0)
+                own = _dispersion(capped, mean, self.least_fine_dispersion)
+                found[at, day] = np.maximum(own, coarser[at, day])
+        return found
 
 
-def of_days(history: History, *, prior: Prior, young_days: float, fit_days: float, quiet_days: bool = False) -> Bands:
-    """Return the bands of all UTC days from the earliest that is to be judged to the last that has counts.
+def _with_variance(
+    mean: Floats, excess: Floats, session: Floats, seen: Floats, history_days: Floats, *, spread: Floats | None = None
+) -> Band:
+    own = excess if spread is None else spread
+    variance = mean * (1 + session) + excess * mean**2 + mean * (1 + own * mean) / seen
+    return Band(mean, variance, history_days)
 
-    Days on which nobody did anything have no spikes: their band is left at zero unless `quiet_days`.
+
+def of_days(
+    history: History,
+    *,
+    prior: Prior,
+    young_days: float,
+    fit_days: float,
+    since: float | None = None,
+    rows: Rows | None = None,
+    quiet_days: bool = False,
+) -> Bands:
+    """Return the bands of all UTC days from the earliest that is to be judged, or `since`, to the last with counts.
+
+    On days on which a series did nothing it has no spikes: its band is left at zero unless `quiet_days`.
 
     Raises ValueError if no day is to be judged.
     """
-    start = float(np.min(history.judge_from) // DAY * DAY)
-    days = [
-        _of_day(history, day, prior, young_days, fit_days)
-        if quiet_days or history.hours.requests[:, (hour := history.hours.index(day)) : hour + 24].any()
-        else _nothing(history)
-        for day in np.arange(start, min(history.until, history.hours.end), DAY).tolist()
-    ]
-    if not days:
+    start = float(np.min(history.judge_from) // DAY * DAY) if since is None else since
+    start = max(start, history.hours.start)
+    days = np.arange(start, min(history.until, history.hours.end), DAY)
+    if not len(days):
         raise ValueError("no day is to be judged")
-    return Bands(start, {width: _concatenated([day[width] for day in days]) for width in days[0]})
+    wanted = np.arange(len(history.entities)) if rows is None else rows
+    bands = Bands(history, start, len(days))
+    bands.least_fine_dispersion = prior.dispersion
+    totals = {history.entities[row]: row for row in history.totals}
+    for number, day in enumerate(days.tolist()):
+        hour = history.hours.index(day)
+        active = history.hours.requests[wanted, hour : hour + 24].any(axis=1)
+        todays = wanted if quiet_days else wanted[active]
+        level = _prior_level(history.tenant, day, prior)
+        # Totals come first: a new action is held against all that its agent does.
+        for some, clock in _alike(history, todays, hour, fit_days):
+            _judge_day(
+                bands,
+                number,
+                some,
+                clock,
+                parents=np.array([totals[history.entities[row]] for row in some.tolist()], dtype=np.intp),
+                level=level,
+                prior=prior,
+                young_days=young_days,
+                fit_days=fit_days,
+            )
+    return bands
 
 
-def _nothing(history: History) -> dict[int, Band]:
-    n = len(history.entities)
-    return {
-        counts.width: Band(*(np.zeros((n, DAY // counts.width)) for _ in range(3)))
-        for counts in (history.hours, history.fives)
-    }
+def _alike(history: History, rows: Rows, hour: int, fit_days: float) -> Iterator[tuple[Rows, _Clock]]:
+    """Yield rows that share a calendar, totals before actions, with the clock from the fit's begin to the day's end."""
+    span = slice(max(0, hour - 24 * round(fit_days)), hour + 24)
+    week, free = history.calendar.hour_of_week[:, span], history.calendar.free[:, span]
+    by_calendar: dict[tuple[bool, bytes], list[int]] = defaultdict(list)
+    totals = len(history.totals)
+    for row in rows.tolist():
+        by_calendar[row >= totals, week[row].tobytes() + free[row].tobytes()].append(row)
+    for alike in sorted(by_calendar.values(), key=lambda alike: alike[0] >= totals):
+        clock = _Clock.of(week[alike[0]], free[alike[0]])
+        for first in range(0, len(alike), TOGETHER):
+            yield np.array(alike[first : first + TOGETHER], dtype=np.intp), clock
 
 
-def _of_day(history: History, day: float, prior: Prior, young_days: float, fit_days: float) -> dict[int, Band]:
-    """Return what was to be expected in one UTC day, at each resolution.
+def _judge_day(
+    bands: Bands,
+    number: int,
+    rows: Rows,
+    clock: _Clock,
+    *,
+    parents: Rows,
+    level: float,
+    prior: Prior,
+    young_days: float,
+    fit_days: float,
+) -> None:
+    """Enter what was to be expected of these rows in one UTC day.
 
     Hours in which an entity is younger than `young_days` are judged by the prior, its mean being raised to what the
-    entity did so far: whether that is its day or its night is not known yet, so it is no surer than the prior. A bucket
-    of 5 minutes has a twelfth of its hour's mean, and an over-dispersion of its own, from the days before that
-    `history.fives` holds.
+    entity did so far: whether that is its day or its night is not known yet, so it is no surer than the prior. A new
+    action of an agent is expected to be no more than all that the agent does. A bucket of 5 minutes has a twelfth of
+    its hour's mean.
     """
-    last = history.hours.index(day) + 24
-    first = max(0, last - 24 - round(fit_days * 24))
-    starts = history.hours.start + HOUR * np.arange(first, last)
-    counts = history.hours.requests[:, first:last].astype(np.float64)
-    known = (starts[None, :] + HOUR > history.first_time[:, None]).astype(np.float64)
-    hour_of_week = history.calendar.hour_of_week[:, first:last]
-    slots = (hour_of_week % 24 + 24 * history.calendar.free[:, first:last]).astype(np.int16)
-    weekdays = (hour_of_week // 24).astype(np.int16)
+    history = bands.history
+    last = history.hours.index(bands.start + number * DAY) + 24
+    span = slice(last - len(clock.slots), last)
+    counts = history.hours.requests[rows, span].astype(np.float64)
+    starts = history.hours.start + HOUR * np.arange(span.start, span.stop)
+    first_time = history.first_time[rows, None]
+    known = (starts[None, :] + HOUR > first_time).astype(np.float64)
 
-    past = slice(None, -24)
-    fit = _fit(counts[:, past], known[:, past], slots[:, past], weekdays[:, past], prior)
-    usual = np.take_along_axis(fit.profile, slots.astype(np.intp), axis=1)
-    usual *= known * np.take_along_axis(fit.weekday, weekdays.astype(np.intp), axis=1)
-    winsorised = _winsorised(counts, usual, fit.dispersion)
-    mean = usual * _rolling_level(winsorised, usual)
-    observations = np.take_along_axis(fit.slot_weight, slots.astype(np.intp), axis=1)
+    before = _Clock(clock.slots[:-24], clock.weekdays[:-24], clock.in_slot[:-24], clock.on_weekday[:-24])
+    fit = _fit(counts[:, :-24], known[:, :-24], before, prior)
+    base = known[:, -24:] * fit.profile[:, clock.slots[-24:]] * fit.weekday[:, clock.weekdays[-24:]]
+    settled = fit.moved_days >= SHIFT_DAYS
+    high = base * np.where(settled, fit.moved, np.maximum(fit.moved, 1.0))[:, None]
+    low = base * np.where(settled, fit.moved, np.minimum(fit.moved, 1.0))[:, None]
+    high_level, up = _levels(counts, fit, high)
+    low_level, down = _levels(counts, fit, low)
 
-    age_days = np.maximum(starts[None, :] - history.first_time[:, None], 0.0) / DAY
+    today = slice(24 * number, 24 * number + 24)
+    age_days = np.maximum(starts[None, -24:] - first_time, 0.0) / DAY
     young = age_days < young_days
-    so_far = np.cumsum(counts, axis=1) - counts
-    hours_so_far = np.cumsum(known, axis=1) - known
-    young_mean = np.maximum(prior.events_per_hour, so_far / np.maximum(hours_so_far, 1.0))
+    if young.any():
+        so_far = _before(counts, counts.shape[1])[:, -24:] / np.maximum(_before(known, counts.shape[1])[:, -24:], 1.0)
+        of_all = bands.high[parents, today]
+        group = np.where((parents != rows)[:, None] & (of_all > 0), of_all, level)
+        newcomer = np.maximum(group, so_far)
+    else:
+        newcomer = base
+    mean = np.where(young, newcomer, high * np.maximum(high_level, up))
+    bands.high[rows, today] = np.maximum(mean, LEAST_EVENTS_PER_HOUR)
+    bands.low[rows, today] = np.where(young, 0.0, low * np.minimum(low_level, down))
+    bands.young[rows, today] = np.where(young, 1.0 / prior.shape, 0.0)
+    bands.seen[rows, today] = np.where(young, np.inf, fit.slot_weight[:, clock.slots[-24:]])
+    bands.history_days[rows, today] = np.minimum(age_days, fit_days)
+    bands.moved[rows, today] = (up > 1.0) | (down < 1.0) | (fit.moved != 1.0)[:, None]
+    bands.dispersion[rows, number] = fit.dispersion
+    bands.session[rows, number] = (
+        prior.session * SESSION_PRIOR_EVENTS / (SESSION_PRIOR_EVENTS + counts[:, :-24].sum(axis=1))
+    )
+    bands.level[rows, number] = np.maximum(fit.moved, 1.0) * np.maximum(high_level, up)[:, 0]
+    bands.lately[number].append((rows, fit.usual[:, -24 * FIVES_DAYS :]))
 
-    today = slice(-24, None)
-    mean = np.maximum(np.where(young, young_mean, mean), LEAST_EVENTS_PER_HOUR)[:, today]
-    uncertainty = np.where(young, 1.0 / prior.shape, 0.0)[:, today]
-    trusted = np.where(young, np.inf, observations)[:, today]
-    days = np.minimum(age_days[:, today], fit_days)
-    known_events = so_far[:, -24]
-    session = prior.session * SESSION_PRIOR_EVENTS / (SESSION_PRIOR_EVENTS + known_events)
-
-    def band(mean: Floats, dispersion: Floats, repeat: int) -> Band:
-        spread = np.repeat(uncertainty, repeat, axis=1)
-        counted = np.repeat(trusted, repeat, axis=1)
-        excess = dispersion[:, None] * mean
-        variance = mean * (1 + session[:, None]) + excess * mean + spread * mean**2 + mean * (1 + excess) / counted
-        return Band(mean, variance, np.repeat(days, repeat, axis=1))
-
-    fives_dispersion = _fives_dispersion(history, fit, usual, day, first, prior)
-    return {
-        history.hours.width: band(mean, fit.dispersion, 1),
-        history.fives.width: band(np.repeat(mean, 12, axis=1) / 12, fives_dispersion, 12),
-    }
+    whole = age_days[:, 0] >= WHOLE_DAYS
+    bands.known_days[rows, number] = np.where(whole, age_days[:, 0], 0.0)
+    bands.day_high[rows, number] = whole * high.sum(axis=1) * np.maximum(high_level, up)[:, 0]
+    bands.day_low[rows, number] = whole * low.sum(axis=1) * np.minimum(low_level, down)[:, 0]
+    if whole.any():
+        calm = _winsorised(counts[:, :-24], fit.usual * fit.level, fit.dispersion)
+        by_day = (fit.usual.reshape(len(rows), -1, 24).sum(axis=2)) * fit.level[:, ::24]
+        own = _dispersion(calm.reshape(len(rows), -1, 24).sum(axis=2), by_day, prior.dispersion)
+        bands.day_dispersion[rows, number] = own
 
 
-def _fives_dispersion(history: History, fit: _Fit, usual: Floats, day: float, first: int, prior: Prior) -> Floats:
-    """Return the over-dispersion of 5-minute counts in the days before, (n,): more than that of the hours."""
-    fives = history.fives
-    last = fives.index(day)
-    days = min(FIVES_DAYS * DAY, last * fives.width) // DAY
-    if not days:
-        return np.maximum(fit.dispersion, prior.dispersion)
-    past = slice(last - days * DAY // fives.width, last)
-    hours = slice(history.hours.index(day) - days * 24 - first, history.hours.index(day) - first)
-    mean = np.repeat(usual[:, hours], 12, axis=1) / 12
-    known = (fives.starts[None, past] + fives.width > history.first_time[:, None]).astype(np.float64)
-    capped = _capped(fives.requests[:, past].astype(np.float64), mean)
-    return np.maximum(_dispersion(capped, mean, known, prior.dispersion), fit.dispersion)
+def _levels(counts: Floats, fit: _Fit, today: Floats) -> tuple[Floats, Floats]:
+    """Return the level of today's hours, and the level that they moved to within a day; both (n, 24).
+
+    The last is 1 unless the 24 hours before show a new level: then it is that of the last 12.
+    """
+    usual = np.concatenate([fit.usual[:, -LEVEL_HOURS:], today], axis=1)
+    counts = counts[:, -usual.shape[1] :]
+    level = _rolling_level(_winsorised(counts, usual, fit.dispersion), usual)[:, -24:]
+
+    seen, expected = _before(counts, 24)[:, -24:], _before(usual, 24)[:, -24:]
+    ratio = seen / np.maximum(expected, TINY)
+    enough = expected >= SHIFT_EVENTS
+    moved = np.ones(level.shape)
+    if not (enough & ((ratio >= SHIFT_RATIO) | (ratio <= 1 / SHIFT_RATIO))).any():
+        return level, moved
+    noise = SHIFT_SD * np.sqrt(seen + 1 + fit.dispersion[:, None] * ratio**2 * _before(usual**2, 24)[:, -24:])
+    half_seen, half_expected = _before(counts, 12)[:, -24:], _before(usual, 12)[:, -24:]
+    now = np.where(half_expected >= SHIFT_EVENTS, half_seen / np.maximum(half_expected, TINY), ratio)
+    for up in (True, False):
+        side = counts >= SHIFT_HOUR_RATIO * usual if up else SHIFT_HOUR_RATIO * counts <= usual
+        share = _before(usual * side, 24)[:, -24:] / np.maximum(expected, TINY)
+        if up:
+            holds = (ratio >= SHIFT_RATIO) & (seen - noise > SHIFT_HOUR_RATIO * expected) & (now >= SHIFT_RATIO)
+        else:
+            holds = (ratio <= 1 / SHIFT_RATIO) & (SHIFT_HOUR_RATIO * (seen + noise) < expected)
+            holds &= now <= 1 / SHIFT_RATIO
+        moved = np.where(holds & enough & (share >= SHIFT_SHARE), now, moved)
+    return level, moved
+
+
+def _prior_level(tenant: Counts, day: float, prior: Prior) -> float:
+    """Return how many events an hour a newcomer is expected to make: no more than everybody together does.
+
+    Only days that late events can't change any more count, so that the order of arrival is no matter.
+    """
+    last = max(0, min(tenant.index(day - SETTLED_DAYS * DAY), tenant.requests.shape[1]))
+    lately = tenant.requests[0, max(0, last - 24 * TENANT_DAYS) : last]
+    active = np.flatnonzero(lately)
+    if not len(active) or len(lately) - active[0] < 24 * LEAST_TENANT_DAYS:
+        return prior.events_per_hour
+    everybody = float(lately[active[0] :].mean())
+    return min(prior.events_per_hour, max(everybody, LEAST_PRIOR_SHARE * prior.events_per_hour))
+
+
+@dataclass(frozen=True, slots=True)
+class Weeks:
+    """Weeks from Monday 00:00 UTC that are to be judged, each with its band; all (n, w)."""
+
+    starts: Floats  # (w,)
+    observed: NDArray[np.int32]
+    band: Band
+
+
+def of_weeks(history: History, *, prior: Prior) -> Weeks:
+    """Return the weeks that end after the earliest time to judge, with what the 8 to 10 weeks before let expect.
+
+    `mu` is their mean, outliers weighing less; their over-dispersion by moments. A series that is younger than 8
+    weeks has a mean of 0.
+
+    Source: Farrington et al. (1996), JRSS A 159(3), which judges weeks.
+    """
+    hours, n = history.hours, len(history.entities)
+    starts = np.arange(monday(float(np.min(history.judge_from))), min(history.until, hours.end), WEEK)
+    mean, variance, known_days = (np.zeros((n, len(starts))) for _ in range(3))
+    observed = np.zeros((n, len(starts)), dtype=np.int32)
+    for number, start in enumerate(starts.tolist()):
+        first = hours.index(start)
+        observed[:, number] = hours.requests[:, max(0, first) : first + 168].sum(axis=1)
+        weeks = min(MOST_WEEKS, first // 168)
+        age = np.clip((start - history.first_time) // WEEK, 0, max(weeks, 0))
+        rows = np.flatnonzero((age >= WHOLE_WEEKS) & (observed[:, number] > 0))
+        if not len(rows):
+            continue
+        past = hours.requests[rows, first - 168 * weeks : first].reshape(len(rows), weeks, 168).sum(axis=2)
+        past, age = past.astype(np.float64), age[rows]
+        known = (np.arange(weeks)[None, :] >= weeks - age[:, None]).astype(np.float64)
+        weight, dispersion = known, np.full(len(rows), prior.dispersion)
+        for _ in range(ROUNDS):
+            level = (weight * past).sum(axis=1) / weight.sum(axis=1)
+            means = known * level[:, None]
+            dispersion = _dispersion(known * _winsorised(past, means, dispersion), means, prior.dispersion)
+            weight = known * _outlier_weight(past, means, dispersion)
+        mean[rows, number] = level
+        variance[rows, number] = level + dispersion * level**2 + level * (1 + dispersion * level) / age
+        known_days[rows, number] = 7.0 * age
+    return Weeks(starts, observed, Band(mean, variance, known_days))
+
+
+def monday(time: float) -> float:
+    """Return the Monday 00:00 UTC at or before that time; 1970-01-01 was a Thursday."""
+    return float((time // DAY - (time // DAY + 3) % 7) * DAY)

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from anomalies.detection import baseline
-from anomalies.detection.history import History
+from anomalies.detection.history import HOUR, History
 
 Floats = NDArray[np.float64]
 BAND = 0.9999  # of all cases lie below its upper edge, and as many above its lower one
@@ -34,15 +34,18 @@ def of_requests(
     fit_days: float = baseline.FIT_DAYS,
 ) -> Chart:
     """Return the requests of the only entity of a history, from `judge_from` on, with their baseline."""
-    bands = baseline.of_days(history, prior=prior, young_days=young_days, fit_days=fit_days, quiet_days=True)
-    counts = history.hours if width == history.hours.width else history.fives
+    row = np.array([0], dtype=np.intp)
+    bands = baseline.of_days(history, prior=prior, young_days=young_days, fit_days=fit_days, rows=row, quiet_days=True)
+    counts = {count.width: count for count in (history.hours, history.fives, history.minutes)}.get(width, history.hours)
+    band = bands.hours(row) if counts.width == HOUR else bands.fine(counts.width, row)
     offset = counts.index(bands.start)
-    band = bands.by_width[counts.width].row(0)
-    observed = counts.requests[0, offset : offset + band.mean.shape[1]]
+    observed = counts.requests[0, max(offset, 0) : offset + band.mean.shape[1]]
+    band = band.part(slice(0, 1), slice(max(-offset, 0), max(-offset, 0) + len(observed)))
+    offset = max(offset, 0)
     return Chart(
         unit="requests",
         width=counts.width,
-        starts=counts.starts[offset : offset + band.mean.shape[1]],
+        starts=counts.starts[offset : offset + len(observed)],
         observed=observed,
         expected=band.mean[0],
         lower=band.quantile(1 - BAND)[0],

@@ -3,7 +3,7 @@
 import math
 
 WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
-SPANS = {60: "1 minute", 300: "5 minutes", 3600: "1 hour", 86400: "1 day"}
+SPANS = {60: "1 minute", 300: "5 minutes", 3600: "1 hour", 86400: "1 day", 604800: "1 week"}
 
 
 def number(value: float) -> str:

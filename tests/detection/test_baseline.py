@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from anomalies.detection import baseline
-from anomalies.detection.history import DAY, HOUR, History
+from anomalies.detection.history import DAY, History
 from tests.detection import build
 
 
@@ -14,23 +14,26 @@ def _bands(history: History) -> baseline.Bands:
     )
 
 
+def _hours(history: History) -> baseline.Band:
+    return _bands(history).hours(np.arange(len(history.entities)))
+
+
 def test_the_mean_follows_hour_and_weekday() -> None:
     counts = build.office(29, level=40, dispersion=0, n=50)  # day 29 is a Monday
-    mean = _bands(build.history(counts)).by_width[HOUR].mean
+    mean = _hours(build.history(counts)).mean
     assert mean[:, 10].mean() == pytest.approx(40, rel=0.1)
     assert mean[:, 2].mean() == pytest.approx(2, rel=0.25)
 
 
 def test_five_minutes_have_a_twelfth_of_their_hour() -> None:
-    bands = _bands(build.history(build.office(29)))
-    assert bands.by_width[300].mean.reshape(1, 24, 12).sum(axis=2) == pytest.approx(bands.by_width[HOUR].mean)
+    bands, row = _bands(build.history(build.office(29))), np.arange(1)
+    assert bands.fine(300, row).mean.reshape(1, 24, 12).sum(axis=2) == pytest.approx(bands.hours(row).mean)
 
 
 @pytest.mark.parametrize(("dispersion", "nominal", "most"), [(0.0, 1e-3, 2e-3), (0.3, 1e-3, 2.5e-3)])
 def test_tail_probabilities_are_calibrated(dispersion: float, nominal: float, most: float) -> None:
     history = build.history(build.office(56, dispersion=dispersion, n=200, seed=3), judge_days=14)
-    bands = _bands(history)
-    tails = bands.by_width[HOUR].tail(history.hours.requests[:, -14 * 24 :])
+    tails = _hours(history).tail(history.hours.requests[:, -14 * 24 :])
     assert (tails < nominal).mean() <= most
 
 
@@ -38,21 +41,21 @@ def test_an_attack_yesterday_is_not_the_normal_of_today() -> None:
     counts = build.office(29)
     attacked = counts.copy()
     attacked[0, -48 + 10 : -48 + 13] = 800
-    usual, after = (_bands(build.history(c)).by_width[HOUR].mean[0, 10] for c in (counts, attacked))
+    usual, after = (_hours(build.history(c)).mean[0, 10] for c in (counts, attacked))
     assert after < 1.5 * usual
 
 
 def test_a_level_that_moved_is_followed_within_days() -> None:
     counts = build.office(29)
     counts[0, -5 * 24 :] *= 2
-    before, after = (_bands(build.history(c)).by_width[HOUR].mean[0, 10] for c in (build.office(29), counts))
+    before, after = (_hours(build.history(c)).mean[0, 10] for c in (build.office(29), counts))
     assert after > 1.3 * before
 
 
 def test_the_young_are_judged_by_the_prior_and_no_surer_than_it() -> None:
     counts = np.zeros((2, 24), dtype=int)
     counts[0, :10], counts[1, :10] = 60, 900
-    band = _bands(build.history(counts)).by_width[HOUR]
+    band = _hours(build.history(counts))
     assert band.mean[:, 10].tolist() == [baseline.PRIOR.events_per_hour, 900]
     assert band.variance[:, 10] == pytest.approx(band.mean[:, 10] ** 2 / baseline.PRIOR.shape, rel=0.3)
 
@@ -62,24 +65,25 @@ def test_few_events_at_once_of_a_rare_entity_are_one_session() -> None:
     counts[0, 5::170] = 1
     counts[0, -12] = 6
     history = build.history(counts)
-    assert _bands(history).by_width[HOUR].tail(history.hours.requests[:, -24:]).min() > 1e-5
+    assert _hours(history).tail(history.hours.requests[:, -24:]).min() > 1e-5
 
 
 def test_what_comes_later_changes_nothing() -> None:
     counts = build.office(30, n=3)
     later = counts.copy()
     later[:, -24:] *= 7
-    first, second = (_bands(build.history(c, judge_days=2)).by_width[HOUR].mean[:, :24] for c in (counts, later))
+    first, second = (_hours(build.history(c, judge_days=2)).mean[:, :24] for c in (counts, later))
     assert np.array_equal(first, second)
 
 
 def test_a_day_has_the_same_band_however_many_are_judged_with_it() -> None:
     counts = build.office(40, n=3, dispersion=0.2)
     alone, with_others = (_bands(build.history(counts, judge_days=days)) for days in (1, 12))
-    for width in (300, HOUR):
+    rows = np.arange(3)
+    for width in (60, 300):
         a_day = DAY // width
-        assert with_others.by_width[width].variance[:, -a_day:] == pytest.approx(
-            alone.by_width[width].variance[:, -a_day:], rel=1e-9
+        assert with_others.fine(width, rows).variance[:, -a_day:] == pytest.approx(
+            alone.fine(width, rows).variance[:, -a_day:], rel=1e-9
         )
 
 

@@ -57,9 +57,9 @@ def test_what_both_resolutions_see_is_one_finding() -> None:
 def test_quiet_buckets_up_to_two_do_not_part_an_interval() -> None:
     counts = build.office(29)
     counts[0, [TEN, TEN + 3]] = 800
-    assert len(detect(build.history(counts), Config(alpha_five_minutes=1e-15, min_excess=300))) == 1
+    assert len(detect(build.history(counts), Config(min_excess=300))) == 1
     counts[0, TEN + 3], counts[0, TEN + 5] = counts[0, TEN + 4], 800
-    found = detect(build.history(counts), Config(alpha_five_minutes=1e-15, min_excess=300))
+    found = detect(build.history(counts), Config(min_excess=300))
     assert len(found) == 2
 
 
@@ -68,7 +68,7 @@ def test_it_closes_after_two_quiet_buckets(quiet_hours: int, still_open: bool) -
     counts = build.office(29)
     counts[0, -24 + 10] = 800
     until = build.START + HOUR * (24 * 28 + 11 + quiet_hours)
-    config = Config(alpha_five_minutes=1e-15, min_excess=300)
+    config = Config(min_excess=300)
     [finding] = detect(build.history(counts, until=until), config)
     assert finding.open is still_open
 

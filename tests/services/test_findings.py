@@ -27,7 +27,7 @@ def test_a_spike_is_raised_open_explained_and_announced(spike: Anomaly) -> None:
     assert spike.evidence["parameters"]["min_ratio"] == 2.0
     assert [entry.action for entry in spike.review_entries.all()] == ["detected"]
     assert OutboxMessage.objects.get(anomaly=spike).type == "anomaly.detected"
-    assert spike.metrics.get().intervals.exists()
+    assert spike.metrics.get(action="").intervals.exists()
 
 
 def test_it_closes_when_the_series_is_back_in_its_band(spike: Anomaly) -> None:

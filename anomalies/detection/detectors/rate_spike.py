@@ -1,28 +1,26 @@
 """Rate spike: an agent, user or address did far more than its own history explains."""
 
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 
-import numpy as np
-from numpy.typing import NDArray
-
-from anomalies.detection import baseline, interval, scoring, wording
+from anomalies.detection import baseline, deviation, scoring, wording
 from anomalies.detection.chart import Chart, of_requests
 from anomalies.detection.detector import Detector, Learning, Seen
-from anomalies.detection.finding import LOW, MEDIUM, Finding, Interval, metric, plain
-from anomalies.detection.history import DAY, Counts, History
+from anomalies.detection.deviation import Deviation, Limits, Spell
+from anomalies.detection.finding import LOW, MEDIUM, PATTERN_CHANGE, TRANSIENT, Finding, plain
+from anomalies.detection.history import DAY, History
 from anomalies.detection.parameter import parameter
 
-VERSION = 1
+VERSION = 2
 
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    alpha_hour: float = parameter(
-        1e-5, unit="probability", low=1e-15, high=0.01, help="Chance of such an hour below which an interval opens"
-    )
-    alpha_five_minutes: float = parameter(
-        1e-6, unit="probability", low=1e-15, high=0.01, help="The same for 5 minutes: there are twelve times as many"
+    false_alarms_per_day: float = parameter(
+        1.0,
+        unit="a day per 1,000 series",
+        low=1e-6,
+        high=100,
+        help="False alarms to put up with, at all resolutions together: fewer also means less is found",
     )
     extend_alpha: float = parameter(
         0.01, unit="probability", low=1e-6, high=0.1, help="Below it, an interval that is open goes on"
@@ -72,44 +70,34 @@ class Config:
     def prior(self) -> baseline.Prior:
         return baseline.Prior(self.prior_events_per_hour, self.prior_shape, self.prior_dispersion, self.prior_session)
 
-
-@dataclass(frozen=True, slots=True)
-class _Judged:
-    """An interval with the figures of its most surprising bucket."""
-
-    interval: Interval
-    bucket: float  # its start
-    p: float
-    observed: int
-    expected: float
-    lower: float
-    upper: float
-    history_days: float
-    opened_until: float  # end of its first hot bucket
-    total: int
-    weekday: str  # on the entity's own clock
+    @property
+    def limits(self) -> Limits:
+        return Limits(
+            up=True,
+            false_alarms_per_day=self.false_alarms_per_day,
+            extend_alpha=self.extend_alpha,
+            min_excess=self.min_excess,
+            min_ratio=self.min_ratio,
+            min_expected=0.0,
+            full_days=self.full_days,
+            prior=self.prior,
+            young_days=self.young_days,
+            fit_days=self.fit_days,
+        )
 
 
 def detect(history: History, config: Config) -> list[Finding]:
-    """Return the spells in which entities were too busy, one finding for what both resolutions saw.
+    """Return the spells in which entities were too busy, one finding for what all resolutions and actions saw.
 
-    p is the negative-binomial tail of a bucket's count given the seasonal mean (`baseline`). A bucket is hot if
-    p < alpha and the count exceeds the mean by `min_excess` and `min_ratio`; the finding takes its figures from the
-    resolution whose p, times the buckets a day, is smallest, and its interval from the finer one that saw it.
+    p is the negative-binomial tail of a bucket's count given the seasonal mean (`baseline`), at 1 and 5 minutes, 1
+    hour, 1 day (after 28 days) and 1 week (after 8). A bucket is hot if p < alpha and the count exceeds the mean by
+    `min_excess` and `min_ratio`; alpha follows from the budget of false alarms: budget / (1000 series x buckets a day x
+    resolutions). A finding takes its figures from the resolution whose p, times the buckets a day, is smallest.
     Buckets still under way are judged by what they hold so far: a count only grows.
 
-    Source: Noufaily et al. (2013), Statistics in Medicine 32(7); interval rules: shared terms in `interval`.
+    Source: Noufaily et al. (2013), Statistics in Medicine 32(7); what is joined to one finding: `deviation`.
     """
-    judged: dict[int, list[_Judged]] = {}
-    bands = baseline.of_days(history, prior=config.prior, young_days=config.young_days, fit_days=config.fit_days)
-    for counts, alpha in ((history.hours, config.alpha_hour), (history.fives, config.alpha_five_minutes)):
-        for row, found in _intervals(history, counts, bands.by_width[counts.width], bands.start, alpha, config):
-            judged.setdefault(row, []).append(found)
-    return [
-        _finding(history.kind, history.entities[row], group, config)
-        for row, found_in_row in sorted(judged.items())
-        for group in _overlapping(found_in_row)
-    ]
+    return [_finding(history, spell, config) for spell in deviation.spells(history, config.limits)]
 
 
 def chart(history: History, config: Config, width: int) -> Chart:
@@ -131,175 +119,70 @@ def learning(seen: Seen, config: Config) -> Learning | None:
     return Learning(why, max(wanted.values()) - seen.age_days)
 
 
-def _intervals(
-    history: History, counts: Counts, band: baseline.Band, first_day: float, alpha: float, config: Config
-) -> Iterator[tuple[int, _Judged]]:
-    offset = counts.index(first_day)
-    observed = counts.requests[:, offset : offset + band.mean.shape[1]]
-    band = band.until(observed.shape[1])
-    starts = counts.starts[offset : offset + observed.shape[1]]
-    due = (starts[None, :] + counts.width > history.judge_from[:, None]) & (starts < history.until)[None, :]
-    p = np.where(due, band.tail(observed), 1.0)
-    large = (observed - band.mean >= config.min_excess) & ((observed + 1) / (band.mean + 1) >= config.min_ratio)
-    threshold = np.where(band.history_days < config.full_days, alpha / 10, alpha)
-    hot = (p < threshold) & large
-    hot[len(history.totals) :] = False
-    for row in np.flatnonzero(hot.any(axis=1)).tolist():
-        warm = (p[row] < config.extend_alpha) & due[row]
-        for first, last in interval.runs(hot[row], warm):
-            inside = slice(first, last + 1)
-            best = first + int(np.argmin(p[row, inside]))
-            opened = first + int(np.argmax(hot[row, inside]))
-            yield (
-                row,
-                _judge(
-                    counts.width,
-                    starts,
-                    observed[row],
-                    p[row],
-                    band.row(row),
-                    first,
-                    last,
-                    best,
-                    opened,
-                    history.until,
-                    weekday=wording.WEEKDAYS[
-                        history.calendar.hour_of_week[row, history.hours.index(float(starts[best]))] // 24
-                    ],
-                ),
-            )
-
-
-def _judge(
-    width: int,
-    starts: NDArray[np.float64],
-    observed: NDArray[np.int32],
-    p: NDArray[np.float64],
-    band: baseline.Band,
-    first: int,
-    last: int,
-    best: int,
-    opened: int,
-    until: float,
-    *,
-    weekday: str,
-) -> _Judged:
-    at = band.at(best)
-    end = float(starts[last]) + width
-    upper = float(at.quantile(0.9999)[0, 0])
-    return _Judged(
-        interval=Interval(
-            resolution_seconds=width,
-            start=float(starts[first]),
-            end=end,
-            open=interval.is_open(end=end, width=width, until=until),
-            peak=float(observed[first : last + 1].max()),
-            expected=float(at.mean[0, 0]),
-            upper=upper,
-            score=scoring.score(scoring.surprise(float(p[best]))),
-        ),
-        bucket=float(starts[best]),
-        p=float(p[best]),
-        observed=int(observed[best]),
-        expected=float(at.mean[0, 0]),
-        lower=float(at.quantile(0.0001)[0, 0]),
-        upper=upper,
-        history_days=float(at.history_days[0, 0]),
-        opened_until=float(starts[opened]) + width,
-        total=int(observed[first : last + 1].sum()),
-        weekday=weekday,
-    )
-
-
-def _overlapping(found: list[_Judged]) -> list[list[_Judged]]:
-    """Group what both resolutions saw of the same spell."""
-    groups: list[list[_Judged]] = []
-    end = -np.inf
-    for one in sorted(found, key=lambda one: one.interval.start):
-        if groups and one.interval.start < end:
-            groups[-1].append(one)
-        else:
-            groups.append([one])
-            end = -np.inf
-        end = max(end, one.interval.end)
-    return groups
-
-
-def _finding(kind: str, entity: str, group: list[_Judged], config: Config) -> Finding:
-    best = min(group, key=lambda one: one.p / one.interval.resolution_seconds)
-    finest = min(one.interval.resolution_seconds for one in group)
-    exact = [one for one in group if one.interval.resolution_seconds == finest]
-    p = best.p
-    s = scoring.surprise(p)
-    severity = scoring.severity(s)
-    ratio = (best.observed + 1) / (best.expected + 1)
-    excess = best.observed - best.expected
-    if ratio < 2 or excess < 5 or best.history_days < config.full_days:
-        severity = max(LOW, severity - 1)
-    if best.history_days < config.settled_days:
-        severity = min(MEDIUM, severity)
-    width = best.interval.resolution_seconds
-    window = wording.span(width)
+def _finding(history: History, spell: Spell, config: Config) -> Finding:
+    kind, entity, action = history.kind, history.entities[spell.main], history.actions[spell.main]
+    best = spell.best
+    start, end, is_open = spell.bounds()
+    s = scoring.surprise(best.p)
+    window = wording.span(best.width)
     observed, expected = wording.number(best.observed), wording.number(best.expected)
-    intervals = tuple(one.interval for one in group)
     evidence = plain(
         {
-            "observed": best.observed,
-            "expected": best.expected,
-            "lower": best.lower,
-            "upper": best.upper,
-            "p": p,
-            "unit": "requests",
-            "resolution_seconds": width,
-            "start": best.bucket,
-            "end": best.bucket + width,
-            "event_count": max(one.total for one in exact),
+            **deviation.figures(best),
+            "event_count": max(one.total for one in spell.of(spell.main)),
             "history_days": round(best.history_days, 2),
             "parameters": asdict(config),
             "detector_version": VERSION,
-            "why": _why(entity, best, window, config),
-            "also": [
-                {
-                    "resolution_seconds": one.interval.resolution_seconds,
-                    "observed": one.observed,
-                    "expected": one.expected,
-                    "p": one.p,
-                    "start": one.bucket,
-                }
-                for one in group
-                if one is not best
-            ],
+            "why": _why(entity, action, best, window, config),
+            "also": deviation.also(spell),
         }
     )
+    lasting = any(one.interval.deviation == PATTERN_CHANGE for one in spell.of(spell.main))
     return Finding(
         type=DETECTOR.type,
         kind=kind,
         entity=entity,
-        start=min(one.interval.start for one in exact),
-        end=max(one.interval.end for one in exact),
-        open=any(one.interval.open for one in exact),
-        metrics=(metric("requests", kind, entity, intervals, score=scoring.score(s), evidence=evidence),),
-        raised_at=min(one.opened_until for one in group),
+        start=start,
+        end=end,
+        open=is_open,
+        metrics=deviation.metrics(history, spell),
+        raised_at=spell.raised_at,
         score=scoring.score(s),
-        severity=severity,
+        severity=_severity(best, config),
         told_by=() if kind == "agent" else ("agent",),
-        description=f"{observed} requests{wording.of(kind, entity)} in {window}, {expected} expected",
+        description=f"{observed} requests{f' of {action}' if action else ''}{wording.of(kind, entity)} in {window}, "
+        f"{expected} expected",
         evidence=evidence,
+        deviation=PATTERN_CHANGE if lasting else TRANSIENT,
     )
 
 
-def _why(entity: str, best: _Judged, window: str, config: Config) -> str:
+def _severity(best: Deviation, config: Config) -> int:
+    """A level lower where the effect is small or the history short, medium at most where it is shorter yet."""
+    severity = scoring.severity(scoring.surprise(best.p))
+    ratio, excess = (best.observed + 1) / (best.expected + 1), best.observed - best.expected
+    if ratio < 2 or excess < 5 or best.history_days < config.full_days:
+        severity = max(LOW, severity - 1)
+    return min(MEDIUM, severity) if best.history_days < config.settled_days else severity
+
+
+def _why(entity: str, action: str, best: Deviation, window: str, config: Config) -> str:
     observed, expected = wording.number(best.observed), wording.number(best.expected)
     times = wording.number(best.observed / best.expected) if best.expected > 0.05 else None
+    requests = f"requests of {action}" if action else "requests"
     if best.history_days < config.young_days:
+        subject = f"{action} of {entity}" if action else entity
         known = (
-            f"{entity} is known for {wording.span(best.history_days * DAY)} only"
+            f"{subject} is known for {wording.span(best.history_days * DAY)} only"
             if best.history_days * DAY >= 60
-            else f"{entity} was never seen before"
+            else f"{subject} was never seen before"
         )
-        first = f"{known}, so it is judged as newcomers are: they make {expected} requests in {window}"
+        others = "new actions are: at most all that the agent does is" if action else "newcomers are: they make"
+        first = f"{known}, so it is judged as {others} {expected} {requests if not action else 'requests'} in {window}"
     else:
-        first = f"At this hour on a {best.weekday} {entity} makes {expected} requests in {window}"
+        when = f"At this hour on a {best.weekday}" if best.width < DAY else f"On a {best.weekday}"
+        when = "Usually" if best.width > DAY else when
+        first = f"{when} {entity} makes {expected} {requests} in {window}"
     return (
         f"{first}, and fewer than {wording.number(best.upper + 1)} in 9,999 of 10,000 cases. It made {observed}"
         f"{f', {times} times as many' if times else ''}; the chance of that is {wording.chance(best.p)}."

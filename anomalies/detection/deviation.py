@@ -1,0 +1,476 @@
+"""From counts and their bands to deviations: runs of buckets at each resolution, joined where they are one spell."""
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from anomalies.detection import baseline, interval, scoring, wording
+from anomalies.detection.baseline import FIVE_MINUTES, MINUTE, RESOLUTIONS, WEEK, Band, Bands, Prior, Rows
+from anomalies.detection.finding import PATTERN_CHANGE, TRANSIENT, Interval, Metric, metric, plain
+from anomalies.detection.history import DAY, HOUR, Counts, History
+
+Floats = NDArray[np.float64]
+Observed = NDArray[np.int32]
+Mask = NDArray[np.bool_]
+
+SERIES = 1000  # that the budget of false alarms is for
+ACTIONS = 10  # that an agent is taken to have: all of them together have the budget of one series
+LASTING_SECONDS = 6 * HOUR  # from which a level that is usual by now is called a change of pattern
+BAND = 0.9999
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What makes a bucket deviate; the same for every series."""
+
+    up: bool  # spikes, not drops
+    false_alarms_per_day: float  # of 1,000 series, at all resolutions together
+    extend_alpha: float
+    min_excess: float  # events
+    min_ratio: float
+    min_expected: float
+    full_days: float  # younger than this, alpha is a tenth
+    prior: Prior
+    young_days: float
+    fit_days: float
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """Drops show in complete buckets alone, of an hour or more."""
+        return RESOLUTIONS if self.up else tuple(width for width in RESOLUTIONS if width >= HOUR)
+
+    def alpha(self, width: int) -> float:
+        """Return the tail probability below which a bucket of that many seconds opens an interval."""
+        return self.false_alarms_per_day * width / (SERIES * DAY * len(self.widths))
+
+    def threshold(self, width: int, history_days: Floats) -> Floats:
+        return np.where(history_days < self.full_days, self.alpha(width) / 10, self.alpha(width))
+
+    def tail(self, band: Band, observed: Observed) -> Floats:
+        return band.tail(observed) if self.up else band.lower_tail(observed)
+
+    def large(self, observed: Observed, mean: Floats) -> Mask:
+        """Return where the effect is large enough to speak of; where nothing is known the mean is 0."""
+        if self.up:
+            far = (observed - mean >= self.min_excess) & (observed + 1 >= self.min_ratio * (mean + 1))
+        else:
+            far = (mean - observed >= self.min_excess) & (mean + 1 >= self.min_ratio * (observed + 1))
+        return far & (mean > 0) & (mean >= self.min_expected)
+
+
+@dataclass(frozen=True, slots=True)
+class Deviation:
+    """An interval of one series, with the figures of its most surprising bucket."""
+
+    row: int
+    interval: Interval
+    bucket: float  # its start
+    p: float
+    observed: int
+    expected: float
+    lower: float
+    upper: float
+    history_days: float
+    raised_at: float  # when what had come first sufficed
+    total: int
+    weekday: str  # on the entity's own clock
+
+    @property
+    def width(self) -> int:
+        return self.interval.resolution_seconds
+
+    @property
+    def adjusted_p(self) -> float:
+        """p times the buckets a day: how many as surprising to expect in a day."""
+        return self.p * DAY / self.width
+
+
+@dataclass(frozen=True, slots=True)
+class Spell:
+    """Deviations of one entity that overlap: of all it does or, if that stays in its band, of single actions."""
+
+    main: int  # row of the series that it is told by
+    deviations: tuple[Deviation, ...]
+
+    @property
+    def best(self) -> Deviation:
+        """The most surprising one of the main series."""
+        return min(self.of(self.main), key=lambda one: (one.adjusted_p, one.width))
+
+    @property
+    def others(self) -> list[Deviation]:
+        return [one for one in self.of(self.main) if one is not self.best]
+
+    @property
+    def raised_at(self) -> float:
+        return min(one.raised_at for one in self.deviations)
+
+    def of(self, row: int) -> list[Deviation]:
+        return [one for one in self.deviations if one.row == row]
+
+    def bounds(self) -> tuple[float, float, bool]:
+        """Return start, end, and whether it goes on.
+
+        A finer resolution tells where in its first and last bucket a coarser one begins and ends. Days and weeks are
+        told as a whole: what finer ones saw in them does not explain them.
+        """
+        by_width: dict[int, list[Interval]] = defaultdict(list)
+        for one in self.deviations:
+            by_width[one.width].append(one.interval)
+        widths = sorted(by_width, reverse=True)
+        start = min(one.start for one in by_width[widths[0]])
+        last = max(by_width[widths[0]], key=lambda one: one.end)
+        end, is_open, width = last.end, last.open, widths[0]
+        for finer in widths[1:]:
+            starts = [one.start for one in by_width[finer] if one.start < start + width]
+            ends = [one for one in by_width[finer] if one.end > end - width]
+            if width < DAY and starts:
+                start = min(starts)
+            elif starts:
+                start = min(start, *starts)
+            if ends and (width < DAY or max(one.end for one in ends) > end):
+                last = max(ends, key=lambda one: one.end)
+                end, is_open = last.end, last.open
+            width = finer
+        return start, end, is_open
+
+
+def spells(history: History, limits: Limits, rows: Rows | None = None) -> list[Spell]:
+    """Return the spells in which entities did far more, or far less, than expected, by row and time.
+
+    A bucket is hot if p < alpha and the effect is large. A day or week counts only if it is hot also without what its
+    own hours and 5 minutes explain, which are taken at their mean: so the spike of an hour is no spike of its week.
+    Of an agent, a single action is told apart only where all that it does stays in its band, and then with a tenth of
+    alpha. Each series is judged from the begin of the UTC day on, and of the week if that is hot, so that a spell
+    looks the same from wherever on it is judged.
+
+    Raises ValueError if no day is to be judged.
+    """
+    wanted = np.arange(len(history.entities)) if rows is None else rows
+    weeks = baseline.of_weeks(history, prior=limits.prior) if WEEK in limits.widths else None
+    deep = wanted[:0]
+    if weeks is not None:
+        hot = _hot(limits, WEEK, weeks.observed, weeks.band) & _judged(history, weeks.starts, WEEK, limits, 0.0)
+        deep = wanted[hot[wanted].any(axis=1)]
+    found: list[Deviation] = []
+    shallow = np.setdiff1d(wanted, deep)
+    if len(shallow):
+        bands = _bands(history, limits, shallow, None)
+        found += _deviations(history, bands, shallow, limits, None)
+    if len(deep) and weeks is not None:
+        bands = _bands(history, limits, deep, float(weeks.starts[0]))
+        found += _deviations(history, bands, deep, limits, weeks)
+    return sorted(_spells(history, found, limits), key=lambda spell: (spell.main, spell.bounds()))
+
+
+def metrics(history: History, spell: Spell) -> tuple[Metric, ...]:
+    """Return the series of a spell, the one it is told by first, then the most surprising."""
+    rows = sorted({one.row for one in spell.deviations})
+    made = []
+    for row in rows:
+        deviations = spell.of(row)
+        best = min(deviations, key=lambda one: (one.adjusted_p, one.width))
+        intervals = tuple(one.interval for one in sorted(deviations, key=lambda one: (one.width, one.interval.start)))
+        score, evidence = scoring.score(scoring.surprise(best.p)), plain(figures(best))
+        entity, action = history.entities[row], history.actions[row]
+        made.append(metric("requests", history.kind, entity, intervals, score=score, evidence=evidence, action=action))
+    main = rows.index(spell.main)
+    rest = sorted((one for at, one in enumerate(made) if at != main), key=lambda one: (-one.score, one.name))
+    return (made[main], *rest)
+
+
+def figures(one: Deviation) -> dict[str, object]:
+    """Return what every metric tells of its most surprising bucket."""
+    return {
+        "observed": one.observed,
+        "expected": one.expected,
+        "lower": one.lower,
+        "upper": one.upper,
+        "p": one.p,
+        "unit": "requests",
+        "resolution_seconds": one.width,
+        "start": one.bucket,
+        "end": one.bucket + one.width,
+    }
+
+
+def also(spell: Spell) -> list[dict[str, object]]:
+    """Return what the other resolutions, and other intervals, saw of the main series."""
+    return [
+        {
+            "resolution_seconds": one.width,
+            "observed": one.observed,
+            "expected": one.expected,
+            "p": one.p,
+            "start": one.bucket,
+        }
+        for one in spell.others
+    ]
+
+
+def _bands(history: History, limits: Limits, rows: Rows, since: float | None) -> Bands:
+    return baseline.of_days(
+        history, prior=limits.prior, young_days=limits.young_days, fit_days=limits.fit_days, since=since, rows=rows,
+        quiet_days=not limits.up,
+    )  # fmt: skip
+
+
+def _hot(limits: Limits, width: int, observed: Observed, band: Band) -> Mask:
+    hot = limits.large(observed, band.mean)
+    rows, buckets = np.nonzero(hot)
+    few = Band(*(each[rows, buckets][:, None] for each in (band.mean, band.variance, band.history_days)))
+    hot[rows, buckets] = (
+        limits.tail(few, observed[rows, buckets][:, None]) < limits.threshold(width, few.history_days)
+    )[:, 0]
+    return hot
+
+
+def _judged(history: History, starts: Floats, width: int, limits: Limits, since: Floats | float) -> Mask:
+    """Return which buckets count: those that overlap the time to judge or, of drops, are complete; (n, b)."""
+    if limits.up:
+        reached = np.broadcast_to((starts < history.until)[None, :], (len(history.entities), len(starts)))
+    else:
+        lag = history.lag[:, None] if len(history.lag) else 0.0
+        reached = starts[None, :] + width + lag <= history.until
+    return reached & (starts[None, :] + width > np.maximum(history.judge_from // DAY * DAY, since)[:, None])
+
+
+def _deviations(
+    history: History, bands: Bands, rows: Rows, limits: Limits, weeks: baseline.Weeks | None
+) -> list[Deviation]:
+    found: list[Deviation] = []
+    explained = np.zeros((len(rows), 24 * bands.days), dtype=np.bool_)
+    since = bands.start if weeks is not None else None
+    for width, counts in ((HOUR, history.hours), (FIVE_MINUTES, history.fives), (MINUTE, history.minutes)):
+        # A week is loaded without its minutes.
+        if width in limits.widths and not (width == MINUTE and weeks is not None):
+            for one in _fine(history, counts, bands, rows, limits, since):
+                found.append(one)
+                if width > MINUTE:
+                    first = int((one.interval.start - bands.start) // HOUR)
+                    last = int(np.ceil((one.interval.end - bands.start) / HOUR))
+                    explained[np.searchsorted(rows, one.row), first:last] = True
+    for one in _days(history, bands, rows, limits, since, explained):
+        found.append(one)
+        first = int((one.interval.start - bands.start) // HOUR)
+        explained[np.searchsorted(rows, one.row), first : int((one.interval.end - bands.start) // HOUR)] = True
+    if weeks is not None:
+        found += _weeks(history, bands, rows, limits, weeks, explained)
+    return found
+
+
+def _fine(
+    history: History, counts: Counts, bands: Bands, rows: Rows, limits: Limits, since: float | None
+) -> Iterator[Deviation]:
+    width, parts = counts.width, HOUR // counts.width
+    offset = counts.index(bands.start)
+    observed = counts.requests[rows, offset : offset + 24 * bands.days * parts]
+    n, t = observed.shape
+    starts = counts.starts[offset : offset + t]
+    if not n or not t:
+        return
+    # Only what is large is worth a tail, and only series that then deviate, by the over-dispersion of their hours,
+    # which is the smaller one, are worth one of their own.
+    mean = (bands.high if limits.up else bands.low)[rows, : t // parts]
+    large = limits.large(observed.reshape(n, -1, parts), mean[:, :, None] / parts)
+    at, hour, part = np.nonzero(large)
+    if not len(at):
+        return
+    rough = bands.hours(rows, up=limits.up)
+    some_mean = mean[at, hour] / parts
+    excess = np.maximum(bands.dispersion[rows[at], hour // 24] + bands.young[rows[at], hour], 0.0)
+    variance = some_mean * (1 + bands.session[rows[at], hour // 24]) + excess * some_mean**2
+    few = Band(some_mean[:, None], variance[:, None], rough.history_days[at, hour][:, None])
+    p = limits.tail(few, observed.reshape(n, -1, parts)[at, hour, part][:, None])
+    hot_rows = np.unique(at[(p < limits.threshold(width, few.history_days))[:, 0]])
+    if not len(hot_rows):
+        return
+    mine = rows[hot_rows]
+    band = bands.hours(mine, up=limits.up) if parts == 1 else bands.fine(width, mine, up=limits.up)
+    band = band.part(slice(None), slice(0, t))
+    judged = _judged(history, starts, width, limits, since or 0.0)[mine]
+    p = np.where(judged, limits.tail(band, observed[hot_rows]), 1.0)
+    hot = (p < limits.threshold(width, band.history_days)) & limits.large(observed[hot_rows], band.mean)
+    moved = np.repeat(bands.moved[mine, : t // parts], parts, axis=1)
+    for i in np.flatnonzero(hot.any(axis=1)).tolist():
+        one = _Judged(int(mine[i]), width, starts, observed[hot_rows[i]], p[i], band.part(slice(i, i + 1), slice(None)))
+        for first, last in interval.runs(hot[i], p[i] < limits.extend_alpha, width):
+            yield _deviation(history, limits, one, first, last, hot[i], moved[i])
+
+
+def _days(
+    history: History, bands: Bands, rows: Rows, limits: Limits, since: float | None, explained: Mask
+) -> Iterator[Deviation]:
+    first = history.hours.index(bands.start)
+    hourly = history.hours.requests[rows, first : first + 24 * bands.days]
+    observed = hourly.reshape(len(rows), -1, 24).sum(axis=2).astype(np.int32)
+    starts = bands.start + DAY * np.arange(bands.days, dtype=np.float64)
+    band = bands.whole_days(rows, up=limits.up)
+    judged = _judged(history, starts, DAY, limits, since or 0.0)[rows]
+    mean = (bands.high if limits.up else bands.low)[rows]
+    hot = _hot(limits, DAY, observed, band) & judged
+    for i in np.flatnonzero(hot.any(axis=1)).tolist():
+        own = band.part(slice(i, i + 1), slice(None))
+        rest = np.where(explained[i], mean[i], hourly[i]).reshape(-1, 24).sum(axis=1).astype(np.int32)
+        left = _hot(limits, DAY, rest[None, :], own)[0] & judged[i]
+        p = np.where(judged[i], limits.tail(own, observed[i][None, :])[0], 1.0)
+        warm = np.where(judged[i], limits.tail(own, rest[None, :])[0], 1.0) < limits.extend_alpha
+        one = _Judged(int(rows[i]), DAY, starts, observed[i], p, own)
+        moved = bands.moved[rows[i]].reshape(-1, 24)[:, 0]
+        for begin, last in interval.runs(left, warm, DAY):
+            yield _deviation(history, limits, one, begin, last, left, moved)
+
+
+def _weeks(
+    history: History, bands: Bands, rows: Rows, limits: Limits, weeks: baseline.Weeks, explained: Mask
+) -> Iterator[Deviation]:
+    judged = _judged(history, weeks.starts, WEEK, limits, 0.0)
+    monday = ((weeks.starts - bands.start) // DAY).astype(np.intp)
+    hourly = np.zeros((len(rows), 168 * len(weeks.starts)))
+    hour = history.hours.index(bands.start)
+    seen = history.hours.requests[rows, hour : hour + 24 * bands.days]
+    hourly[:, : seen.shape[1]] = np.where(explained, (bands.high if limits.up else bands.low)[rows], seen)
+    rest = hourly.reshape(len(rows), -1, 168).sum(axis=2).astype(np.int32)
+    for i, row in enumerate(rows.tolist()):
+        # What moved before the week is no news of it.
+        level = bands.level[row, monday][None, :]
+        level = np.maximum(level, 1.0) if limits.up else np.minimum(level, 1.0)
+        known = weeks.band.part(slice(row, row + 1), slice(None))
+        band = Band(known.mean * level, known.variance * level**2, known.history_days)
+        left = _hot(limits, WEEK, rest[i][None, :], band)[0] & judged[row]
+        if not left.any():
+            continue
+        p = np.where(judged[row], limits.tail(band, weeks.observed[row][None, :])[0], 1.0)
+        warm = np.where(judged[row], limits.tail(band, rest[i][None, :])[0], 1.0) < limits.extend_alpha
+        one = _Judged(row, WEEK, weeks.starts, weeks.observed[row], p, band)
+        for first, last in interval.runs(left, warm, WEEK):
+            yield _deviation(history, limits, one, first, last, left, bands.moved[row, 24 * monday])
+
+
+@dataclass(frozen=True, slots=True)
+class _Judged:
+    """One series at one resolution."""
+
+    row: int
+    width: int
+    starts: Floats  # (b,)
+    observed: Observed  # (b,)
+    p: Floats  # (b,)
+    band: Band  # (1, b)
+
+
+def _deviation(
+    history: History, limits: Limits, one: _Judged, first: int, last: int, hot: Mask, moved: Mask
+) -> Deviation:
+    inside = slice(first, last + 1)
+    best = first + int(np.argmin(one.p[inside]))
+    opened = first + int(np.argmax(hot[inside]))
+    start, end = float(one.starts[first]), float(one.starts[last]) + one.width
+    band = one.band.part(slice(None), inside)
+    lower, upper = band.quantile(1 - BAND)[0], band.quantile(BAND)[0]
+    seen = one.observed[inside]
+    p, expected = _rounded(one.p[best]), _rounded(band.mean[0, best - first])
+    beyond = np.maximum(seen - upper, 0.0) if limits.up else np.maximum(lower - seen, 0.0)
+    after = moved[last : last + 2]
+    lasting = end - start >= LASTING_SECONDS and bool(after.any())
+    hour = min(history.hours.index(float(one.starts[best])), history.calendar.hour_of_week.shape[1] - 1)
+    return Deviation(
+        row=one.row,
+        interval=Interval(
+            resolution_seconds=one.width,
+            start=start,
+            end=end,
+            open=interval.is_open(end=end, width=one.width, until=history.until),
+            peak=float(seen.max() if limits.up else seen.min()),
+            expected=expected,
+            lower=float(lower[best - first]),
+            upper=float(upper[best - first]),
+            sum_deltas=float(beyond.sum()),
+            up=limits.up,
+            deviation=PATTERN_CHANGE if lasting else TRANSIENT,
+            score=scoring.score(scoring.surprise(p)),
+        ),
+        bucket=float(one.starts[best]),
+        p=p,
+        observed=int(one.observed[best]),
+        expected=expected,
+        lower=float(lower[best - first]),
+        upper=float(upper[best - first]),
+        history_days=float(band.history_days[0, best - first]),
+        raised_at=_raised_at(history, limits, one, opened),
+        total=int(seen.sum()),
+        weekday=wording.WEEKDAYS[history.calendar.hour_of_week[one.row, max(hour, 0)] // 24],
+    )
+
+
+def _rounded(value: float) -> float:
+    """Six digits: the last bits of a sum depend on what else was in the array."""
+    return float(f"{value:.6g}")
+
+
+def _raised_at(history: History, limits: Limits, one: _Judged, bucket: int) -> float:
+    """Return when a hot bucket had enough events, to the resolution that is finer and there."""
+    start, end = float(one.starts[bucket]), float(one.starts[bucket]) + one.width
+    if not limits.up:
+        return end + (float(history.lag[one.row]) if len(history.lag) else 0.0)
+    finer = (history.hours,) if one.width >= DAY else (history.minutes, history.fives)
+    for counts in finer:
+        first = counts.index(start)
+        if counts.width >= one.width or first < 0:
+            continue
+        so_far = np.cumsum(counts.requests[one.row, first : first + one.width // counts.width], dtype=np.int32)[None, :]
+        at = one.band.part(slice(None), slice(bucket, bucket + 1))
+        band = Band(*(np.broadcast_to(each, so_far.shape) for each in (at.mean, at.variance, at.history_days)))
+        enough = np.flatnonzero(_hot(limits, one.width, so_far, band)[0])
+        if len(enough):
+            return float(start + counts.width * (int(enough[0]) + 1))
+    return end
+
+
+def _spells(history: History, found: Sequence[Deviation], limits: Limits) -> Iterator[Spell]:
+    by_entity: dict[str, list[Deviation]] = defaultdict(list)
+    for one in found:
+        by_entity[history.entities[one.row]].append(one)
+    totals = len(history.totals)
+    for mine in by_entity.values():
+        parted = _overlapping([one for one in mine if one.row < totals])
+        alone: list[Deviation] = []
+        for one in (one for one in mine if one.row >= totals):
+            joined = next(
+                (some for some in parted if any(_overlap(one, other) for other in some if other.row < totals)), None
+            )
+            if joined is not None:
+                joined.append(one)
+            elif one.p < limits.alpha(one.width) / ACTIONS:
+                alone.append(one)
+        for some in [*parted, *_overlapping(alone)]:
+            judge_from = history.judge_from[some[0].row]
+            if any(one.interval.end > judge_from for one in some):
+                of_all = [one for one in some if one.row < totals] or some
+                main = min(of_all, key=lambda one: (one.adjusted_p, history.actions[one.row])).row
+                yield Spell(main, _without_minutes_of_weeks(some))
+
+
+def _without_minutes_of_weeks(some: Sequence[Deviation]) -> tuple[Deviation, ...]:
+    week = any(one.width == WEEK for one in some)
+    return tuple(one for one in some if not (week and one.width == MINUTE))
+
+
+def _overlap(one: Deviation, other: Deviation) -> bool:
+    return one.interval.start < other.interval.end and other.interval.start < one.interval.end
+
+
+def _overlapping(found: Sequence[Deviation]) -> list[list[Deviation]]:
+    groups: list[list[Deviation]] = []
+    end = -np.inf
+    for one in sorted(found, key=lambda one: (one.interval.start, one.row, one.width)):
+        if groups and one.interval.start < end:
+            groups[-1].append(one)
+            end = max(end, one.interval.end)
+        else:
+            groups.append([one])
+            end = one.interval.end
+    return groups

@@ -1,0 +1,251 @@
+"""How well the statistics do where the truth is known: simulated months with spikes, and the tweets of NAB.
+
+All in memory. Each function returns figures; nothing is printed.
+"""
+
+import csv
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+from numpy.typing import NDArray
+
+from anomalies.detection import interval
+from anomalies.detection.detectors import rate_drop, rate_spike
+from anomalies.detection.finding import Finding
+from anomalies.detection.history import DAY, HOUR, Calendar, Counts, History
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int32]
+
+START = 1_767_571_200.0  # Monday 2026-01-05 00:00 UTC
+WARM_UP_DAYS = 15
+MINUTES_BEFORE = 2  # days of minutes and of 5 minutes before what is judged
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """How a simulated month differs from a Poisson one; spikes multiply the mean of 1 to 3 hours."""
+
+    name: str
+    dispersion: tuple[float, float] = (0.0, 0.0)  # drawn evenly for each series
+    drift: float = 0.0  # standard deviation of a day's step of the log level
+    weekday: float = 0.0  # standard deviation of the log factor of each weekday
+    contamination: float = 0.0  # share of hours of the warm-up that are spikes
+    size: tuple[float, float] = (3.0, 5.0)
+
+
+SCENARIOS = (
+    Scenario("Poisson"),
+    Scenario("over-dispersed", dispersion=(0.1, 0.3), size=(5.0, 10.0)),
+    Scenario("over-dispersed, 3 to 5 times", dispersion=(0.1, 0.3)),
+    Scenario("drift", dispersion=(0.02, 0.05), drift=0.1),
+    Scenario("weekday", dispersion=(0.02, 0.05), weekday=0.4),
+    Scenario("contaminated", dispersion=(0.02, 0.05), contamination=0.02),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Month:
+    history: History
+    mean: Floats  # (n, t) of each hour, without the spikes
+    dispersion: Floats  # (n,)
+    spikes: tuple[tuple[int, float, float], ...]  # row, start, end
+
+    @property
+    def series_days(self) -> float:
+        return len(self.history.entities) * (self.history.until - float(self.history.judge_from[0])) / DAY
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    spikes: int
+    found: int
+    true: int  # findings that overlap a spike
+    false: int
+    false_a_day: float  # of 1,000 series
+    median_delay_seconds: float | None
+
+    @property
+    def recall(self) -> float:
+        return self.found / self.spikes if self.spikes else 1.0
+
+    @property
+    def precision(self) -> float:
+        return self.true / (self.true + self.false) if self.true + self.false else 1.0
+
+    @property
+    def f1(self) -> float:
+        both = self.recall + self.precision
+        return 2 * self.recall * self.precision / both if both else 0.0
+
+
+def month(scenario: Scenario, *, series: int = 500, days: int = 30, spikes: int = 200, seed: int = 1) -> Month:
+    """Return series of mixed levels (2 to 200 an hour at their busiest), half of them asleep at night and weekends."""
+    rng = np.random.default_rng(seed)
+    t = 24 * (WARM_UP_DAYS + days)
+    hour = np.arange(t)
+    level = np.exp(rng.uniform(np.log(2), np.log(200), (series, 1)))
+    office = np.where((hour % 24 >= 8) & (hour % 24 < 18) & (hour // 24 % 7 < 5), 1.0, 0.05)
+    peak = rng.integers(0, 24, (series, 1))
+    always = 0.65 + 0.35 * np.cos(2 * np.pi * (hour[None, :] - peak) / 24)
+    mean = level * np.where(np.arange(series)[:, None] % 2 == 0, office[None, :], always)
+    mean = mean * np.exp(rng.normal(0, scenario.weekday, (series, 7)))[:, hour // 24 % 7]
+    steps = rng.normal(0, scenario.drift, (series, t // 24)).cumsum(axis=1)
+    mean = mean * np.exp(np.repeat(steps, 24, axis=1))
+    dispersion = rng.uniform(*scenario.dispersion, series)
+
+    factor = np.ones((series, t))
+    strange = rng.random((series, 24 * WARM_UP_DAYS)) < scenario.contamination
+    factor[:, : 24 * WARM_UP_DAYS][strange] = rng.uniform(*scenario.size, int(strange.sum()))
+    placed: list[tuple[int, float, float]] = []
+    while len(placed) < spikes:
+        row, first = int(rng.integers(series)), int(rng.integers(24 * WARM_UP_DAYS + 24, t - 4))
+        last = first + int(rng.integers(1, 4))
+        near = slice(max(0, first - 12), last + 12)
+        if mean[row, first:last].min() >= 10 and (factor[row, near] == 1).all():
+            factor[row, first:last] = rng.uniform(*scenario.size)
+            placed.append((row, START + HOUR * first, START + HOUR * last))
+    rate = mean * factor
+    spread = np.maximum(dispersion, 1e-9)[:, None]
+    rate = np.where(dispersion[:, None] > 0, rng.gamma(1 / spread, rate * spread), rate)
+    requests = rng.poisson(rate).astype(np.int32)
+    since = 24 * (WARM_UP_DAYS - MINUTES_BEFORE)
+    minutes = rng.multinomial(requests[:, since:], np.full(60, 1 / 60)).astype(np.int32).reshape(series, -1)
+    made = history(requests, minutes, judge_from=START + DAY * WARM_UP_DAYS)
+    return Month(made, mean, dispersion, tuple(sorted(placed)))
+
+
+def history(hourly: Ints, minutes: Ints, *, judge_from: float, start: float = START) -> History:
+    """Return agents with those counts, (n, t) by the hour from `start` on, the minutes ending with them; all UTC."""
+    n, t = hourly.shape
+    finer = start + HOUR * t - 60 * minutes.shape[1]
+    week = np.broadcast_to((np.arange(t) + (start // DAY + 3) % 7 * 24).astype(np.int64) % 168, (n, t)).astype(np.int16)
+
+    def counts(begin: float, width: int, requests: Ints) -> Counts:
+        return Counts(begin, width, requests, np.broadcast_to(np.int32(0), requests.shape))
+
+    return History(
+        kind="agent",
+        entities=tuple(f"ag_{row}" for row in range(n)),
+        actions=("",) * n,
+        until=start + HOUR * t,
+        judge_from=np.full(n, judge_from),
+        first_time=np.full(n, start),
+        hours=counts(start, HOUR, hourly),
+        fives=counts(finer, 300, minutes.reshape(n, -1, 5).sum(axis=2, dtype=np.int32)),
+        minutes=counts(finer, 60, minutes),
+        calendar=Calendar(("UTC",) * n, week, week // 24 >= 5, np.zeros(n, np.bool_), np.zeros((n, t), np.bool_)),
+        tenant=counts(start, HOUR, hourly.sum(axis=0, keepdims=True, dtype=np.int32)),
+        meetings=(),
+        attempts={},
+    )
+
+
+def measure(made: Month, found: Sequence[Finding]) -> Figures:
+    """Hold findings against the spikes that overlap them."""
+    row_of = {entity: row for row, entity in enumerate(made.history.entities)}
+    first: dict[tuple[int, float, float], float] = {}
+    true = 0
+    for one in found:
+        row = row_of[one.entity]
+        met = [spike for spike in made.spikes if spike[0] == row and one.start < spike[2] and spike[1] < one.end]
+        true += bool(met)
+        for spike in met:
+            first[spike] = min(first.get(spike, np.inf), one.raised_at)
+    delays = [max(raised - spike[1], 0.0) for spike, raised in first.items()]
+    false = len(found) - true
+    return Figures(
+        spikes=len(made.spikes),
+        found=len(first),
+        true=true,
+        false=false,
+        false_a_day=1000 * false / made.series_days,
+        median_delay_seconds=median(delays) if delays else None,
+    )
+
+
+def of_scenario(scenario: Scenario, config: rate_spike.Config = rate_spike.Config(), **how: int) -> Figures:  # noqa: B008
+    """Return how rate_spike does in a simulated month."""
+    made = month(scenario, **how)
+    return measure(made, rate_spike.detect(made.history, config))
+
+
+def false_drops(scenario: Scenario, config: rate_drop.Config = rate_drop.Config(), **how: int) -> float:  # noqa: B008
+    """Return how many drops a day rate_drop finds among 1,000 series in a month that has none."""
+    made = month(replace(scenario, size=(1.0, 1.0)), **how)
+    return 1000 * len(rate_drop.detect(made.history, config)) / made.series_days
+
+
+@dataclass(frozen=True, slots=True)
+class Tweets:
+    """The windows of a file of NAB, and which findings, or 3-sigma intervals, meet them."""
+
+    name: str
+    windows: int
+    found: int
+    false: int
+    sigma_found: int
+    sigma_false: int
+    missed: tuple[str, ...]  # windows that 3 sigma finds alone
+
+
+def nab(folder: Path) -> list[Tweets]:
+    """Hold rate_spike, day by day, and a fixed limit of 3 standard deviations against the real tweets of NAB.
+
+    The limit knows the mean and deviation of the whole file; its intervals are joined as ours are.
+    """
+    windows = json.loads((folder / "windows.json").read_text())
+    return [_tweets(path, windows[f"realTweets/{path.name}"]) for path in sorted((folder / "realTweets").glob("*.csv"))]
+
+
+def read_nab(path: Path) -> tuple[float, Ints]:
+    """Return the UTC midnight that a file begins after, and its counts by 5 minutes of whole days, (t,)."""
+    with path.open() as file:
+        rows = [(_seconds(row["timestamp"]), int(row["value"])) for row in csv.DictReader(file)]
+    start = rows[0][0] // DAY * DAY
+    slots = np.array([int((time - start) // 300) for time, _ in rows])
+    days = int(slots.max()) // 288 + 1
+    counts = np.bincount(slots, weights=[value for _, value in rows], minlength=288 * days)
+    return start, counts.astype(np.int32)
+
+
+def _seconds(stamp: str) -> float:
+    return datetime.fromisoformat(stamp).replace(tzinfo=UTC).timestamp()
+
+
+def _tweets(path: Path, labelled: Sequence[Sequence[str]]) -> Tweets:
+    start, fives = read_nab(path)
+    windows = [(_seconds(begin), _seconds(end)) for begin, end in labelled]
+    hourly = fives.reshape(1, -1, 12).sum(axis=2, dtype=np.int32)
+    made = history(hourly, np.zeros((1, 5 * len(fives)), dtype=np.int32), judge_from=start, start=start)
+    empty = np.zeros((1, len(fives)), dtype=np.int32)
+    first = start + 300 * int(np.flatnonzero(fives)[0])
+    made = replace(made, fives=Counts(start, 300, fives[None, :], empty), first_time=np.array([first]))
+    ours = [(one.start, one.end) for one in rate_spike.detect(made, rate_spike.Config())]
+    far = fives > fives.mean() + 3 * fives.std()
+    theirs = [(start + 300 * a, start + 300 * (b + 1)) for a, b in interval.runs(far, far, 300)]
+
+    def meets(spans: Sequence[tuple[float, float]], window: tuple[float, float]) -> bool:
+        return any(begin < window[1] and window[0] < end for begin, end in spans)
+
+    def false(spans: Sequence[tuple[float, float]]) -> int:
+        return sum(not meets(windows, span) for span in spans)
+
+    return Tweets(
+        name=path.stem,
+        windows=len(windows),
+        found=sum(meets(ours, window) for window in windows),
+        false=false(ours),
+        sigma_found=sum(meets(theirs, window) for window in windows),
+        sigma_false=false(theirs),
+        missed=tuple(
+            datetime.fromtimestamp(window[0], UTC).isoformat()
+            for window in windows
+            if meets(theirs, window) and not meets(ours, window)
+        ),
+    )
