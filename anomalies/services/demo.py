@@ -1,5 +1,6 @@
 """A month to look at: a simulated organisation, its history, and what keeps coming."""
 
+import itertools
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 
@@ -26,6 +27,10 @@ NOTES = {
     "high_failure_rate": ("Expired token, renewed.", "Address blocked at the gateway.", "Password reset asked for."),
     "new_principal": ("New colleague, grant checked.", "Asked the user: they authorized it.", ""),
     "off_hours_activity": ("Planned maintenance.", "Colleague travelling.", ""),
+    "request_high_risk_access": ("On call, agreed with the owner.", "Revoked, asked for less.", ""),
+    "approved_after_rejected": ("Both approvers asked: the need was new.", ""),
+    "inactive_user": ("Back from leave.", "Contractor, account to be closed.", ""),
+    "access_automation": ("Script of the platform team, to use a service account.", ""),
 }
 
 Progress = Callable[[str, int, int], None]  # what is done, how much, of how much
@@ -45,7 +50,7 @@ def fill(*, now: datetime, progress: Progress | None = None) -> None:
     start = now - timedelta(days=DAYS)
     with transaction.atomic():
         _register(organisation, at=start)
-        coming = organisation.events(start, now)
+        coming = itertools.chain(organisation.before(start, now), organisation.events(start, now))
         if progress:
             coming = _watched(coming, start, progress)
         for _ in events.store_in_batches(coming, source_name=SOURCE_NAME, format="native", received_at=now):

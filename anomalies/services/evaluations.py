@@ -124,14 +124,24 @@ class Evaluation:
 
 def read_truth(content: bytes) -> list[Window]:
     """Return the windows of a truth file, `{"windows": [{"start", "end", ...}]}`. Raises TruthError."""
-    try:
-        truth = msgspec.json.decode(content)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise TruthError(f"It is no JSON: {error}.") from error
+    truth = _decoded(content)
     windows = truth.get("windows") if isinstance(truth, dict) else None
     if not isinstance(windows, list):
         raise TruthError('windows: a truth file is an object with this key, {"windows": [...]}.')
     return [_window(number, window) for number, window in enumerate(windows, start=1)]
+
+
+def known_since(content: bytes) -> datetime | None:
+    """Return from when on a truth file says everything, its key `since`, if it has one. Raises TruthError."""
+    truth = _decoded(content)
+    return _time("the truth", "since", truth["since"]) if isinstance(truth, dict) and "since" in truth else None
+
+
+def _decoded(content: bytes) -> Any:
+    try:
+        return msgspec.json.decode(content)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise TruthError(f"It is no JSON: {error}.") from error
 
 
 def _window(number: int, window: object) -> Window:

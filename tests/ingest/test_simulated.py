@@ -12,9 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from anomalies.detection.registry import DETECTORS
+from anomalies.ingest.access_request import AccessRequestRecord
 from anomalies.ingest.fields import event_record
 from anomalies.ingest.record import ReadOptions
-from anomalies.ingest.simulated import Kind, Organisation
+from anomalies.ingest.simulated import Kind, Organisation, requests
 from anomalies.ingest.simulated.cast import Rhythm
 
 NOW = datetime(2026, 11, 20, 12, 7, tzinfo=UTC)
@@ -54,7 +55,7 @@ def test_a_month_has_between_100_000_and_200_000_events_of_all_agents_few_of_the
     organisation = Organisation(seed=1)
     events = list(organisation.events(NOW - 30 * DAY, NOW))
     assert 100_000 < len(events) < 200_000
-    assert {event.agent_id for event in events} == {agent.id for agent in organisation.agents}
+    assert {event.agent_id for event in events} == {agent.id for agent in organisation.agents} | {requests.AGENT}
     refused = sum(event.status != "success" for event in events) / len(events)
     assert 0.01 < refused < 0.06
 
@@ -72,7 +73,7 @@ def test_a_month_has_incidents_of_every_type_and_at_least_two_in_its_last_day(se
     incidents = organisation.incidents(NOW - 30 * DAY, NOW)
     assert {incident.type for incident in incidents} == set(DETECTORS) - {"custom_rule"}  # of which people make theirs
     assert {incident.kind for incident in incidents} == set(Kind)
-    assert 24 <= len(incidents) <= 34
+    assert 34 <= len(incidents) <= 48
     assert sum(incident.start >= NOW - DAY for incident in incidents) >= 2
 
 
@@ -84,7 +85,7 @@ def test_incidents_do_not_depend_on_the_span_that_is_asked_for() -> None:
     organisation = Organisation()
     whole = organisation.incidents(NOW - 30 * DAY, NOW)
     for incident in whole:
-        assert organisation.incidents(incident.start, incident.start + timedelta(seconds=1)) == [incident]
+        assert incident in organisation.incidents(incident.start, incident.start + timedelta(seconds=1))
 
 
 def test_a_brute_force_is_many_failures_from_one_address_over_users_with_a_success_at_the_end() -> None:
@@ -140,10 +141,42 @@ def test_dispersion_is_how_much_hours_differ_beyond_chance(dispersion: float, lo
         begin = NOW.replace(minute=0) - 7 * week * DAY
         if not organisation.incidents(begin, begin + HOUR):
             events = organisation.events(begin, begin + HOUR)
-            count = sum(not event.external_id.startswith("sim-2-login-") for event in events)  # of the agent itself
+            count = sum(event.external_id.startswith("sim-2-0-") for event in events)  # of the agent itself
             mean = organisation.rate(organisation.agents[0], int(begin.timestamp() // 3600))
             ratios.append((count - mean) ** 2 / mean)
     assert low < float(np.mean(ratios)) < high
+
+
+def _requests(organisation: Organisation, kind: Kind) -> list[AccessRequestRecord]:
+    incident = next(one for one in organisation.incidents(NOW - DAY, NOW) if one.kind == kind)
+    told = [
+        event
+        for event in [*organisation.before(NOW - DAY, NOW), *organisation.events(incident.start, incident.end)]
+        if event.agent_id == requests.AGENT and event.principal_id == incident.principal_id
+    ]
+    records = [AccessRequestRecord.from_metadata(event.metadata) for event in told]
+    return [record for record in records if record is not None and f"-i{incident.number}" in record.id]
+
+
+@pytest.mark.parametrize(
+    ("kind", "known"), [(Kind.RISKY_REQUEST, 1), (Kind.CONTRADICTED, 2), (Kind.RETURN, 2), (Kind.REQUEST_LOOP, 12)]
+)
+def test_access_requests_go_wrong_within_their_incident(kind: Kind, known: int) -> None:
+    assert len({record.id for record in _requests(Organisation(finale=NOW), kind)}) >= known
+
+
+def test_before_the_month_are_the_few_events_that_returns_rest_on() -> None:
+    before = Organisation(finale=NOW).before(NOW - 30 * DAY, NOW)
+    assert 4 <= len(before) <= 20
+    assert all(event.time < NOW - 90 * DAY for event in before)
+
+
+def test_users_ask_for_access_on_work_days_and_most_of_it_is_granted() -> None:
+    organisation = Organisation()
+    events = [one for one in organisation.events(NOW - 10 * DAY, NOW) if one.agent_id == requests.AGENT]
+    actions = Counter(event.action.removeprefix("access_request.") for event in events)
+    assert actions["created"] > 30
+    assert 0 < actions["rejected"] < actions["granted"] <= actions["approved"]
 
 
 def test_one_zone_for_all_is_kept_by_all() -> None:

@@ -15,9 +15,14 @@ class Kind(StrEnum):
     TRAVEL = "travel"
     NEW_COUNTRY = "new country"
     MANY_ADDRESSES = "many addresses"
+    RISKY_REQUEST = "risky request"
+    CONTRADICTED = "approved after rejection"
+    RETURN = "return of a user"
+    REQUEST_LOOP = "requests in a loop"
 
 
 LOGIN_KINDS = (Kind.TRAVEL, Kind.NEW_COUNTRY, Kind.MANY_ADDRESSES)  # of how users sign in
+REQUEST_KINDS = (Kind.RISKY_REQUEST, Kind.CONTRADICTED, Kind.RETURN, Kind.REQUEST_LOOP)  # of their access requests
 
 
 # Of the anomaly that each is to raise.
@@ -28,6 +33,10 @@ TYPES = {
     Kind.NEW_PRINCIPAL: "new_principal",
     Kind.OFF_HOURS: "off_hours_activity",
     **dict.fromkeys(LOGIN_KINDS, "suspicious_login"),
+    Kind.RISKY_REQUEST: "request_high_risk_access",
+    Kind.CONTRADICTED: "approved_after_rejected",
+    Kind.RETURN: "inactive_user",
+    Kind.REQUEST_LOOP: "access_automation",
 }
 
 
@@ -39,7 +48,7 @@ class Incident:
     kind: Kind
     start: datetime
     end: datetime
-    agent: int  # number of the agent
+    agent: int  # number of the agent, -1 of that of access requests
     agent_id: str
     principal_id: str | None = None
     source_ip: str | None = None
@@ -56,7 +65,7 @@ class Incident:
         named = {
             "name": f"{self.kind} {self.number}",
             "type": self.type,
-            "agent_id": None if self.kind in (Kind.BRUTE_FORCE, *LOGIN_KINDS) else self.agent_id,
+            "agent_id": None if self.kind in (Kind.BRUTE_FORCE, *LOGIN_KINDS, *REQUEST_KINDS) else self.agent_id,
             "principal_id": self.principal_id,
             "source_ip": self.source_ip if self.kind == Kind.BRUTE_FORCE else None,
             "start": self.start.isoformat(),

@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from anomalies.ingest.record import EventRecord
 from anomalies.ingest.simulated import cast
 from anomalies.ingest.simulated.cast import Address, Agent, Place
-from anomalies.ingest.simulated.incident import LOGIN_KINDS, Incident, Kind
+from anomalies.ingest.simulated.incident import LOGIN_KINDS, REQUEST_KINDS, Incident, Kind
 from anomalies.ingest.simulated.logins import Logins
+from anomalies.ingest.simulated.requests import Requests
 from anomalies.ingest.simulated.schedule import Schedule
 
 HOUR = 3600
@@ -65,6 +66,7 @@ class Organisation:
         )
 
         self._logins = Logins(agent=self.agents[0], principals=self.principals, seed=seed, finale=finale)
+        self._requests = Requests(principals=self.principals, seed=seed, finale=finale)
 
     def events(self, start: datetime, end: datetime) -> Iterator[EventRecord]:
         """Yield the events of [start, end) by time."""
@@ -74,9 +76,17 @@ class Organisation:
                 if start <= event.time < end:
                     yield event
 
+    def before(self, start: datetime, end: datetime) -> list[EventRecord]:
+        """Return by time the few events before `start` that the incidents of [start, end) rest on."""
+        return self._requests.before(start, end)
+
     def incidents(self, start: datetime, end: datetime) -> list[Incident]:
         """Return the incidents of which a part lies in [start, end), by time."""
-        known = [*self._schedule.between(start, end), *self._logins.incidents(start, end)]
+        known = [
+            *self._schedule.between(start, end),
+            *self._logins.incidents(start, end),
+            *self._requests.incidents(start, end),
+        ]
         return sorted(known, key=lambda incident: (incident.start, incident.number))
 
     def rate(self, agent: Agent, hour: int) -> float:
@@ -89,6 +99,7 @@ class Organisation:
         incidents = self.incidents(begin, begin + timedelta(hours=1))
         events = [event for agent in self.agents for event in self._cell(agent, hour, incidents)]
         events += self._logins.hour(hour)
+        events += self._requests.hour(hour)
         for incident in incidents:
             events += [event for event in self._caused(incident) if event.time.timestamp() // HOUR == hour]
         events.sort(key=lambda event: (event.time, event.external_id))
@@ -179,6 +190,9 @@ class Organisation:
         """Yield the events that an incident adds, over all of its time."""
         if incident.kind in LOGIN_KINDS:
             yield from self._logins.caused(incident)
+            return
+        if incident.kind in REQUEST_KINDS:
+            yield from self._requests.caused(incident)
             return
         rng = np.random.default_rng((self.seed, _CAUSED, incident.number))
         agent = self.agents[incident.agent]

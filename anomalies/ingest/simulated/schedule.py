@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 
 from anomalies.ingest.simulated.cast import Agent, Rhythm
-from anomalies.ingest.simulated.incident import LOGIN_KINDS, Incident, Kind
+from anomalies.ingest.simulated.incident import LOGIN_KINDS, REQUEST_KINDS, Incident, Kind
 
 SLOT_HOURS = 48
 LONGEST = timedelta(hours=2)  # an incident
@@ -17,7 +17,7 @@ TRIES = 60  # to find an agent busy enough at that hour
 BUSY = 10.0  # events an hour, so that a spike of it can be told from chance
 LEAST_EXCESS = 25.0  # events of a spike above the usual
 PLAIN_RATE = 300.0  # events an hour of a spike that nobody overlooks
-KINDS = tuple(kind for kind in Kind if kind not in LOGIN_KINDS)
+KINDS = tuple(kind for kind in Kind if kind not in (*LOGIN_KINDS, *REQUEST_KINDS))
 
 # What a demonstration finds around its time: the kind, and the hours within which it starts.
 _FINALE = (

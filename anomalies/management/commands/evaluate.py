@@ -24,7 +24,9 @@ class Command(BaseCommand):
         parser.add_argument(
             "--truth", required=True, metavar="FILE", help='known incidents: {"windows": [{"start", "end", ...}]}'
         )
-        parser.add_argument("--since", help="leave out what starts before (ISO 8601 with an offset)")
+        parser.add_argument(
+            "--since", help="leave out what starts before (ISO 8601 with an offset; default: as the file says)"
+        )
         parser.add_argument("--until", help="leave out what starts then or later")
         parser.add_argument("--json", action="store_true", dest="as_json", help="write all figures as JSON")
 
@@ -32,12 +34,15 @@ class Command(BaseCommand):
         self, *_args: Any, truth: str, since: str | None, until: str | None, as_json: bool, **_options: Any
     ) -> None:
         try:
-            windows = evaluations.read_truth(Path(truth).read_bytes())
+            content = Path(truth).read_bytes()
+            windows, known_since = evaluations.read_truth(content), evaluations.known_since(content)
         except OSError as error:
             raise CommandError(f"--truth: {truth} cannot be read: {error.strerror or error}.") from error
         except evaluations.TruthError as error:
             raise CommandError(f"--truth: {truth}: {error}") from error
-        evaluation = evaluations.evaluate(windows, since=_time("--since", since), until=_time("--until", until))
+        evaluation = evaluations.evaluate(
+            windows, since=_time("--since", since) or known_since, until=_time("--until", until)
+        )
         if as_json:
             self.stdout.write(json.dumps(_figures(evaluation), indent=2))
             return

@@ -1,6 +1,7 @@
 """Write a simulated month to a file, and what is wrong in it to another."""
 
 import gzip
+import itertools
 import json
 import sys
 from argparse import ArgumentParser
@@ -68,7 +69,7 @@ class Command(BaseCommand):
             with _output(out) as file:
                 written = _write(organisation, start, end, file)
             if out != STANDARD_OUTPUT:
-                truth = {"windows": [incident.window() for incident in incidents]}
+                truth = {"since": start.isoformat(), "windows": [incident.window() for incident in incidents]}
                 Path(f"{out}.truth.json").write_text(json.dumps(truth, indent=2) + "\n")
         except OSError as error:
             raise CommandError(f"--out: {out} cannot be written: {error.strerror or error}.") from error
@@ -84,11 +85,11 @@ def _write(organisation: Organisation, start: datetime, end: datetime, file: _Wr
     console = Console(stderr=True)
     with Progress(console=console, disable=not console.is_terminal, transient=True) as progress:
         bar = progress.add_task("Simulating", total=(end - start) / HOUR)
-        for event in organisation.events(start, end):
+        for event in itertools.chain(organisation.before(start, end), organisation.events(start, end)):
             file.write(encode(_native(event)) + b"\n")
             written += 1
             if written % 1000 == 0:
-                progress.update(bar, completed=(event.time - start) / HOUR)
+                progress.update(bar, completed=max(event.time - start, timedelta()) / HOUR)
     return written
 
 
