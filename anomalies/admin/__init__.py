@@ -6,9 +6,33 @@ from django.contrib import admin
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 
-from anomalies.admin import access, anomaly, api_key, backtest, detector, event, override, record, rule, suppression
+from anomalies.admin import (
+    access,
+    access_request,
+    anomaly,
+    api_key,
+    backtest,
+    detector,
+    event,
+    override,
+    record,
+    rule,
+    suppression,
+)
 
-__all__ = ["access", "anomaly", "api_key", "backtest", "detector", "event", "override", "record", "rule", "suppression"]
+__all__ = [
+    "access",
+    "access_request",
+    "anomaly",
+    "api_key",
+    "backtest",
+    "detector",
+    "event",
+    "override",
+    "record",
+    "rule",
+    "suppression",
+]
 
 
 def _login(request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:

@@ -14,6 +14,7 @@ from django.db.models import Q
 from numpy.typing import NDArray
 
 from anomalies.detection import request as detection
+from anomalies.detection import wording
 from anomalies.ingest.access_request import AccessRequestRecord, Approval, Requester, Unit
 from anomalies.ingest.record import FieldError
 from anomalies.models import AccessFlow, AccessRequest, Principal
@@ -145,6 +146,26 @@ def facts(principals: Iterable[str], *, since: datetime, until: datetime) -> dic
         )
         for principal, known in times.items()
     }
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What happened to a request, when, and by whom where that is known."""
+
+    type: str  # created, approved, rejected, granted, failed, revoked or expired
+    at: datetime
+    actor: str
+    note: str
+
+
+def history_of(request: AccessRequest) -> list[Entry]:
+    """Return what happened to a request, oldest first."""
+    return [Entry(entry["type"], _time(entry["time"]), entry["actor"], entry["note"]) for entry in request.history]
+
+
+def asked_for(request: AccessRequest) -> str:
+    """Return in a few words what a request is for, such as `read on orders and 2 more`."""
+    return wording.listing([str(_unit(unit)) for unit in request.units], most=1) if request.units else "nothing named"
 
 
 def _told(cursor: CursorWrapper, ids: Sequence[str], *, until: datetime | None) -> dict[str, list[_Told]]:

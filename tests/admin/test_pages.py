@@ -105,8 +105,9 @@ def test_who_is_signed_in_and_no_staff_gets_the_page_that_says_so(as_ana: Client
 def test_the_front_page_lists_what_people_look_for(as_boss: Client) -> None:
     [ours] = [app for app in as_boss.get(reverse("admin:index")).context["app_list"] if app["app_label"] == "anomalies"]
     assert {model["object_name"] for model in ours["models"]} == {
-        "Agent", "Anomaly", "ApiKey", "AuditEntry", "Backtest", "Batch", "DetectorOverride", "DetectorSettings",
-        "Event", "Grant", "Principal", "ResponsePolicy", "Retention", "Rule", "Scan", "Source", "Suppression",
+        "AccessFlow", "AccessRequest", "Agent", "Anomaly", "ApiKey", "AuditEntry", "Backtest", "Batch",
+        "DetectorOverride", "DetectorSettings", "Event", "Grant", "Principal", "ResponsePolicy", "Retention", "Rule",
+        "Scan", "Source", "Suppression",
     }  # fmt: skip
 
 

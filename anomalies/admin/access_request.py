@@ -1,0 +1,108 @@
+"""Access requests and the flows that govern them, as their events tell of them."""
+
+from typing import Any
+
+from django.contrib import admin
+from django.utils import timezone
+from django.utils.formats import localize
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
+
+from anomalies.admin.base import ReadOnlyAdmin, link_to, pretty
+from anomalies.detection.wording import span
+from anomalies.models import AccessFlow, AccessRequest
+from anomalies.services import access_requests
+
+
+@admin.register(AccessRequest)
+class AccessRequestAdmin(ReadOnlyAdmin):
+    list_display = ("__str__", "requester_id", "asked_for", "flow", "status", "requested_at", "ended_at")
+    list_select_related = ("flow",)
+    list_filter = ("status", "rejected_by_person", ("source", admin.RelatedFieldListFilter))
+    search_fields = ("public_id__exact", "friendly_id__exact", "requester__public_id__exact", "flow__public_id__exact")
+    search_help_text = "The whole id of a request, a user or an access flow"
+    ordering = ("-requested_at", "-id")
+    sortable_by = ()
+    fieldsets = (
+        (None, {"fields": ("public_id", "friendly_id", "status", "requester", "grantee_shown", "justification")}),
+        ("Asked for", {"fields": ("units_shown", "duration", "flow_shown")}),
+        (
+            "What became of it",
+            {"fields": ("requested_at", "approved_at", "rejected_at", "rejected_by_person", "ended_at")},
+        ),
+        ("History", {"fields": ("timeline", "approvals_shown", "source", "known_at", "updated_at")}),
+    )
+
+    @admin.display(description="asked for")
+    def asked_for(self, request: AccessRequest) -> str:
+        return access_requests.asked_for(request)
+
+    @admin.display(description="access flow")
+    def flow_shown(self, request: AccessRequest) -> SafeString | str:
+        return format_html('<a href="{}">{}</a>', link_to(request.flow), request.flow) if request.flow else "none"
+
+    @admin.display(description="history")
+    def timeline(self, request: AccessRequest) -> SafeString:
+        """What happened when, and who did it, oldest first."""
+        return format_html(
+            "<ol>{}</ol>",
+            format_html_join(
+                "",
+                "<li>{}: {}{}{}</li>",
+                (
+                    (
+                        localize(timezone.localtime(entry.at)),
+                        entry.type,
+                        f" by {entry.actor}" if entry.actor else "",
+                        f" ({entry.note})" if entry.note else "",
+                    )
+                    for entry in access_requests.history_of(request)
+                ),
+            ),
+        )
+
+    @admin.display(description="grantee")
+    def grantee_shown(self, request: AccessRequest) -> SafeString:
+        return pretty(request.grantee)
+
+    @admin.display(description="units")
+    def units_shown(self, request: AccessRequest) -> SafeString:
+        return pretty(request.units)
+
+    @admin.display(description="approvals")
+    def approvals_shown(self, request: AccessRequest) -> SafeString:
+        return pretty(request.approvals)
+
+    @admin.display(description="duration")
+    def duration(self, request: AccessRequest) -> str:
+        return "without end" if request.duration_seconds is None else span(request.duration_seconds)
+
+
+@admin.register(AccessFlow)
+class AccessFlowAdmin(ReadOnlyAdmin):
+    list_display = ("public_id", "name", "active", "grant_duration_seconds", "updated_at", "updated_by")
+    list_filter = ("active",)
+    search_fields = ("public_id__exact", "name")
+    search_help_text = "The whole id of an access flow, or a part of its name"
+    ordering = ("public_id",)
+    fields = (
+        "public_id",
+        "name",
+        "description",
+        "active",
+        "grant_duration_seconds",
+        "rules",
+        "justification_required",
+        "requester_cannot_approve_self",
+        "mfa_required",
+        "created_at",
+        "updated_at",
+        "updated_by",
+    )
+
+    @admin.display(description="requestors, targets, approvers and timeframe")
+    def rules(self, flow: AccessFlow) -> SafeString:
+        shown: dict[str, Any] = {
+            name: getattr(flow, name) for name in ("requestors", "targets", "approver_policy", "timeframe")
+        }
+        return pretty(shown)
