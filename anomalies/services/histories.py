@@ -20,7 +20,7 @@ from anomalies.services.counts import BLOCK_SECONDS
 HISTORY_DAYS = 90  # that the longest fit may read
 MANY_FAILURES = 10  # within an hour, from which the attempts themselves are read,
 FAILING_SHARE = 0.3  # if they are that much of the hour
-_COLUMNS = {Series.Kind.ADDRESS: ("ip", "inet"), Series.Kind.PRINCIPAL: ("principal_id", "text")}
+LEAST_LAG = 120.0  # seconds; by so much also the fastest source's events may come after their time
 POSTGRES_EPOCH = datetime(2000, 1, 1, tzinfo=UTC).timestamp()
 
 _BLOCKS = """
@@ -31,15 +31,20 @@ COPY (
 """
 
 # What came with a meeting is looked up only for those that are to be judged. Of other agents only what is settled
-# counts: what comes late of them is no reason to judge this one again.
+# counts: what comes late of them is no reason to judge this one again. The bounds that are the same for all rows let
+# the planner leave out the partitions of other days: it cannot do so by those of each row.
 _MEETINGS = """
 SELECT ap.agent_id, ap.principal_id, ap.first_seen, coalesce(e.status <> 'success', false),
        e.ip IS NOT NULL AND NOT EXISTS (
            SELECT FROM anomalies_event o
-           WHERE o.agent_id = ap.agent_id AND o.ip = e.ip AND o.time < ap.first_seen),
+           WHERE o.agent_id = ap.agent_id AND o.ip = e.ip AND o.time < ap.first_seen
+             AND o.time >= ap.first_seen - make_interval(days => %(past_days)s)
+             AND o.time >= %(past)s AND o.time < %(until)s),
        coalesce(e.country, '') <> '' AND NOT EXISTS (
            SELECT FROM anomalies_event o
-           WHERE o.agent_id = ap.agent_id AND o.country = e.country AND o.time < ap.first_seen),
+           WHERE o.agent_id = ap.agent_id AND o.country = e.country AND o.time < ap.first_seen
+             AND o.time >= ap.first_seen - make_interval(days => %(past_days)s)
+             AND o.time >= %(past)s AND o.time < %(until)s),
        CASE WHEN e.status IS NULL THEN 0 ELSE (
            SELECT count(*) FROM anomalies_agentprincipal k
            WHERE k.principal_id = ap.principal_id AND k.agent_id <> ap.agent_id
@@ -50,20 +55,26 @@ SELECT ap.agent_id, ap.principal_id, ap.first_seen, coalesce(e.status <> 'succes
 FROM anomalies_agentprincipal ap
 LEFT JOIN LATERAL (
     SELECT status, ip, country FROM anomalies_event e
-    WHERE ap.first_seen >= %s
-      AND e.agent_id = ap.agent_id AND e.principal_id = ap.principal_id AND e.time = ap.first_seen
+    WHERE e.agent_id = ap.agent_id AND e.principal_id = ap.principal_id AND e.time = ap.first_seen
+      AND e.time >= %(judged)s AND e.time < %(until)s
     ORDER BY e.external_id LIMIT 1
 ) AS e ON true
-WHERE ap.agent_id = ANY(%s) AND ap.first_seen >= %s AND ap.first_seen < %s
+WHERE ap.agent_id = ANY(%(agents)s) AND ap.first_seen >= %(since)s AND ap.first_seen < %(until)s
 ORDER BY ap.first_seen, ap.principal_id
 """
 
-# Addresses and principals keep the hours of the agent that they came by first.
-_ZONES = """
+# Addresses and principals keep the hours of the agent that they came by first, at a time that is known.
+_ZONES_OF_PRINCIPALS = """
+SELECT entity, (
+    SELECT a.time_zone FROM anomalies_agentprincipal m JOIN anomalies_agent a ON a.public_id = m.agent_id
+    WHERE m.principal_id = entity ORDER BY m.first_seen, m.agent_id LIMIT 1)
+FROM unnest(%(entities)s::text[]) AS entity
+"""
+_ZONES_OF_ADDRESSES = """
 SELECT entity, (
     SELECT a.time_zone FROM anomalies_event e JOIN anomalies_agent a ON a.public_id = e.agent_id
-    WHERE e.{column} = entity ORDER BY e.time, e.id LIMIT 1)
-FROM unnest(%s::{type}[]) AS entity
+    WHERE e.ip = entity AND e.time = first_time AND e.time = ANY(%(times)s::timestamptz[]) ORDER BY e.agent_id LIMIT 1)
+FROM unnest(%(entities)s::inet[], %(times)s::timestamptz[]) AS first (entity, first_time)
 """
 
 _ATTEMPTS = """
@@ -91,13 +102,14 @@ class _Rows:
     entity: tuple[int, ...]  # number of each row's entity
     actions: tuple[str, ...]
     first_time: NDArray[np.float64]
+    lag: NDArray[np.float64]  # seconds
     row_of: Mapping[int, tuple[int, str]]  # id of a series: its row, and what it counts
 
 
 def load(kind: str, windows: Sequence[Window], *, until: datetime, replayed: bool = False) -> History:
     """Return the history of entities of one kind, up to `until`. `windows` is not empty.
 
-    `replayed`: with custom rules as if each had always been in force.
+    `replayed`: with custom rules as if each had always been in force, and each source as if it were as fast as any.
     """
     entities = tuple(window.entity for window in windows)
     earliest = min(window.judge_from for window in windows)
@@ -125,7 +137,7 @@ def load(kind: str, windows: Sequence[Window], *, until: datetime, replayed: boo
         hours=hours,
         fives=fives,
         minutes=_counts(rows, 60, since(MINUTES_DAYS), last_day),
-        calendar=_calendar(kind, entities, rows, hours),
+        calendar=_calendar(kind, entities, [window.first_time for window in windows], rows, hours),
         tenant=_counts(_tenant(), 3600, tenant_day, last_day),
         meetings=_meetings(entities, first_day, earliest, until) if kind == Series.Kind.AGENT else (),
         attempts=_attempts(kind, entities, fives, judge_from, until) if kind != Series.Kind.AGENT else {},
@@ -133,7 +145,7 @@ def load(kind: str, windows: Sequence[Window], *, until: datetime, replayed: boo
         pasts=pasts,
         requests=access_requests.facts(judged, since=earliest, until=until) if kind == Series.Kind.PRINCIPAL else {},
         rules=rules.facts(judged, until=until, replayed=replayed) if kind == Series.Kind.AGENT else (),
-        lag=np.zeros(len(rows.entity)),
+        lag=np.full(len(rows.entity), LEAST_LAG) if replayed else rows.lag,
     )
 
 
@@ -143,13 +155,15 @@ def _rows(kind: str, windows: Sequence[Window], earliest: datetime) -> _Rows:
     known = (
         Series.objects.filter(kind=kind, entity__in=list(number))
         .filter(Q(action="") | Q(last_time__gte=earliest))
-        .values_list("id", "entity", "action", "metric", "first_time")
+        .values_list("id", "entity", "action", "metric", "first_time", "lag_seconds")
     )
+    lag: dict[tuple[int, str], float] = {}
     first_time = {(n, ""): window.first_time.timestamp() for n, window in enumerate(windows)}
     series: dict[int, tuple[tuple[int, str], str]] = {}
-    for series_id, entity, action, metric, first in known:
+    for series_id, entity, action, metric, first, lag_seconds in known:
         key = (number[entity], action)
         series[series_id] = key, metric
+        lag[key] = max(lag.get(key, LEAST_LAG), lag_seconds)
         first_time[key] = min(first_time.get(key, np.inf), first.timestamp())
     keys = sorted(first_time, key=lambda key: (key[1] != "", key))
     row = {key: n for n, key in enumerate(keys)}
@@ -157,13 +171,14 @@ def _rows(kind: str, windows: Sequence[Window], earliest: datetime) -> _Rows:
         entity=tuple(entity for entity, _ in keys),
         actions=tuple(action for _, action in keys),
         first_time=np.array([first_time[key] for key in keys]),
+        lag=np.array([lag.get(key, LEAST_LAG) for key in keys]),
         row_of={series_id: (row[key], metric) for series_id, (key, metric) in series.items()},
     )
 
 
 def _tenant() -> _Rows:
     known = Series.objects.filter(kind=Series.Kind.TENANT).values_list("id", "metric")
-    return _Rows((0,), ("",), np.zeros(1), {series_id: (0, metric) for series_id, metric in known})
+    return _Rows((0,), ("",), np.zeros(1), np.zeros(1), {series_id: (0, metric) for series_id, metric in known})
 
 
 def _counts(rows: _Rows, width: int, first_day: date, last_day: date) -> Counts:
@@ -211,7 +226,9 @@ def _counts(rows: _Rows, width: int, first_day: date, last_day: date) -> Counts:
     return Counts(start=start.timestamp(), width=width, requests=requests, failures=failures)
 
 
-def _calendar(kind: str, entities: Sequence[str], series: _Rows, hours: Counts) -> Calendar:
+def _calendar(
+    kind: str, entities: Sequence[str], first_times: Sequence[datetime], series: _Rows, hours: Counts
+) -> Calendar:
     """Return the hours as each entity's clock shows them: its own zone and holidays, or its agent's zone."""
     n, t = len(entities), hours.requests.shape[1]
     hour_of_week = np.zeros((n, t), dtype=np.int16)
@@ -223,7 +240,7 @@ def _calendar(kind: str, entities: Sequence[str], series: _Rows, hours: Counts) 
     if kind == Series.Kind.AGENT:
         known = Agent.objects.in_bulk(list(entities), field_name="public_id")
         agents = {row: known[entity] for row, entity in enumerate(entities) if entity in known}
-    zones = {agent.public_id: agent.time_zone for agent in agents.values()} or _zones(kind, entities)
+    zones = {agent.public_id: agent.time_zone for agent in agents.values()} or _zones(kind, entities, first_times)
     of_entity = tuple(zones.get(entity) or "UTC" for entity in entities)
     for row, zone in enumerate(of_entity):
         by_zone[zone].append(row)
@@ -253,12 +270,12 @@ def _calendar(kind: str, entities: Sequence[str], series: _Rows, hours: Counts) 
     )
 
 
-def _zones(kind: str, entities: Sequence[str]) -> dict[str, str]:
-    if kind not in _COLUMNS:
+def _zones(kind: str, entities: Sequence[str], first_times: Sequence[datetime]) -> dict[str, str]:
+    statements = {Series.Kind.PRINCIPAL: _ZONES_OF_PRINCIPALS, Series.Kind.ADDRESS: _ZONES_OF_ADDRESSES}
+    if kind not in statements:
         return {}
-    column, type_ = _COLUMNS[Series.Kind(kind)]
     with connection.cursor() as cursor:
-        cursor.execute(_ZONES.format(column=column, type=type_), [list(entities)])
+        cursor.execute(statements[Series.Kind(kind)], {"entities": list(entities), "times": list(first_times)})
         return {str(entity): zone for entity, zone in cursor.fetchall()}
 
 
@@ -284,7 +301,9 @@ def _at_work(week: NDArray[np.int16], working_hours: Mapping[str, Sequence[int]]
 def _meetings(agents: Sequence[str], first_day: date, earliest: datetime, until: datetime) -> tuple[Meeting, ...]:
     with connection.cursor() as cursor:
         since = datetime(first_day.year, first_day.month, first_day.day, tzinfo=UTC)
-        cursor.execute(_MEETINGS, [earliest - timedelta(hours=1), list(agents), since, until])
+        judged = earliest - timedelta(hours=1)
+        times = {"judged": judged, "past": judged - timedelta(days=HISTORY_DAYS), "since": since, "until": until}
+        cursor.execute(_MEETINGS, {**times, "agents": list(agents), "past_days": HISTORY_DAYS})
         return tuple(
             Meeting(
                 agent=agent,

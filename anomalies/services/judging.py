@@ -15,10 +15,10 @@ from anomalies.services import access, causes, histories
 from anomalies.services.actor import Actor
 from anomalies.services.detectors import Judges
 from anomalies.services.findings import Kept, keep
+from anomalies.services.lags import LATE_HORIZON
 
 logger = logging.getLogger(__name__)
 
-LATE_HORIZON = timedelta(hours=48)  # older than this, a late event is counted and its bucket not judged again
 LONGEST_GAP = timedelta(hours=2)  # after which nothing belongs to an anomaly any more
 KINDS = (Series.Kind.AGENT, Series.Kind.ADDRESS, Series.Kind.PRINCIPAL)  # in the order that `causes` needs
 SERIES_DAYS_AT_ONCE = 20_000  # in one transaction: bounds memory, and what a crash repeats
