@@ -11,7 +11,8 @@ from anomalies.models.public_id import new_anomaly_id
 from anomalies.models.scan import Scan
 from anomalies.models.suppression import Suppression
 
-SUPPRESSED = "suppressed"  # shown as the status of those that nobody is asked about
+# Shown as the status of those that nobody is asked about.
+SUPPRESSED, WITHDRAWN = "suppressed", "withdrawn"
 
 
 class Severity(models.IntegerChoices):
@@ -31,12 +32,16 @@ class AnomalyQuerySet(models.QuerySet["Anomaly"]):
         return self.get(pk=found.merged_into_id) if found and found.merged_into_id else found
 
     def needs_review(self) -> Self:
-        return self.standing().filter(status=Anomaly.Status.OPEN, suppression__isnull=True)
+        """Those that somebody is asked to decide about: undecided, neither explained since nor suppressed."""
+        undecided = self.standing().filter(status=Anomaly.Status.OPEN, suppression__isnull=True)
+        return undecided.exclude(state=Anomaly.State.WITHDRAWN)
 
     def with_shown_status(self) -> Self:
-        """Each with `shown_status`: its status, or `suppressed` where nobody is asked to decide."""
-        hidden = models.When(status=Anomaly.Status.OPEN, suppression__isnull=False, then=models.Value(SUPPRESSED))
-        return self.annotate(shown_status=models.Case(hidden, default=models.F("status")))
+        """Each with `shown_status`: its status, or `withdrawn` or `suppressed` where nobody is asked to decide."""
+        undecided = models.Q(status=Anomaly.Status.OPEN)
+        withdrawn = models.When(undecided, state=Anomaly.State.WITHDRAWN, then=models.Value(WITHDRAWN))
+        suppressed = models.When(undecided, suppression__isnull=False, then=models.Value(SUPPRESSED))
+        return self.annotate(shown_status=models.Case(withdrawn, suppressed, default=models.F("status")))
 
     def newest_first(self) -> Self:
         return self.order_by("-detected_at", "-id")

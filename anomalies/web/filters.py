@@ -12,7 +12,7 @@ from django.http import QueryDict
 
 from anomalies.detection.registry import DETECTORS
 from anomalies.models import Anomaly, Severity
-from anomalies.models.anomaly import SUPPRESSED, AnomalyQuerySet
+from anomalies.models.anomaly import SUPPRESSED, WITHDRAWN, AnomalyQuerySet
 from anomalies.web.period import NAMES as PERIOD_NAMES
 from anomalies.web.period import UNITS, Period, PeriodFilter, PeriodWidget
 
@@ -36,6 +36,7 @@ SEVERITIES: Known = {s.label: (s.label.title(), s.value) for s in reversed(Sever
 STATUSES: Known = {
     **{s.value: (s.label.title(), s.value) for s in Anomaly.Status},
     SUPPRESSED: (SUPPRESSED.title(), SUPPRESSED),
+    WITHDRAWN: (WITHDRAWN.title(), WITHDRAWN),
 }
 
 
@@ -101,14 +102,15 @@ class StatusFacet(Facet):
     def filter(self, rows: QuerySet[Any, Any], value: list[str]) -> QuerySet[Any, Any]:
         if not value:
             return rows
+        undecided, withdrawn = Q(status=Anomaly.Status.OPEN), Q(state=Anomaly.State.WITHDRAWN)
+        meant = {
+            Anomaly.Status.OPEN: undecided & Q(suppression__isnull=True) & ~withdrawn,
+            SUPPRESSED: undecided & Q(suppression__isnull=False) & ~withdrawn,
+            WITHDRAWN: undecided & withdrawn,
+        }
         wanted = Q()
         for word in value:
-            if word == SUPPRESSED:
-                wanted |= Q(status=Anomaly.Status.OPEN, suppression__isnull=False)
-            elif word == Anomaly.Status.OPEN:
-                wanted |= Q(status=Anomaly.Status.OPEN, suppression__isnull=True)
-            else:
-                wanted |= Q(status=word)
+            wanted |= meant.get(word, Q(status=word))
         return rows.filter(wanted)
 
 

@@ -8,6 +8,7 @@ from django.utils.safestring import SafeString
 
 from anomalies.detection.registry import DETECTORS
 from anomalies.models import Anomaly, Severity
+from anomalies.models.anomaly import SUPPRESSED, WITHDRAWN
 
 # The first number that stands alone: not the 301 of user_301, nor a part of an address or a clock time.
 _NUMBER = re.compile(r"(?<![\w.:/-])\d[\d,]*(?:\.\d+)?(?: %)?(?![\w.:/-]*\d)")
@@ -39,9 +40,13 @@ class Row:
         return (self.anomaly.principal_id or "") if self.anomaly.agent_id else ""
 
     @property
-    def suppressed(self) -> bool:
-        """Whether nobody is asked to decide about it."""
-        return self.anomaly.status == Anomaly.Status.OPEN and self.anomaly.suppression_id is not None
+    def set_aside(self) -> str:
+        """Why nobody is asked to decide about it, in a word; empty where somebody is, or has."""
+        if self.done:
+            return ""
+        if self.anomaly.state == Anomaly.State.WITHDRAWN:
+            return WITHDRAWN
+        return SUPPRESSED if self.anomaly.suppression_id is not None else ""
 
     @property
     def done(self) -> bool:

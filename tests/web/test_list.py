@@ -46,6 +46,20 @@ def test_a_row_says_all_that_the_contract_lists(as_ana: Client) -> None:
     assert "Recommendation" in page
 
 
+def test_what_is_withdrawn_is_marked_quietly_and_needs_no_review(as_ana: Client) -> None:
+    withdrawn = make.anomaly(state="withdrawn", ended_at=make.NOW)
+    everything = as_ana.get("/").text
+    assert '<span class="state">Withdrawn</span>' in everything
+    assert f'id="row-{withdrawn.public_id}" class="high aside"' in everything
+    assert "0 open, 0 high" in everything
+    assert f"row-{withdrawn.public_id}" not in as_ana.get("/?status=open").text
+
+
+def test_a_withdrawn_one_that_was_decided_shows_the_decision(as_ana: Client) -> None:
+    make.anomaly(state="withdrawn", ended_at=make.NOW, status="acknowledged", acknowledged_at=make.NOW)
+    assert '<span class="state">Acknowledged</span>' in as_ana.get("/").text
+
+
 @pytest.mark.parametrize(
     ("sentence", "shown"),
     [

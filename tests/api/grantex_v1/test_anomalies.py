@@ -62,6 +62,12 @@ def test_what_is_suppressed_is_listed_but_not_as_unacknowledged(call: Call) -> N
     assert call("GET", "/v1/anomalies?unacknowledged=true").json()["total"] == 0
 
 
+def test_what_is_withdrawn_is_listed_but_not_as_unacknowledged(call: Call) -> None:
+    make.anomaly(state="withdrawn", ended_at=make.NOW)
+    assert call("GET", "/v1/anomalies").json()["total"] == 1
+    assert call("GET", "/v1/anomalies?unacknowledged=true").json()["total"] == 0
+
+
 def test_the_list_costs_the_same_queries_for_any_length(call: Call, django_assert_num_queries: Any) -> None:
     call("GET", "/v1/anomalies")  # notes that the key was used
     for number in range(30):
