@@ -12,7 +12,7 @@ from django.utils.safestring import SafeString
 from anomalies.admin.base import ReadOnlyAdmin, ToldChangesAdmin, actor_of, link_to, pretty
 from anomalies.admin.parameter import shown
 from anomalies.detection.registry import DETECTORS
-from anomalies.models import Backtest
+from anomalies.models import Backtest, Severity
 from anomalies.services import backtests
 
 SPANS = {"7": "7 days", "30": "30 days", "90": "90 days"}
@@ -61,7 +61,7 @@ class TriedChangesAdmin(ToldChangesAdmin):
 @admin.register(Backtest)
 class BacktestAdmin(ReadOnlyAdmin):
     change_form_template = "admin/anomalies/backtest_change_form.html"
-    list_display = ("public_id", "detector", "about", "changed", "since", "until", "progress", "outcome", "created_by")
+    list_display = ("public_id", "detector", "about", "changed", "days", "progress", "outcome", "created_by")
     list_filter = ("status",)
     search_fields = ("public_id", "agent__public_id", "created_by")
     ordering = ("-id",)
@@ -87,7 +87,12 @@ class BacktestAdmin(ReadOnlyAdmin):
         unfinished = obj.status in (Backtest.Status.WAITING, Backtest.Status.RUNNING)
         result = obj.result or {}
         groups = [
-            {"title": title, "about": about, **result[name]}
+            {
+                "title": title,
+                "about": about,
+                "severities": [(result[name]["by_severity"][label], label) for _, label in reversed(Severity.choices)],
+                **result[name],
+            }
             for name, title, about in (
                 ("gained", "Would have been raised", "by the change only"),
                 ("lost", "Would not have been raised", "by the present settings only"),
@@ -95,7 +100,21 @@ class BacktestAdmin(ReadOnlyAdmin):
             )
             if name in result
         ]
-        context = {**context, "unfinished": unfinished, "backtest": obj, "groups": groups, "outcome": result}
+        sides = [
+            (title, result["reviewed"][name])
+            for name, title in (("before", "By the present settings"), ("after", "By the change"))
+            if groups
+        ]
+        about = f"{self.detector(obj)} of {self.about(obj)}: {self.changed(obj)}"
+        context = {
+            **context,
+            "unfinished": unfinished,
+            "backtest": obj,
+            "groups": groups,
+            "outcome": result,
+            "about": about,
+            "sides": sides,
+        }
         return super().render_change_form(request, context, add, change, form_url, obj)
 
     def has_again_permission(self, request: HttpRequest) -> bool:
@@ -110,9 +129,13 @@ class BacktestAdmin(ReadOnlyAdmin):
     def detector(self, backtest: Backtest) -> str:
         return DETECTORS[backtest.type].label if backtest.type in DETECTORS else backtest.type
 
+    @admin.display(description="days (UTC)", ordering="until")
+    def days(self, backtest: Backtest) -> str:
+        return f"{backtest.since:%Y-%m-%d} to {backtest.until:%Y-%m-%d}"
+
     @admin.display(description="about", ordering="agent_id")
     def about(self, backtest: Backtest) -> str:
-        return backtest.agent_id or "all that is judged by its settings"
+        return backtest.agent_id or "everybody"
 
     @admin.display(description="tried")
     def changed(self, backtest: Backtest) -> str:

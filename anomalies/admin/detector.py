@@ -97,7 +97,7 @@ class DetectorSettingsAdmin(TriedChangesAdmin):
         known = DetectorOverride.objects.filter(type=settings.type).order_by("agent_id")
         listed = format_html_join(", ", '<a href="{}">{}</a>', ((link_to(row), row.agent_id) for row in known))
         add = f"{reverse('admin:anomalies_detectoroverride_add')}?type={settings.type}"
-        return format_html('{} <a href="{}">Judge an agent otherwise</a>', listed or "none.", add)
+        return format_html('{}. <a href="{}">Judge an agent otherwise</a>', listed or "none", add)
 
     @admin.display(description="last changed", ordering="updated_at")
     def last_changed(self, settings: DetectorSettings) -> str:

@@ -87,7 +87,7 @@ class DetectorOverrideAdmin(TriedChangesAdmin):
         parameters = [parameter.name for parameter in DETECTORS[self._type(request, obj)].parameters]
         return [
             (None, {"fields": [*about, "agent_id", "enabled", "reason", *(_SINCE if obj else ())]}),
-            ("Parameters: those left as they are follow the detector's settings", {"fields": parameters}),
+            ("Parameters: those equal to the detector's settings follow them", {"fields": parameters}),
         ]
 
     def get_readonly_fields(self, request: HttpRequest, obj: DetectorOverride | None = None) -> list[str]:
