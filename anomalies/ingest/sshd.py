@@ -6,7 +6,9 @@ further events, as syslog means it. "Invalid user", "maximum authentication atte
 the same attempts again, so they are no events, nor are lines of other programs.
 
 The times of classic syslog lack the year: the first line's is `options.year`, or else the latest year that does not put
-it into the future; each line that would go back in time by more than a day is in the next year.
+it into the future; each line that would go back in time by more than a day is in the next year. Of the hour that clocks
+show twice, a line is in the second if it would go back by more than five minutes in the first; of the hour that they
+skip, it is read as if they had not.
 """
 
 import re
@@ -24,6 +26,7 @@ from anomalies.ingest.wording import shown
 
 MAX_REPEATS = 10_000  # of one line
 DISORDER = timedelta(days=1)  # by which a line may be earlier than the one before it
+JITTER = timedelta(minutes=5)  # by which it may be so in the hour that clocks show twice
 
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _LINE = re.compile(
@@ -148,6 +151,11 @@ class _Calendar:
         try:
             month = _MONTHS.index(line["month"]) + 1
             hour, minute, second = map(int, line["clock"].split(":"))
-            return datetime(year, month, int(line["day"]), hour, minute, second, tzinfo=self._zone)
+            time = datetime(year, month, int(line["day"]), hour, minute, second, tzinfo=self._zone)
         except ValueError:
             raise FieldError(f"time: {text} does not exist in {year}; does the first line have another year?") from None
+        # Where the clock is put back, fold=1 is the later of two; where it is put forward, the earlier.
+        again = time.replace(fold=1).timestamp()
+        if self._last and again > time.timestamp() < self._last.timestamp() - JITTER.total_seconds():
+            return time.replace(fold=1)
+        return time

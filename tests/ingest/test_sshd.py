@@ -154,3 +154,27 @@ def test_real_log_gives_its_logins() -> None:
     assert len({record.external_id for record in records}) == 1268
     assert {record.time.year for record in records} == {2017}
     assert {record.agent_id for record in records} == {"bastion:sshd"}
+
+
+@pytest.mark.parametrize(
+    ("clock", "utc"),
+    [
+        ("Mar 29 01:59:59", "2026-03-29T00:59:59"),
+        ("Mar 29 02:30:00", "2026-03-29T01:30:00"),  # shown by no clock: as if it had not been put forward
+        ("Mar 29 03:30:00", "2026-03-29T01:30:00"),
+        ("Oct 25 02:30:00", "2026-10-25T00:30:00"),  # shown twice: the first
+        ("Oct 25 03:00:00", "2026-10-25T02:00:00"),
+    ],
+)
+def test_times_around_a_change_of_clocks_have_one_meaning(clock: str, utc: str) -> None:
+    [record], *_ = outcomes("sshd", line(FAILED, time=clock), year=2026, time_zone=ZoneInfo("Europe/Berlin"))
+    assert record.time.isoformat() == f"{utc}+00:00"
+
+
+def test_in_the_hour_that_comes_twice_a_line_that_goes_back_is_in_the_second() -> None:
+    clocks = ("01:55:00", "02:10:00", "02:50:00", "02:49:59", "02:05:00", "02:40:00", "03:01:00")
+    content = b"".join(line(FAILED, time=f"Oct 25 {clock}") for clock in clocks)
+    records, *_ = outcomes("sshd", content, year=2026, time_zone=ZoneInfo("Europe/Berlin"))
+    assert [f"{record.time:%H:%M}" for record in records] == [
+        "23:55", "00:10", "00:50", "00:49", "01:05", "01:40", "02:01",
+    ]  # fmt: skip
