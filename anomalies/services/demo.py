@@ -11,7 +11,7 @@ from anomalies.ingest.record import EventRecord
 from anomalies.ingest.simulated import Organisation
 from anomalies.ingest.simulated.cast import Agent as SimulatedAgent
 from anomalies.ingest.simulated.cast import Rhythm, principal_name
-from anomalies.models import Agent, Anomaly, Batch, Event, Principal, Source
+from anomalies.models import Agent, Anomaly, Batch, Principal, Source
 from anomalies.services import events, reviews, scans
 from anomalies.services.actor import Actor
 
@@ -38,7 +38,7 @@ Progress = Callable[[str, int, int], None]  # what is done, how much, of how muc
 
 def is_empty() -> bool:
     """Return whether no event was ever stored."""
-    return not Event.objects.exists()
+    return not Batch.objects.filter(accepted__gt=0).exists()
 
 
 def fill(*, now: datetime, progress: Progress | None = None) -> None:

@@ -17,7 +17,7 @@ class LateSource:
 
 @dataclass(frozen=True, slots=True)
 class Freshness:
-    """`complete_to` is the time as which the last scan ran, None before the first one or without any source."""
+    """`complete_to` is None before the first scan or without any source."""
 
     any_source: bool
     complete_to: datetime | None
@@ -34,18 +34,24 @@ class Freshness:
 
 
 def freshness(*, now: datetime) -> Freshness:
-    """Return up to when events were judged, and the live sources whose newest event is older than 15 minutes."""
+    """Return up to when all events were judged, and the live sources whose newest event is older than 15 minutes.
+
+    What was judged is complete but for the delay of the slowest live source that is not itself named as late.
+    """
     scan = Scan.objects.filter(finished_at__isnull=False).order_by("-started_at").first()
     sources = list(Source.objects.order_by("watermark"))
+    live = [source for source in sources if source.received_at and source.received_at >= now - LIVE]
+    late = [
+        LateSource(source.name, source.watermark)
+        for source in live
+        if source.watermark and source.received_at
+        if source.watermark < now - LATE and source.received_at - source.watermark < LIVE
+    ]
+    named = {source.name for source in late}
+    lag = max((source.lag_seconds for source in live if source.name not in named), default=0)
     return Freshness(
         any_source=bool(sources),
-        complete_to=min(scan.now, now) if scan and sources else None,
+        complete_to=min(scan.now, now) - timedelta(seconds=lag) if scan and sources else None,
         scan_is_late=bool(scan and now - scan.started_at > LATE),
-        late=[
-            LateSource(source.name, source.watermark)
-            for source in sources
-            if source.watermark and source.received_at
-            if source.watermark < now - LATE and source.received_at >= now - LIVE
-            if source.received_at - source.watermark < LIVE
-        ],
+        late=late,
     )

@@ -22,6 +22,7 @@ from anomalies.detection.wording import span
 from anomalies.models import Anomaly, Event, ReviewEntry
 from anomalies.services.detectors import learning_behind
 from anomalies.services.evidence import banded_series, events_behind
+from anomalies.services.retention import dropped_at
 from anomalies.web.charts import SPANS, Chart, draw
 from anomalies.web.facets import count_values
 from anomalies.web.listing import agent_url
@@ -136,6 +137,11 @@ class Panel:
     @cached_property
     def events(self) -> list[RawEvent]:
         return [RawEvent(event) for event in events_behind(self.anomaly)[:FIRST_EVENTS]]
+
+    @cached_property
+    def events_dropped_at(self) -> datetime | None:
+        """When retention dropped events of it, or None if all are there."""
+        return dropped_at(self.anomaly)
 
     @property
     def event_count(self) -> int:

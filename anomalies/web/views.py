@@ -8,7 +8,7 @@ from django.views.decorators.http import require_safe
 from django_htmx.http import push_url
 
 from anomalies.detection.registry import DETECTORS
-from anomalies.models import Anomaly, Event
+from anomalies.models import Anomaly, Batch, Event
 from anomalies.services.evidence import events_behind
 from anomalies.web.access import VIEW, requires
 from anomalies.web.facets import bounded_count
@@ -38,7 +38,7 @@ def anomaly_list(request: Request) -> HttpResponse:
     listing = Listing(request.GET)
     context = {**listing.context(), "menus": menus_of(listing.filters), "views": views(listing)}
     if not context["rows"]:
-        context["any_event"] = Event.objects.exists()
+        context["any_event"] = Batch.objects.filter(accepted__gt=0).exists()
         context["frame"] = frame_of(request)
     if request.htmx.target == "results":
         response = fragment(request, "anomalies/anomaly_list.html#swap", {**context, "swap": True})

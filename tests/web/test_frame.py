@@ -58,6 +58,15 @@ def test_a_live_source_behind_is_named_and_an_import_is_not() -> None:
     assert [source.name for source in freshness(now=make.NOW).late] == ["silent", "okta"]
 
 
+def test_what_is_complete_waits_for_the_slowest_live_source_that_is_not_late() -> None:
+    make.scan(now=make.NOW)
+    make.source("quick", watermark=make.NOW, received_at=make.NOW, lag_seconds=4)
+    make.source("slow", watermark=make.NOW - 5 * MINUTE, received_at=make.NOW, lag_seconds=300)
+    make.source("okta", watermark=make.NOW - 40 * MINUTE, received_at=make.NOW, lag_seconds=2400)
+    make.source("retired", watermark=make.NOW, received_at=make.NOW - timedelta(days=30), lag_seconds=9000)
+    assert freshness(now=make.NOW).complete_to == make.NOW - 5 * MINUTE
+
+
 def test_times_are_in_utc_until_the_browser_told_its_zone(as_ana: Client) -> None:
     make.anomaly()
     page = as_ana.get("/").text

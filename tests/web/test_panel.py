@@ -8,7 +8,7 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.utils import timezone
 
-from anomalies.models import Anomaly, Event, ReviewEntry, Series
+from anomalies.models import Anomaly, Event, Retention, ReviewEntry, Series
 from anomalies.services import merging, reviews
 from anomalies.services.actor import Actor
 from tests import make
@@ -232,5 +232,13 @@ def test_the_panel_asks_the_database_as_often_for_50_events_as_for_5(
     monkeypatch.setattr("anomalies.web.panel.banded_series", lambda *args, **kwargs: banded())
     anomaly = with_events(count)
     # session, user, two of permissions; the anomaly, its events, their facts, two of before, timeline
-    with django_assert_num_queries(12):  # type: ignore[operator]
+    with django_assert_num_queries(13):  # type: ignore[operator]
         as_ana.get(path(anomaly), headers=IN_PANEL)
+
+
+def test_events_that_retention_dropped_are_told_and_not_just_missing(as_ana: Client) -> None:
+    old = make.anomaly(started_at=make.NOW - timedelta(days=500), active_until=make.NOW - timedelta(days=500))
+    Retention.objects.create(ran_at=make.NOW, events_before=make.NOW - timedelta(days=400), events_dropped=7)
+    page = as_ana.get(f"/anomalies/{old.public_id}/").text
+    assert "Events dropped by retention on" in page
+    assert "412 events" in page
