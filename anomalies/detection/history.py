@@ -159,7 +159,8 @@ class History:
     tenant: Counts  # of everybody, one row by the hour; it begins when it does, whomever it is loaded with
     meetings: tuple[Meeting, ...]
     attempts: Mapping[str, Attempts]  # of entities with many failures within an hour
-    # Of principals, by time: from an hour before they are judged, and the two located logins before that.
+    # Of principals, by time: from an hour before they are judged; and the first and last of the stay before that,
+    # with the last one elsewhere.
     logins: Mapping[str, Sequence[Login]] = field(default_factory=dict)
     pasts: Mapping[str, Past] = field(default_factory=dict)  # of the same principals
     requests: Mapping[str, Requester] = field(default_factory=dict)  # of principals that ever asked for access
