@@ -9,9 +9,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from django.db import transaction
+
 from anomalies.detection.finding import Finding
 from anomalies.models import Anomaly, Interval, ReviewEntry, Scan, Severity
-from anomalies.services import evidence, merging, metrics, suppressions
+from anomalies.services import agreement, evidence, merging, metrics, suppressions
 from anomalies.services.outbox import announce
 from anomalies.services.timeline import record
 
@@ -91,6 +93,23 @@ def _match(
         if match.state == Anomaly.State.OPEN and not finding.open:
             kept.closed += _close(match, scan)
     return confirmed
+
+
+@transaction.atomic
+def agree(scan: Scan) -> None:
+    """Let the severity of anomalies follow which detectors agree, once a scan has judged all kinds."""
+    for anomaly in agreement.due(scan):
+        before = Anomaly.objects.get(pk=anomaly.pk)
+        if not _changed(before, anomaly):
+            continue
+        worse = anomaly.severity > before.severity
+        if anomaly.severity != before.severity:
+            _say_severity(anomaly, before, scan, agreement.why(anomaly, before))
+        asked_again = _ask_again(anomaly, scan, worse=worse)
+        anomaly.updated_at, anomaly.last_scan = scan.now, scan
+        anomaly.save()
+        if asked_again or worse:
+            _announce("anomaly.detected" if asked_again else "anomaly.updated", anomaly)
 
 
 def _known(
@@ -193,6 +212,7 @@ def _extend(anomaly: Anomaly, finding: Finding, scan: Scan, replayed: bool) -> b
     anomaly.started_at, anomaly.active_until = _time(finding.start), _time(finding.end)
     anomaly.description, anomaly.score, anomaly.severity = finding.description, finding.score, finding.severity
     anomaly.resolution_seconds, anomaly.deviation = finding.resolution_seconds, finding.deviation
+    agreement.keep(before, anomaly)
     resumed = anomaly.state == Anomaly.State.WITHDRAWN or (finding.open and anomaly.state == Anomaly.State.CLOSED)
     if resumed:
         anomaly.state, anomaly.ended_at = Anomaly.State.OPEN, None
@@ -225,10 +245,10 @@ def _changed(before: Anomaly, after: Anomaly) -> bool:
     )
 
 
-def _say_severity(anomaly: Anomaly, before: Anomaly, scan: Scan) -> None:
+def _say_severity(anomaly: Anomaly, before: Anomaly, scan: Scan, why: str = "") -> None:
     worse = anomaly.severity > before.severity
     note = f"severity {'rose' if worse else 'fell'} from {_severity_name(before.severity)} to "
-    note += _severity_name(anomaly.severity)
+    note += f"{_severity_name(anomaly.severity)}{f': {why}' if why else ''}"
     action = ReviewEntry.Action.ESCALATED if worse else ReviewEntry.Action.EXTENDED
     record(anomaly, action, scan.now, note=note)
     if worse:

@@ -36,7 +36,8 @@ ORDER BY s.principal_id, s.first_seen, s.id
 
 _EVENT = f"""
 SELECT judged.principal, extract(epoch FROM e.time)::float8, e.status = 'success', coalesce(host(e.ip), ''),
-       coalesce({_NETWORK.format(ip="e.ip")}, ''), e.country, e.city, e.latitude, e.longitude, {DEVICE}
+       coalesce({_NETWORK.format(ip="e.ip")}, ''), e.country, e.city, e.latitude, e.longitude,
+       {DEVICE.format(user_agent="e.user_agent")}
 FROM unnest(%(principals)s::text[], %(since)s::timestamptz[]) AS judged (principal, since)
 """  # noqa: S608  of constants
 
@@ -47,16 +48,33 @@ JOIN anomalies_event e ON e.principal_id = judged.principal
 WHERE e.action = ANY(%(actions)s)
 """
 
+_LOCATED = """
+SELECT * FROM anomalies_event
+WHERE principal_id = judged.principal AND action = ANY(%(actions)s) AND status = 'success'
+  AND latitude IS NOT NULL AND longitude IS NOT NULL AND time >= judged.since - %(flights)s
+"""
+
+# The last login before, the last one elsewhere before that, and the first of the stay between them. A place is what
+# lies within half a degree either way, as the detector says.
 _LOCATED_BEFORE = f"""
 {_EVENT}
 CROSS JOIN LATERAL (
-    SELECT * FROM anomalies_event
-    WHERE principal_id = judged.principal AND action = ANY(%(actions)s) AND status = 'success'
-      AND latitude IS NOT NULL AND longitude IS NOT NULL
-      AND time < judged.since - %(look_back)s AND time >= judged.since - %(flight)s
-    ORDER BY time DESC, host(ip) DESC, latitude DESC, longitude DESC, external_id DESC LIMIT 2
+    {_LOCATED} AND time < judged.since - %(look_back)s
+    ORDER BY time DESC, host(ip) DESC, latitude DESC, longitude DESC, external_id DESC LIMIT 1
+) AS last
+LEFT JOIN LATERAL (
+    {_LOCATED} AND time < last.time AND (abs(latitude - last.latitude) > 0.5 OR abs(longitude - last.longitude) > 0.5)
+    ORDER BY time DESC, host(ip) DESC, latitude DESC, longitude DESC, external_id DESC LIMIT 1
+) AS elsewhere ON true
+LEFT JOIN LATERAL (
+    {_LOCATED} AND time > coalesce(elsewhere.time, '-infinity') AND time < last.time
+    ORDER BY time, host(ip), latitude, longitude, external_id LIMIT 1
+) AS first ON true
+CROSS JOIN LATERAL (
+    SELECT (last).* UNION ALL SELECT (elsewhere).* UNION ALL SELECT (first).*
 ) AS e
-"""  # noqa: S608  of constants
+WHERE e.time IS NOT NULL
+"""
 
 _FIRST_DAYS = """
 SELECT principal, (
@@ -82,7 +100,7 @@ GROUP BY ROLLUP (country)
 def facts(judged: Mapping[str, datetime], *, until: datetime) -> tuple[dict[str, list[Login]], dict[str, Past]]:
     """Return the logins of principals by time, and what was before, of each that logged in since it is judged.
 
-    `judged` is from when each principal is; the logins begin an hour before, with the two located ones before that.
+    `judged` is from when each principal is; the logins begin an hour before, with where the user was before.
     """
     principals = list(judged)
     parameters: dict[str, Any] = {
@@ -91,7 +109,7 @@ def facts(judged: Mapping[str, datetime], *, until: datetime) -> tuple[dict[str,
         "until": until,
         "past": PAST_DAYS,
         "look_back": LOOK_BACK,
-        "flight": LONGEST_FLIGHTS,
+        "flights": LONGEST_FLIGHTS,
     }
     origins, actions = _origins(parameters)
     if not origins:

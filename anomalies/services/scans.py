@@ -12,6 +12,7 @@ from anomalies.models import Scan, Series
 from anomalies.services import counts
 from anomalies.services.actor import Actor
 from anomalies.services.detectors import Judges
+from anomalies.services.findings import agree
 from anomalies.services.judging import KINDS, Progress, judge_due, unseen
 from anomalies.services.timeline import DETECTION
 
@@ -85,6 +86,7 @@ def _scan(*, now: datetime, trigger: str, by: Actor, progress: Progress) -> Scan
 
 def finish(scan: Scan) -> None:
     """Note that all kinds were judged."""
+    agree(scan)
     Series.objects.filter(kind=Series.Kind.TENANT).update(dirty_from=None, judged_until=scan.now)
     scan.finished_at = timezone.now()
     scan.save()

@@ -8,7 +8,7 @@ from django.db.backends.utils import CursorWrapper
 from anomalies.ingest.logins import is_login
 
 # Versions change with every update of a browser, its name and system do not.
-DEVICE = "left(regexp_replace(user_agent, '[/ ]?[0-9]+([._][0-9]+)*', '', 'g'), 200)"
+DEVICE = "left(regexp_replace({user_agent}, '[/ ]?[0-9]+([._][0-9]+)*', '', 'g'), 200)"
 
 # Actions are few: which of them are logins is said by Python, once for each.
 _ACTIONS = "SELECT DISTINCT action FROM tally WHERE kind = 'agent' AND action <> ''"
@@ -19,7 +19,7 @@ INSERT INTO anomalies_sighting
 SELECT principal_id, (time AT TIME ZONE 'UTC')::date, action, status = 'success', ip, country,
        CASE WHEN longitude IS NOT NULL THEN round(latitude::numeric, 1)::float8 END,
        CASE WHEN latitude IS NOT NULL THEN round(longitude::numeric, 1)::float8 END,
-       {DEVICE}, count(*), min(time), max(time)
+       {DEVICE.format(user_agent="user_agent")}, count(*), min(time), max(time)
 FROM anomalies_event
 WHERE batch_id = ANY(%(ids)s) AND time >= %(first)s::timestamptz AND time <= %(last)s::timestamptz
   AND action = ANY(%(actions)s) AND principal_id IS NOT NULL

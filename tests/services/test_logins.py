@@ -42,7 +42,7 @@ def _kept() -> list[tuple[object, ...]]:
     return list(
         Anomaly.objects.filter(type="suspicious_login", merged_into=None)
         .exclude(state=Anomaly.State.WITHDRAWN)
-        .order_by("started_at")
+        .order_by("started_at", "entity")
         .values_list("entity", "severity", "description", "started_at", "active_until", "evidence")
     )
 
@@ -53,13 +53,15 @@ def _facts(judge_from: datetime = TODAY, until: datetime = NOON) -> tuple[object
     return logins.facts({"ana": judge_from, "ben": judge_from}, until=until)
 
 
-def test_logins_begin_an_hour_before_they_are_judged_with_the_located_one_before() -> None:
-    times = [TODAY - timedelta(hours=hours) for hours in (30, 22, 0.5)] + [TODAY + timedelta(hours=1)]
-    store([_login(time, number) for number, time in enumerate(times)])
+def test_logins_begin_an_hour_before_they_are_judged_with_the_stay_before() -> None:
+    times = [TODAY - timedelta(hours=hours) for hours in (40, 30, 25, 22, 0.5)] + [TODAY + timedelta(hours=1)]
+    store([_login(time, number, **(HANOI if number == 0 else MADRID)) for number, time in enumerate(times)])
     some, pasts = _facts()
-    assert [login.time for login in some["ana"]] == [time.timestamp() for time in times[1:]]  # type: ignore[index]
-    assert (some["ana"][0].network, some["ana"][0].device) == ("192.0.2.0", "Firefox")  # type: ignore[index]
-    assert pasts["ana"].countries == {"ES": times[0].timestamp()}  # type: ignore[index]
+    # Elsewhere, the first and the last of the stay, and then all.
+    wanted = [times[number].timestamp() for number in (0, 1, 3, 4, 5)]
+    assert [login.time for login in some["ana"]] == wanted  # type: ignore[index]
+    assert (some["ana"][1].network, some["ana"][1].device) == ("192.0.2.0", "Firefox")  # type: ignore[index]
+    assert pasts["ana"].countries == {"VN": times[0].timestamp(), "ES": times[1].timestamp()}  # type: ignore[index]
 
 
 def test_who_did_not_log_in_is_not_read() -> None:

@@ -25,6 +25,7 @@ QUIET_SECONDS = 2 * HOUR  # without a sign, that end a finding
 HISTORY_DAYS = 30  # of logins that a login is held against
 MOST_SURPRISE = 6.0  # that novelty alone can give
 SHRINKAGE = 5.0  # weight of what is usual of all users, in days or squared counts, against the user's own days
+SAME_DEGREES = 0.5  # of latitude and longitude: logins in a row are one stay; as in services/logins
 BUSY_HOUR = 1 / 3  # of a day's networks may fall into one hour
 SEEN_BY_RATE = 10  # requests in an hour from which the rate of failures is judged as such,
 SEEN_SHARE = 0.3  # if they are that much of it
@@ -98,6 +99,15 @@ class _Trip:
     since: Login
     distance: float
     speed: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Stay:
+    """Logins in a row from one place."""
+
+    elsewhere: Login | None  # the last one before
+    first: Login
+    last: Login
 
 
 class _Known:
@@ -286,7 +296,7 @@ def _signs(history: History, row: int, config: Config) -> list[_Sign]:
     logins, past = history.logins[principal], history.pasts[principal]
     times = [login.time for login in logins]
     first, last = (bisect_left(times, time) for time in (history.judge_from[row], history.until))
-    located: list[Login] = []  # the last two
+    stay: _Stay | None = None
     signs: list[_Sign] = []
     days: dict[int, _Known] = {}
 
@@ -297,9 +307,9 @@ def _signs(history: History, row: int, config: Config) -> list[_Sign]:
         return days[day]
 
     for index, login in enumerate(logins[:last]):
-        before = located[-2:]
+        before = stay
         if login.succeeded and login.place:
-            located.append(login)
+            stay = _stay(stay, login)
         if index < first:
             continue
         known = known_at(login)
@@ -308,7 +318,7 @@ def _signs(history: History, row: int, config: Config) -> list[_Sign]:
         lately = logins[bisect_left(times, login.time - HOUR + 1e-6) : index + 1]
         if login.succeeded:
             if not _is_return(login, before, known_at, config):
-                signs += _location(login, before[-1] if before else None, known, config)
+                signs += _location(login, before.last if before else None, known, config)
             signs += _addresses(login, [one for one in lately if one.succeeded], known, config)
         else:
             failures = [one for one in lately if not one.succeeded]
@@ -317,17 +327,33 @@ def _signs(history: History, row: int, config: Config) -> list[_Sign]:
     return signs
 
 
-def _is_return(login: Login, before: Sequence[Login], known_at: Callable[[Login], _Known], config: Config) -> bool:
-    """Return whether a user is where and with what they often are, after a login elsewhere that was suspicious itself.
+def _stay(before: _Stay | None, login: Login) -> _Stay:
+    """Return the stay that a located login begins or goes on with."""
+    if before is None:
+        return _Stay(None, login, login)
+    if _same_place(before.first, login):
+        return _Stay(before.elsewhere, before.first, login)
+    return _Stay(before.last, login, login)
+
+
+def _same_place(one: Login, other: Login) -> bool:
+    """Return whether two located logins are less than half a degree apart either way."""
+    assert one.place is not None
+    assert other.place is not None
+    return all(abs(a - b) <= SAME_DEGREES for a, b in zip(one.place, other.place, strict=True))
+
+
+def _is_return(login: Login, before: _Stay | None, known_at: Callable[[Login], _Known], config: Config) -> bool:
+    """Return whether a user is where and with what they often are, after a stay that began with a suspicious login.
 
     The two are one incident, and it is the other login that people should look at.
     """
-    if len(before) < 2 or not _is_usual(login, known_at(login), config):
+    if before is None or not _is_usual(login, known_at(login), config):
         return False
-    other = known_at(before[1])
-    if not other.is_warm(config) or _is_usual(before[1], other, config):
+    known = known_at(before.first)
+    if not known.is_warm(config) or _is_usual(before.first, known, config):
         return False
-    return any(True for _ in _location(before[1], before[0], other, config))
+    return any(True for _ in _location(before.first, before.elsewhere, known, config))
 
 
 def _is_usual(login: Login, known: _Known, config: Config) -> bool:
@@ -621,10 +647,11 @@ def _description(signs: Sequence[_Sign]) -> str:
     names = {sign.name: sign for sign in signs}
     for sign in signs:
         figures = sign.figures
-        if sign.name == "new_country" and "travel" not in names:
+        if sign.name == "new_country" and not ("travel" in names and names["travel"].time == sign.time):
             said.append(f"first login from {figures['country']}")
         elif sign.name == "travel":
-            new = "first login" if "new_country" in names else "login"
+            arrived = names["new_country"].time if "new_country" in names else None
+            new = "first login" if arrived == sign.time else "login"
             said.append(
                 f"{new} from {figures['to']}, {wording.number(figures['distance_km'])} km from {figures['from']}, "
                 f"{_after(figures['seconds'])}"
