@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from anomalies.detection import baseline
-from anomalies.detection.history import HOUR, History
+from anomalies.detection.history import DAY, HOUR, History
 
 Floats = NDArray[np.float64]
 BAND = 0.9999  # of all cases lie below its upper edge, and as many above its lower one
@@ -33,13 +33,20 @@ def of_requests(
     young_days: float = baseline.YOUNG_DAYS,
     fit_days: float = baseline.FIT_DAYS,
 ) -> Chart:
-    """Return the requests of the only entity of a history, from `judge_from` on, with their baseline."""
-    row = np.array([0], dtype=np.intp)
+    """Return the requests of the last series of a history, from `judge_from` on, with their baseline.
+
+    By the day only where the history suffices to expect something of each day; else by the hour.
+    """
+    last = len(history.entities) - 1
+    row = np.array([last], dtype=np.intp)
     bands = baseline.of_days(history, prior=prior, young_days=young_days, fit_days=fit_days, rows=row, quiet_days=True)
+    days = bands.whole_days(row)
+    if width == DAY and days.mean.all():
+        return _by_day(history, bands, days, last)
     counts = {count.width: count for count in (history.hours, history.fives, history.minutes)}.get(width, history.hours)
     band = bands.hours(row) if counts.width == HOUR else bands.fine(counts.width, row)
     offset = counts.index(bands.start)
-    observed = counts.requests[0, max(offset, 0) : offset + band.mean.shape[1]]
+    observed = counts.requests[last, max(offset, 0) : offset + band.mean.shape[1]]
     band = band.part(slice(0, 1), slice(max(-offset, 0), max(-offset, 0) + len(observed)))
     offset = max(offset, 0)
     return Chart(
@@ -47,6 +54,20 @@ def of_requests(
         width=counts.width,
         starts=counts.starts[offset : offset + len(observed)],
         observed=observed,
+        expected=band.mean[0],
+        lower=band.quantile(1 - BAND)[0],
+        upper=band.quantile(BAND)[0],
+    )
+
+
+def _by_day(history: History, bands: baseline.Bands, band: baseline.Band, row: int) -> Chart:
+    first = history.hours.index(bands.start)
+    hourly = history.hours.requests[row, first : first + 24 * bands.days]
+    return Chart(
+        unit="requests",
+        width=DAY,
+        starts=bands.start + DAY * np.arange(bands.days, dtype=np.float64),
+        observed=hourly.reshape(-1, 24).sum(axis=1, dtype=np.int32),
         expected=band.mean[0],
         lower=band.quantile(1 - BAND)[0],
         upper=band.quantile(BAND)[0],

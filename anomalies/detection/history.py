@@ -175,23 +175,32 @@ class History:
 
     def of(self, entities: Collection[str]) -> "History":
         """Return what is known of these entities alone, with all their series; the tenant stays that of everybody."""
-        rows = np.array([row for row, entity in enumerate(self.entities) if entity in entities], dtype=np.intp)
         return replace(
-            self,
-            entities=tuple(self.entities[row] for row in rows.tolist()),
-            actions=tuple(self.actions[row] for row in rows.tolist()),
-            judge_from=self.judge_from[rows],
-            first_time=self.first_time[rows],
-            hours=self.hours.of(rows),
-            fives=self.fives.of(rows),
-            minutes=self.minutes.of(rows),
-            calendar=self.calendar.of(rows),
+            self._only([row for row, entity in enumerate(self.entities) if entity in entities]),
             meetings=tuple(meeting for meeting in self.meetings if meeting.agent in entities),
             attempts=_of(self.attempts, entities),
             logins=_of(self.logins, entities),
             pasts=_of(self.pasts, entities),
             requests=_of(self.requests, entities),
             rules=tuple(replace(rule, matches=_of(rule.matches, entities)) for rule in self.rules),
+        )
+
+    def with_action(self, action: str) -> "History":
+        """Return it with the series of one action alone, as the last row, after those of all actions; "" for none."""
+        return self._only([row for row, one in enumerate(self.actions) if one in ("", action)])
+
+    def _only(self, wanted: Sequence[int]) -> "History":
+        rows = np.array(wanted, dtype=np.intp)
+        return replace(
+            self,
+            entities=tuple(self.entities[row] for row in wanted),
+            actions=tuple(self.actions[row] for row in wanted),
+            judge_from=self.judge_from[rows],
+            first_time=self.first_time[rows],
+            hours=self.hours.of(rows),
+            fives=self.fives.of(rows),
+            minutes=self.minutes.of(rows),
+            calendar=self.calendar.of(rows),
             lag=self.lag[rows] if len(self.lag) else self.lag,
         )
 

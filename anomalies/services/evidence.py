@@ -8,9 +8,11 @@ from django.db import connection
 from django.db.models import Max, Min, QuerySet
 
 from anomalies.detection.detectors import custom_rule
+from anomalies.detection.finding import series_name
+from anomalies.detection.history import DAY, History
 from anomalies.detection.parameter import build_config
 from anomalies.detection.registry import DETECTORS
-from anomalies.models import Anomaly, Event, Series
+from anomalies.models import Anomaly, Event, Metric, Series
 from anomalies.services import access_requests, histories, rules
 
 HOUR = 3600  # seconds
@@ -23,7 +25,9 @@ FROM anomalies_event WHERE {key} AND time >= %s AND time < %s
 """
 _COLUMNS = ("agent_id", "principal_id", "host(ip)", "integration", "resource", "resource_type")
 _KEYS = {"agent": "agent_id = %s", "principal": "principal_id = %s", "address": "ip = %s::inet"}
-FINE_UP_TO = timedelta(hours=24)  # longer spans are shown by the hour
+MINUTE, FIVE_MINUTES = 60, 300  # seconds
+FINE_UP_TO = timedelta(hours=24)  # longer spans are shown by the hour,
+HOURS_UP_TO = timedelta(days=7)  # or, if these are longer yet, by the day where whole days deviate
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,24 +88,27 @@ def events_behind(anomaly: Anomaly) -> QuerySet[Event]:
     return events.order_by("time", "id")
 
 
-def banded_series(anomaly: Anomaly, *, span: timedelta, now: datetime) -> BandedSeries | None:
-    """The anomaly's series over a span that ends shortly after it, or None if nothing was counted of its entity.
+def banded_series(
+    anomaly: Anomaly, metric: Metric | None = None, *, span: timedelta, now: datetime
+) -> BandedSeries | None:
+    """A series of the anomaly over a span that ends shortly after it, or None if nothing was counted of its entity.
 
-    The band is what the detector expects with the parameters that the anomaly was judged by; a day is shown at the
-    resolution at which it deviated most.
+    Without a metric it is all that the anomaly's own entity did. The band is what the detector expects with the
+    parameters that the anomaly was judged by; a day is shown at the resolution at which the series deviated most.
     """
     detector = DETECTORS[anomaly.type]
-    known = Series.objects.filter(kind=anomaly.kind, entity=anomaly.entity, metric=Series.Metric.REQUESTS).aggregate(
-        first=Min("first_time"), last=Max("last_time")
-    )
+    kind, entity, action = (metric.kind, metric.entity, metric.action) if metric else (anomaly.kind, anomaly.entity, "")
+    counted = Series.objects.filter(kind=kind, entity=entity, metric=Series.Metric.REQUESTS)
+    known = counted.aggregate(first=Min("first_time"), last=Max("last_time"))
     if known["first"] is None:
         return None
-    until = min(now, anomaly.active_until + span / 8)
-    window = histories.Window(
-        anomaly.entity, max(until - span, known["first"]), known["first"], max(until, known["last"])
-    )
-    history = histories.load(anomaly.kind, [window], until=until)
-    width = min(anomaly.evidence["resolution_seconds"], HOUR) if span <= FINE_UP_TO else HOUR
+    ends = [interval.ended_at for interval in metric.intervals.all()] if metric else []
+    until = min(now, max(ends, default=anomaly.active_until) + span / 8)
+    window = histories.Window(entity, max(until - span, known["first"]), known["first"], max(until, known["last"]))
+    history = histories.load(kind, [window], until=until).with_action(action)
+    if history.actions[-1] != action:
+        return None
+    width = _width(history, (metric or anomaly).evidence["resolution_seconds"], span, since=until - span)
     config = build_config(detector.config, detector.known(anomaly.evidence["parameters"]))
     chart = detector.chart(history, config, width)
     shown = np.flatnonzero(
@@ -110,9 +117,9 @@ def banded_series(anomaly: Anomaly, *, span: timedelta, now: datetime) -> Banded
     begins = chart.starts[shown[0]] if len(shown) else until.timestamp()
     before = np.arange(begins - chart.width, (until - span).timestamp() - chart.width, -chart.width)[::-1]
     unknown = [0] * len(before)  # nothing was known of it yet
-    metric = Series.Metric.FAILURES if chart.unit == "failures" else Series.Metric.REQUESTS
+    what = Series.Metric.FAILURES if chart.unit == "failures" else Series.Metric.REQUESTS
     return BandedSeries(
-        name=f"what={metric}.{anomaly.kind}={anomaly.entity}",
+        name=series_name(what, kind, entity, action),
         unit=chart.unit,
         resolution_seconds=chart.width,
         times=[*before.tolist(), *chart.starts[shown].tolist()],
@@ -121,3 +128,19 @@ def banded_series(anomaly: Anomaly, *, span: timedelta, now: datetime) -> Banded
         lower=[*unknown, *chart.lower[shown].tolist()],
         upper=[*unknown, *chart.upper[shown].tolist()],
     )
+
+
+def _width(history: History, resolution_seconds: int, span: timedelta, *, since: datetime) -> int:
+    """Return the seconds of the buckets in which a span of a series is shown that deviated at that resolution."""
+    if span > HOURS_UP_TO:
+        return DAY if resolution_seconds >= DAY else HOUR
+    if span > FINE_UP_TO:
+        return HOUR
+    if resolution_seconds == MINUTE:
+        minutes, fives = (
+            int(counts.requests[-1, max(0, counts.index(since.timestamp())) :].sum())
+            for counts in (history.minutes, history.fives)
+        )
+        # Retention drops minutes sooner than all else.
+        return MINUTE if minutes >= fives else FIVE_MINUTES
+    return min(resolution_seconds, HOUR)

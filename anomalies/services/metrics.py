@@ -3,9 +3,25 @@
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
-from anomalies.detection.finding import Finding
+from django.db.models import Prefetch
+
+from anomalies.detection.finding import FIGURES, Finding
 from anomalies.detection.finding import Metric as Found
 from anomalies.models import Anomaly, Interval, Metric
+
+
+def of(anomaly: Anomaly) -> list[Metric]:
+    """Return its metrics with their intervals: the one that its sentence tells, then the most surprising first."""
+    known = Metric.objects.filter(anomaly=anomaly).prefetch_related(
+        Prefetch("intervals", Interval.objects.order_by("started_at", "resolution_seconds"))
+    )
+
+    def rank(metric: Metric) -> tuple[bool, bool, float, str]:
+        own = (metric.kind, metric.entity) == (anomaly.kind, anomaly.entity)
+        told = own and all(metric.evidence.get(name) == anomaly.evidence.get(name) for name in FIGURES)
+        return not told, not own, -metric.score, metric.name
+
+    return sorted(known, key=rank)
 
 
 def keep(anomaly: Anomaly, found: Sequence[Found]) -> None:

@@ -87,7 +87,8 @@ def _differences(anomaly: Anomaly, finding: Finding | None) -> list[Difference]:
         datetime.fromtimestamp(finding.end, UTC),
     )
     derived = {**finding.evidence, "events": {"count": common.count, "hash": common.hash}}
-    names = dict.fromkeys([*anomaly.evidence, *derived])
+    # Whether other detectors agree is no figure of its own.
+    names = [name for name in dict.fromkeys([*anomaly.evidence, *derived]) if name != "agreement"]
     return [
         Difference(name, anomaly.evidence.get(name), derived.get(name))
         for name in names

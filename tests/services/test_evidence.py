@@ -5,11 +5,9 @@ from datetime import timedelta
 import numpy as np
 import pytest
 
-from anomalies.models import (
-    Anomaly,
-)
-from anomalies.services import evidence
-from tests.services.days import MONDAY, SPIKE_SEEN, burst, run, store
+from anomalies.models import Anomaly, BucketBlock, Series
+from anomalies.services import evidence, metrics
+from tests.services.days import MONDAY, SPIKE_SEEN, burst, record, run, store, usual
 
 pytestmark = pytest.mark.django_db
 
@@ -35,3 +33,65 @@ def test_before_an_address_was_known_its_series_is_zero() -> None:
     assert len(shown.times) in (288, 289)
     assert sum(shown.observed) == 45
     assert np.diff(shown.times).tolist() == [300.0] * (len(shown.times) - 1)
+
+
+@pytest.fixture
+def leak() -> Anomaly:
+    """An agent that uses an action of its own, which its user and its address show as well."""
+    spike = MONDAY + timedelta(days=20, hours=10)
+    store([*usual(20), *burst(spike, 300, action="secrets.read", principal_id="eve", ip="203.0.113.5")])
+    run(SPIKE_SEEN)
+    return Anomaly.objects.get(type="rate_spike", kind="agent")
+
+
+def test_the_metric_that_its_sentence_tells_comes_first(leak: Anomaly) -> None:
+    told = metrics.of(leak)
+    assert len(told) > 1
+    assert told[0].name == "what=requests.agent=ag_billing"
+    assert "what=requests.agent=ag_billing.action=secrets.read" in {metric.name for metric in told}
+
+
+@pytest.mark.parametrize("span", [timedelta(hours=24), timedelta(days=7), timedelta(days=30)])
+def test_every_metric_is_shown_as_its_own_series(leak: Anomaly, span: timedelta) -> None:
+    for metric in metrics.of(leak):
+        shown = evidence.banded_series(leak, metric, span=span, now=SPIKE_SEEN)
+        assert shown is not None
+        assert shown.name == metric.name
+        usual_too = not metric.action and metric.kind == "agent"
+        assert (sum(shown.observed) > 300) is usual_too
+        assert max(shown.observed) >= 300
+
+
+def test_a_series_of_which_nothing_is_left_is_not_shown(leak: Anomaly) -> None:
+    [alone] = [metric for metric in metrics.of(leak) if metric.action]
+    Series.objects.filter(action="secrets.read").delete()
+    assert evidence.banded_series(leak, alone, span=timedelta(hours=24), now=SPIKE_SEEN) is None
+
+
+def test_minutes_that_retention_dropped_are_shown_by_five(spike: Anomaly) -> None:
+    spike.evidence["resolution_seconds"] = 60
+    by_minute = evidence.banded_series(spike, span=timedelta(hours=24), now=SPIKE_SEEN)
+    BucketBlock.objects.filter(resolution_seconds=60).delete()
+    by_five = evidence.banded_series(spike, span=timedelta(hours=24), now=SPIKE_SEEN)
+    assert by_minute is not None
+    assert by_five is not None
+    assert (by_minute.resolution_seconds, by_five.resolution_seconds) == (60, 300)
+    assert max(by_five.observed) == 300
+
+
+def test_whole_days_that_deviate_are_shown_by_the_day_once_enough_are_known() -> None:
+    store(usual(70, per_hour=2))
+    day = MONDAY + timedelta(days=69)
+    store([record(day + timedelta(minutes=10 * n), 5000 + n) for n in range(144)])
+    now = day + timedelta(days=1, minutes=30)
+    run(now)
+    spike = Anomaly.objects.get(type="rate_spike", kind="agent")
+    spike.evidence["resolution_seconds"] = 86_400
+    by_day = evidence.banded_series(spike, span=timedelta(days=30), now=now)
+    assert by_day is not None
+    assert by_day.resolution_seconds == 86_400
+    at = by_day.times.index(day.timestamp())
+    assert by_day.observed[at] > 144 > by_day.upper[at]
+    by_hour = evidence.banded_series(spike, span=timedelta(days=7), now=now)
+    assert by_hour is not None
+    assert by_hour.resolution_seconds == 3600

@@ -32,6 +32,11 @@ def test_it_comes_out_the_same_after_a_replay(spike: Anomaly) -> None:
     assert recompute(spike).equal
 
 
+def test_that_another_detector_agrees_is_no_difference(spike: Anomaly) -> None:
+    spike.evidence["agreement"] = {"with": ["new_principal"], "own_severity": 2, "why": "new_principal agrees"}
+    assert recompute(spike).equal
+
+
 def test_nothing_is_written(spike: Anomaly) -> None:
     before = Anomaly.objects.values().get()
     recompute(spike)
