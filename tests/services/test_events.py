@@ -271,3 +271,27 @@ def test_times_keep_their_microseconds() -> None:
     store(record(time=time))
 
     assert Event.objects.get().time == time
+
+
+def test_same_id_with_another_time_is_another_event() -> None:
+    later = NOW + timedelta(microseconds=1)
+    assert store(record("e1"), record("e1", time=later), record("e1", action="again")).duplicate == 1
+    assert store(record("e1"), record("e1", time=later)).duplicate == 2
+    assert Event.objects.count() == 2
+
+
+def test_a_batch_with_some_known_events_keeps_the_others_and_its_figures() -> None:
+    store(record("e1"), record("e3"))
+    stored = store(*(record(f"e{number}") for number in range(5)), record("e4"))
+    assert (stored.accepted, stored.duplicate) == (3, 3)
+    batch = Batch.objects.latest("id")
+    assert (batch.accepted, batch.duplicate, batch.first_time, batch.last_time) == (3, 3, NOW, NOW)
+    assert Event.objects.filter(batch=batch).count() == 3
+
+
+def test_an_agent_renamed_in_flight_stays_the_same_agent() -> None:
+    store(record("e1"))
+    Agent.objects.update(name="Billing, new")
+    store(record("e2", metadata={"agent_name": "Billing, old"}))
+    assert Agent.objects.get().name == "Billing, new"
+    assert set(Event.objects.values_list("agent__name", flat=True)) == {"Billing, new"}
