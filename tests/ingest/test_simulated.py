@@ -152,7 +152,7 @@ def _requests(organisation: Organisation, kind: Kind) -> list[AccessRequestRecor
     told = [
         event
         for event in [*organisation.before(NOW - DAY, NOW), *organisation.events(incident.start, incident.end)]
-        if event.agent_id == requests.AGENT and event.principal_id == incident.principal_id
+        if event.agent_id in (requests.AGENT, requests.FORMER_AGENT) and event.principal_id == incident.principal_id
     ]
     records = [AccessRequestRecord.from_metadata(event.metadata) for event in told]
     return [record for record in records if record is not None and f"-i{incident.number}" in record.id]

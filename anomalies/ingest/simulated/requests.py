@@ -4,6 +4,7 @@ Every user's every day has a random generator of its own, and so has every incid
 """
 
 import math
+import zlib
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
@@ -16,6 +17,7 @@ from anomalies.ingest.simulated import cast
 from anomalies.ingest.simulated.incident import REQUEST_KINDS, Incident, Kind
 
 AGENT = "ag_access_requests"
+FORMER_AGENT = "ag_access_desk"  # by which they asked before: the month is the first of the other
 HOUR, DAY = 3600, 86400
 SLOT_HOURS = 84  # in each of which one incident begins, of each kind in turn
 LONGEST = timedelta(hours=2)  # an incident
@@ -109,7 +111,7 @@ class Requests:
                 rng = np.random.default_rng((self._seed, _INCIDENT, incident.number, 1))
                 asked_at = incident.start.timestamp() - float(rng.uniform(100, 250)) * DAY
                 name, unit = f"i{incident.number}-before", self._habit(incident.principal_id)
-                events += self._life(name, incident.principal_id, asked_at, unit, rng, hold=4.0)
+                events += self._life(name, incident.principal_id, asked_at, unit, rng, hold=4.0, agent=FORMER_AGENT)
         events.sort(key=lambda event: (event.time, event.external_id))
         return [event for event in events if event.time < start]
 
@@ -183,6 +185,7 @@ class Requests:
         approved_by: str = "",
         rejected_by: str | None = None,
         steps: int = 4,
+        agent: str = AGENT,
     ) -> Iterator[EventRecord]:
         """Yield what becomes of a request: rejected, or approved, granted and expired after `hold` hours.
 
@@ -205,7 +208,7 @@ class Requests:
             life = [("created", asked_at), ("rejected", decided_at)]
         for type_, time in life[:steps]:
             decided = [approval] if type_ != "created" else []
-            yield self._event(type_, math.floor(time * 1000), name, who, unit, asked_at, hold, decided)
+            yield self._event(type_, math.floor(time * 1000), name, who, unit, asked_at, hold, decided, agent)
 
     def _event(
         self,
@@ -217,12 +220,13 @@ class Requests:
         asked_at: float,
         hold: float,
         decided: list[Approval],
+        agent: str,
     ) -> EventRecord:
         person = who.removeprefix("user_")
         seconds, rest = divmod(millis, 1000)
         record = AccessRequestRecord(
             id=f"sim-{self._seed}-request-{name}",
-            friendly_id=f"AR-{name}",
+            friendly_id=f"AR-{1000 + zlib.crc32(name.encode()) % 9000}",
             requester=Requester(id=who, name=person.replace(".", " ").title(), email=f"{person}@example.com"),
             grantee=Grantee(id=who, name=person.replace(".", " ").title(), type="user"),
             justification="On call" if unit.permission == "operate" else "Project work",
@@ -235,7 +239,7 @@ class Requests:
         return EventRecord(
             external_id=f"{record.id}-{type_}",
             time=datetime.fromtimestamp(seconds, UTC).replace(microsecond=rest * 1000),
-            agent_id=AGENT,
+            agent_id=agent,
             principal_id=who,
             action=f"access_request.{type_}",
             status="blocked" if type_ == "rejected" else "success",
