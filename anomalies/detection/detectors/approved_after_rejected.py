@@ -121,8 +121,8 @@ def _finding(
         why=f"{request.name} of {who} was approved by {approver}. {ago.capitalize()} before, "
         f"{rejection.by or 'a person'} had rejected {again} "
         f"for {wording.listing([str(unit) for unit in units]) if units else 'the same'}. "
-        f"In the {wording.number(config.within_days)} days before the approval there were "
-        f"{wording.plural(len(rejected), 'such rejection')} by a person.",
+        f"People had rejected such requests {wording.plural(len(rejected), 'time')} in the "
+        f"{wording.number(config.within_days)} days before the approval.",
         config=config,
         version=VERSION,
     )
