@@ -51,8 +51,10 @@ LEAST_EVENTS_PER_HOUR = 0.01
 SHIFT_RATIO = 2.0
 SHIFT_HOUR_RATIO = 1.5  # of a single hour that counts as moved
 SHIFT_SHARE = 0.7
-SHIFT_EVENTS = 10.0  # expected at least, to speak of a level
+SHIFT_EVENTS = 10.0  # expected at least, to speak of a level,
+SHIFT_DAY_SHARE = 0.5  # and at least so much of a mean day's events: a weekend says nothing of the week
 SHIFT_SD = 2.0  # by which the level surely exceeds `SHIFT_HOUR_RATIO`
+LEAST_LEVEL = 1e-3  # of the silent
 SHIFT_DAYS = 2  # from which it is the usual one in both directions; before, either level is usual
 
 WHOLE_DAYS = 28.0  # of history, before days are judged
@@ -150,6 +152,7 @@ class _Clock:
 @dataclass(frozen=True, slots=True)
 class _Fit:
     profile: Floats  # (n, 48)
+    own_profile: Floats  # (n, 48) without its neighbours' part
     weekday: Floats  # (n, 7)
     slot_weight: Floats  # (n, 48) hours behind each value of the profile
     dispersion: Floats  # (n,)
@@ -236,12 +239,13 @@ def _moved(counts: Floats, usual: Floats, dispersion: Floats) -> tuple[Floats, N
     busy = np.maximum(np.minimum(SHIFT_EVENTS, 0.5 * expected[:, -1:] / max(expected.shape[1], 1)), TINY)
     newest = np.argmax(expected >= busy, axis=1)
     far = (ratio >= SHIFT_RATIO) | (ratio <= 1 / SHIFT_RATIO)
-    rows = np.flatnonzero((far & (expected >= SHIFT_EVENTS)).any(axis=1))
+    enough = expected >= np.maximum(SHIFT_EVENTS, SHIFT_DAY_SHARE * expected[:, -1:] / expected.shape[1])
+    rows = np.flatnonzero((far & enough).any(axis=1))
     if not len(rows):
         return level, days
     n = len(rows)
     counts, usual, dispersion, newest = counts[rows], usual[rows], dispersion[rows], newest[rows]
-    seen, expected, ratio = seen[rows], expected[rows], ratio[rows]
+    seen, expected, ratio, enough = seen[rows], expected[rows], ratio[rows], enough[rows]
     noise = SHIFT_SD * np.sqrt(seen + 1 + dispersion[:, None] * ratio**2 * since(usual**2))
     likelier = seen * np.log(np.maximum(ratio, TINY)) - (seen - expected)
     best = np.zeros(n)
@@ -252,7 +256,7 @@ def _moved(counts: Floats, usual: Floats, dispersion: Floats) -> tuple[Floats, N
             holds = (ratio >= SHIFT_RATIO) & (seen - noise > SHIFT_HOUR_RATIO * expected)
         else:
             holds = (ratio <= 1 / SHIFT_RATIO) & (SHIFT_HOUR_RATIO * (seen + noise) < expected)
-        holds &= (share >= SHIFT_SHARE) & (expected >= SHIFT_EVENTS)
+        holds &= (share >= SHIFT_SHARE) & enough
         holds &= (share[np.arange(n), newest] >= SHIFT_SHARE)[:, None]
         gain = np.where(holds, likelier, 0.0)
         longest = np.argmax(gain, axis=1)
@@ -260,7 +264,7 @@ def _moved(counts: Floats, usual: Floats, dispersion: Floats) -> tuple[Floats, N
         best = np.where(better, gain[np.arange(n), longest], best)
         level[rows[better]] = ratio[np.arange(n), longest][better]
         days[rows[better]] = longest[better] + 1
-    return np.maximum(level, 0.01), days
+    return np.maximum(level, LEAST_LEVEL), days
 
 
 def _fit(counts: Floats, known: Floats, clock: _Clock, prior: Prior) -> _Fit:
@@ -276,7 +280,8 @@ def _fit(counts: Floats, known: Floats, clock: _Clock, prior: Prior) -> _Fit:
         level = weighted.sum(axis=1) / np.maximum(exposure.sum(axis=1), TINY)
         seen = exposure @ clock.in_slot
         slot_weight = _smooth(seen, seen) + SLOT_PRIOR_HOURS
-        profile = (_smooth(weighted @ clock.in_slot, seen) + SLOT_PRIOR_HOURS * level[:, None]) / slot_weight
+        sums, prior_sum = weighted @ clock.in_slot, SLOT_PRIOR_HOURS * level[:, None]
+        profile = (_smooth(sums, seen) + prior_sum) / slot_weight
         seasonal = profile[:, clock.slots]
         weekday = (weighted @ clock.on_weekday + WEEKDAY_PRIOR_EVENTS) / (
             (exposure * seasonal) @ clock.on_weekday + WEEKDAY_PRIOR_EVENTS
@@ -291,7 +296,8 @@ def _fit(counts: Floats, known: Floats, clock: _Clock, prior: Prior) -> _Fit:
         dispersion = _dispersion(_capped(counts, mean, burst), mean, prior.dispersion)
         weight = known * _outlier_weight(counts, mean, dispersion)
         exposure = weight * scale
-    return _Fit(profile, weekday, slot_weight, dispersion, usual, lately, moved, days)
+    own_profile = (sums + prior_sum) / (seen + SLOT_PRIOR_HOURS)
+    return _Fit(profile, own_profile, weekday, slot_weight, dispersion, usual, lately, moved, days)
 
 
 def _outlier_weight(counts: Floats, mean: Floats, dispersion: Floats) -> Floats:
@@ -482,7 +488,10 @@ def _judge_day(
     base = known[:, -24:] * fit.profile[:, clock.slots[-24:]] * fit.weekday[:, clock.weekdays[-24:]]
     settled = fit.moved_days >= SHIFT_DAYS
     high = base * np.where(settled, fit.moved, np.maximum(fit.moved, 1.0))[:, None]
-    low = base * np.where(settled, fit.moved, np.minimum(fit.moved, 1.0))[:, None]
+    # Beside the begin and end of office hours, smoothing expects more than there ever is: that would be a drop a day.
+    # With it, 3.0 drops a day were found among 1,000 Poisson series without any; without, none.
+    least = np.minimum(fit.own_profile / np.maximum(fit.profile, TINY), 1.0)[:, clock.slots[-24:]]
+    low = base * least * np.where(settled, fit.moved, np.minimum(fit.moved, 1.0))[:, None]
     high_level, up = _levels(counts, fit, high)
     low_level, down = _levels(counts, fit, low)
 
@@ -532,7 +541,8 @@ def _levels(counts: Floats, fit: _Fit, today: Floats) -> tuple[Floats, Floats]:
 
     seen, expected = _before(counts, 24)[:, -24:], _before(usual, 24)[:, -24:]
     ratio = seen / np.maximum(expected, TINY)
-    enough = expected >= SHIFT_EVENTS
+    a_day = fit.usual.sum(axis=1) / max(fit.usual.shape[1] / 24, 1) * np.minimum(fit.moved, 1.0)
+    enough = expected >= np.maximum(SHIFT_EVENTS, SHIFT_DAY_SHARE * a_day)[:, None]
     moved = np.ones(level.shape)
     if not (enough & ((ratio >= SHIFT_RATIO) | (ratio <= 1 / SHIFT_RATIO))).any():
         return level, moved

@@ -9,6 +9,7 @@ from anomalies.detection.detectors import (
     inactive_user,
     new_principal,
     off_hours_activity,
+    rate_drop,
     rate_spike,
     request_high_risk_access,
     suspicious_login,
@@ -18,6 +19,7 @@ DETECTORS: dict[str, Detector] = {
     detector.type: detector
     for detector in (
         rate_spike.DETECTOR,
+        rate_drop.DETECTOR,
         high_failure_rate.DETECTOR,
         new_principal.DETECTOR,
         off_hours_activity.DETECTOR,

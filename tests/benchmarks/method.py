@@ -43,7 +43,8 @@ SCENARIOS = (
     Scenario("Poisson"),
     Scenario("over-dispersed", dispersion=(0.1, 0.3), size=(5.0, 10.0)),
     Scenario("over-dispersed, 3 to 5 times", dispersion=(0.1, 0.3)),
-    Scenario("drift", dispersion=(0.02, 0.05), drift=0.1),
+    Scenario("drift", dispersion=(0.02, 0.05), drift=0.05),
+    Scenario("strong drift", dispersion=(0.02, 0.05), drift=0.1),
     Scenario("weekday", dispersion=(0.02, 0.05), weekday=0.4),
     Scenario("contaminated", dispersion=(0.02, 0.05), contamination=0.02),
 )

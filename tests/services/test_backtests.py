@@ -94,8 +94,8 @@ def test_no_change_makes_no_difference_and_gives_what_was_raised(month: None, ty
     ("type_", "parameters"),
     [
         ("rate_spike", {"min_excess": 70.0}),
-        ("rate_spike", {"alpha_hour": 1e-15, "alpha_five_minutes": 1e-15}),
-        ("rate_spike", {"alpha_hour": 0.01, "alpha_five_minutes": 0.01, "min_ratio": 1.0, "min_excess": 1.0}),
+        ("rate_spike", {"false_alarms_per_day": 1e-6}),
+        ("rate_spike", {"false_alarms_per_day": 1000, "min_ratio": 1.0, "min_excess": 1.0}),
         ("rate_spike", {"fit_days": 7.0, "prior_events_per_hour": 1.0}),
         ("high_failure_rate", {"brute_force_failures": 100, "failures_before_success": 100}),
         ("high_failure_rate", {"alpha": 0.01, "min_failures": 2, "min_requests": 3}),
@@ -115,7 +115,7 @@ def test_a_change_gives_what_a_replay_with_it_raises(month: None, type_: str, pa
 def test_some_changes_lose_and_others_gain(month: None) -> None:
     """The table above compares something."""
     assert _result(parameters={"min_excess": 70.0})["lost"]["count"] > 0
-    loose = {"alpha_hour": 0.01, "alpha_five_minutes": 0.01, "min_ratio": 1.0, "min_excess": 1.0}
+    loose = {"false_alarms_per_day": 1000, "min_ratio": 1.0, "min_excess": 1.0}
     assert _result(parameters=loose)["gained"]["count"] > 0
     assert _result("high_failure_rate", parameters={"brute_force_failures": 100})["lost"]["count"] > 0
 

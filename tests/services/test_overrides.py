@@ -134,7 +134,7 @@ def test_an_override_removed_is_gone_and_twice_raises() -> None:
 def test_what_can_no_longer_be_set_stops_no_scan_and_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     _two_spikes()
     DetectorSettings.objects.create(type="rate_spike", parameters={"min_excess": -5, "gone": 1})
-    parameters = {"gone": 1, "min_ratio": 0.5, "min_excess": 4.0, "alpha_hour": "tiny"}
+    parameters = {"gone": 1, "min_ratio": 0.5, "min_excess": 4.0, "extend_alpha": "tiny"}
     DetectorOverride.objects.create(type="rate_spike", agent=make.agent(), parameters=parameters)
     DetectorOverride.objects.create(type="gone_type", agent=make.agent(), parameters={"x": 1})
     caplog.set_level(logging.WARNING)

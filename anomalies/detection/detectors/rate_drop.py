@@ -10,7 +10,7 @@ from anomalies.detection.chart import Chart, of_requests
 from anomalies.detection.detector import Detector, Learning, Seen
 from anomalies.detection.deviation import Deviation, Limits, Spell
 from anomalies.detection.finding import LOW, MEDIUM, PATTERN_CHANGE, TRANSIENT, Finding, plain
-from anomalies.detection.history import DAY, HOUR, History
+from anomalies.detection.history import DAY, History
 from anomalies.detection.parameter import parameter
 
 VERSION = 1
@@ -25,7 +25,7 @@ class Config:
         1.0,
         unit="a day per 1,000 series",
         low=1e-6,
-        high=100,
+        high=1000,
         help="False alarms to put up with, at all resolutions together: fewer also means less is found",
     )
     extend_alpha: float = parameter(
@@ -75,7 +75,7 @@ def detect(history: History, config: Config) -> list[Finding]:
 
 def chart(history: History, config: Config, width: int) -> Chart:
     """Return the requests of the only entity of a history with its baseline."""
-    return of_requests(history, max(width, HOUR), fit_days=config.fit_days)
+    return of_requests(history, width, fit_days=config.fit_days)
 
 
 def learning(seen: Seen, config: Config) -> Learning | None:

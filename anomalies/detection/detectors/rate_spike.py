@@ -19,7 +19,7 @@ class Config:
         1.0,
         unit="a day per 1,000 series",
         low=1e-6,
-        high=100,
+        high=1000,
         help="False alarms to put up with, at all resolutions together: fewer also means less is found",
     )
     extend_alpha: float = parameter(
