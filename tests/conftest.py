@@ -1,8 +1,11 @@
 """How the tests run, and three people: ana reviews, vic looks, zoe has no access."""
 
+import fcntl
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
 
 import pytest
 from django.contrib.auth.models import Group, User
@@ -24,6 +27,26 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the longest group, beside which the other workers do the rest; it needs no database of the tests."""
     items.sort(key=lambda item: not item.path.match("tests/management/test_up.py"))
+
+
+@contextmanager
+def _locked(name: str, kind: int) -> Iterator[None]:
+    with Path(__file__).with_name(name).open() as file:
+        fcntl.flock(file, kind)
+        yield
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Let tests marked `alone` run while no other worker runs any: others' transactions hold back the outbox."""
+    if not hasattr(item.config, "workerinput"):
+        return (yield)
+    alone = item.get_closest_marker("alone") is not None
+    # Who is to be alone keeps the door while the others finish, or a new test would always come before.
+    with ExitStack() as turn:
+        with _locked("__init__.py", fcntl.LOCK_EX):
+            turn.enter_context(_locked("conftest.py", fcntl.LOCK_EX if alone else fcntl.LOCK_SH))
+        return (yield)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -30,6 +30,7 @@ def key(db: None) -> ApiKey:
     return ApiKey.objects.get()
 
 
+@pytest.mark.alone
 @pytest.mark.django_db(transaction=True)
 def test_messages_come_once_each_in_settled_order() -> None:
     start = stream.newest_position()
@@ -49,6 +50,7 @@ def test_messages_come_once_each_in_settled_order() -> None:
     assert stream.messages_after(stream.newest_position()) == []
 
 
+@pytest.mark.alone
 @pytest.mark.django_db(transaction=True)
 def test_a_message_of_a_transaction_still_running_holds_back_later_ones() -> None:
     anomaly = make.anomaly()
@@ -71,6 +73,7 @@ def test_a_message_of_a_transaction_still_running_holds_back_later_ones() -> Non
     assert [message.type for message in stream.messages_after(start)] == ["slow", "fast"]
 
 
+@pytest.mark.alone
 @pytest.mark.django_db(transaction=True)
 def test_more_messages_than_fit_at_once_come_in_the_next_call(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stream, "MESSAGES_AT_ONCE", 2)
@@ -87,6 +90,7 @@ def test_more_messages_than_fit_at_once_come_in_the_next_call(monkeypatch: pytes
     )
 
 
+@pytest.mark.alone
 @pytest.mark.django_db(transaction=True)
 def test_an_event_id_is_the_position_after_it() -> None:
     anomaly = make.anomaly()

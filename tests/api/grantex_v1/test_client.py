@@ -142,6 +142,7 @@ def _acknowledge(anomaly: Anomaly) -> None:
     reviews.acknowledge(anomaly, by=Actor(name="ana"), at=timezone.now())
 
 
+@pytest.mark.alone
 def test_the_event_stream_tells_of_an_acknowledgement(grantex: Grantex) -> None:
     anomaly = make.anomaly()
     _acknowledge(make.anomaly())  # before anybody listens

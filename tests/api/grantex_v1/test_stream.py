@@ -19,7 +19,7 @@ from tests import make
 from tests.api.conftest import Call
 from tests.api.grantex_v1.expected import error
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.alone]
 
 Listen = Callable[..., httpx.Response]
 
