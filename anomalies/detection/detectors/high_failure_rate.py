@@ -14,11 +14,12 @@ from anomalies.detection.finding import HIGH, LOW, MEDIUM, Finding, Interval, me
 from anomalies.detection.history import DAY, Counts, History
 from anomalies.detection.parameter import parameter
 
-VERSION = 1
+VERSION = 2
 Floats = NDArray[np.float64]
 
 TENANT_PRIOR_RATIO = 0.05  # refused, before anything is known
 TENANT_PRIOR_REQUESTS = 100.0
+SETTLED_DAYS = 2  # before a day, from which late events of others can't change what is said of everybody
 OWN_PRIOR_REQUESTS = 50.0  # weight of the tenant's ratio in an entity's own
 CONCENTRATION_PRIOR_HOURS = 50.0
 LEAST_CONCENTRATION, MOST_CONCENTRATION = 5.0, 500.0
@@ -149,8 +150,9 @@ def learning(seen: Seen, config: Config) -> Learning | None:
 def _rates(history: History, counts: Counts, config: Config) -> Iterator[tuple[int, _Rate]]:
     starts = counts.starts
     # Complete buckets only: successes may yet come. Guessing is found without waiting.
-    complete = starts + counts.width <= history.until
-    due = (starts[None, :] + counts.width > history.judge_from[:, None]) & complete[None, :]
+    lag = history.lag[:, None] if len(history.lag) else 0.0
+    complete = starts[None, :] + counts.width + lag <= history.until
+    due = (starts[None, :] + counts.width > history.judge_from[:, None]) & complete
     enough = due & (counts.requests >= config.min_requests) & (counts.failures >= config.min_failures)
     enough[len(history.totals) :] = False
     rows = np.flatnonzero(enough.any(axis=1))
@@ -170,14 +172,13 @@ def _rates(history: History, counts: Counts, config: Config) -> Iterator[tuple[i
     hot = enough[rows] & (p < config.alpha) & (_wilson(k, n) > usual + config.min_excess_ratio)
     for i in np.flatnonzero(hot.any(axis=1)).tolist():
         first_time = float(history.first_time[rows[i]])
-        for first, last in interval.runs(hot[i], p[i] < config.extend_alpha):
+        for first, last in interval.runs(hot[i], p[i] < config.extend_alpha, counts.width):
             best = first + int(np.argmin(p[i, first : last + 1]))
             opened = first + int(np.argmax(hot[i, first : last + 1]))
-            upper = float(
-                stats.betabinom.ppf(
-                    0.9999, n[i, best], usual[i, best] * kappa[i, best], (1 - usual[i, best]) * kappa[i, best]
-                )
-            )
+            inside = slice(first, last + 1)
+            a, b = usual[i, inside] * kappa[i, inside], (1 - usual[i, inside]) * kappa[i, inside]
+            uppers = stats.betabinom.ppf(BAND, n[i, inside], a, b)
+            upper = float(uppers[best - first])
             end = float(starts[last]) + counts.width
             yield (
                 int(rows[i]),
@@ -190,6 +191,7 @@ def _rates(history: History, counts: Counts, config: Config) -> Iterator[tuple[i
                         peak=float(k[i, first : last + 1].max()),
                         expected=float(usual[i, best] * n[i, best]),
                         upper=upper,
+                        sum_deltas=float(np.maximum(k[i, inside] - uppers, 0.0).sum()),
                         score=scoring.score(scoring.surprise(float(p[i, best]))),
                     ),
                     bucket=float(starts[best]),
@@ -199,7 +201,9 @@ def _rates(history: History, counts: Counts, config: Config) -> Iterator[tuple[i
                     usual=float(usual[i, best]),
                     upper=upper,
                     history_days=max(0.0, (float(starts[best]) - first_time) / DAY),
-                    raised_at=float(starts[opened]) + counts.width,
+                    raised_at=float(starts[opened])
+                    + counts.width
+                    + (float(history.lag[rows[i]]) if len(history.lag) else 0.0),
                     total=int(n[i, first : last + 1].sum()),
                 ),
             )
@@ -209,7 +213,7 @@ def _usual(history: History, rows: NDArray[np.intp], day: float, config: Config)
     """Return the usual ratio of failures before that day, and its steadiness kappa, both (len(rows),)."""
     last = history.hours.index(day)
     past = slice(max(0, last - round(config.history_days * 24)), last)
-    before = history.tenant.index(day)
+    before = max(0, history.tenant.index(day - SETTLED_DAYS * DAY))
     lately = slice(max(0, before - round(config.history_days * 24)), before)
     tenant = (history.tenant.failures[0, lately].sum() + TENANT_PRIOR_RATIO * TENANT_PRIOR_REQUESTS) / (
         history.tenant.requests[0, lately].sum() + TENANT_PRIOR_REQUESTS
