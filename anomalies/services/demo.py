@@ -50,7 +50,9 @@ def fill(*, now: datetime, progress: Progress | None = None) -> None:
     start = now - timedelta(days=DAYS)
     with transaction.atomic():
         _register(organisation, at=start)
-        coming = itertools.chain(organisation.before(start, now), organisation.events(start, now))
+        coming: Iterator[EventRecord] = itertools.chain(
+            organisation.before(start, now), organisation.events(start, now)
+        )
         if progress:
             coming = _watched(coming, start, progress)
         for _ in events.store_in_batches(coming, source_name=SOURCE_NAME, format="native", received_at=now):
