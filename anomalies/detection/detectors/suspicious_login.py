@@ -121,6 +121,7 @@ class _Known:
         self.failed = [one for one in mine if not one.succeeded]
         self.logins = sum(one.logins for one in self.succeeded)
         self.days = min(day - past.first_day, HISTORY_DAYS)
+        self._stays: dict[Place, tuple[Floats, Floats]] = {}
 
     def is_warm(self, config: Config) -> bool:
         """Return whether enough is known of the user to say what is unusual."""
@@ -139,25 +140,27 @@ class _Known:
         return self._devices.get(device, math.inf) < time
 
     @cached_property
-    def _located(self) -> tuple[list[Origin], Floats]:
-        """Located origins of 30 days and today, and their places in degrees, (n, 2)."""
+    def _located(self) -> tuple[Floats, Floats]:
+        """Of located origins of 30 days and today: places in degrees, (n, 2); first and last times and days, (n, 3)."""
         located = [
-            one
+            (*one.place, one.first_time, one.last_time, one.day)
             for one in self.past.origins
             if one.succeeded and one.place and self.day - HISTORY_DAYS <= one.day <= self.day
         ]
-        return located, np.array([one.place for one in located], dtype=np.float64).reshape(-1, 2)
+        table = np.array(located, dtype=np.float64).reshape(-1, 5)
+        return table[:, :2], table[:, 2:]
 
-    def stays(self, place: Place, time: float, *, within_km: float) -> dict[int, list[float]]:
-        """Return of each day first and last times at a place, those before `time`."""
-        located, places = self._located
-        stays: dict[int, list[float]] = defaultdict(list)
-        for index in np.flatnonzero(_distances(place, places) <= within_km).tolist():
-            one = located[index]
-            # Today's last may be yet to come: what is later must not change what is said of now.
-            times = (one.first_time, one.last_time) if one.day < self.day else (one.first_time,)
-            stays[one.day] += [at for at in times if at < time]
-        return stays
+    def stays(self, place: Place, within_km: float) -> tuple[Floats, Floats]:
+        """Return first and last times of the days at a place before today, and first times of today, each sorted.
+
+        Today's last are left out: what comes later must not change what is said of now.
+        """
+        if place not in self._stays:
+            places, times = self._located
+            times = times[_distances(place, places) <= within_km]
+            today = times[:, 2] == self.day
+            self._stays[place] = np.sort(times[~today, :2], axis=None), np.sort(times[today, 0])
+        return self._stays[place]
 
     @cached_property
     def _counts(self) -> tuple[Counter[tuple[Any, ...]], Counter[tuple[Any, ...]], Counter[tuple[Any, ...]]]:
@@ -202,6 +205,7 @@ class _Known:
         as_rare = int(at_least[np.searchsorted(rarities, self.rarity(login) - 1e-9)])
         return (as_rare + 0.5) / (self.logins + 1)
 
+    @cached_property
     def further_networks(self) -> list[float]:
         """How many networks beyond the first an hour of each day with logins can have had.
 
@@ -220,6 +224,7 @@ class _Known:
             busiest.append(max(float(within.sum(axis=1).max() - 1), (len(firsts) - 1) * BUSY_HOUR))
         return busiest
 
+    @cached_property
     def failures_a_day(self) -> list[int]:
         """How many logins failed on each day, those without any among them."""
         failed: dict[int, int] = defaultdict(int)
@@ -360,8 +365,8 @@ def _is_usual(login: Login, known: _Known, config: Config) -> bool:
     """Return whether a user was at that place on an earlier day, and comes with no new device."""
     if login.place is None or (login.device and not known.knows(login.device, login.time)):
         return False
-    stays = known.stays(login.place, login.time, within_km=config.min_distance_km / 2)
-    return any(day < known.day for day in stays)
+    earlier, _ = known.stays(login.place, config.min_distance_km / 2)
+    return len(earlier) > 0
 
 
 def _location(login: Login, before: Login | None, known: _Known, config: Config) -> Iterator[_Sign]:
@@ -442,7 +447,7 @@ def _addresses(login: Login, lately: Sequence[Login], known: _Known, config: Con
     networks = {one.network for one in lately if one.network}
     if len(networks) < config.min_networks:
         return
-    usual = known.further_networks()
+    usual = known.further_networks
     p, mean, upper = _tail(len(networks) - 1, usual, FURTHER_NETWORKS, config.alpha)
     yield from _counted(
         "addresses",
@@ -457,7 +462,7 @@ def _addresses(login: Login, lately: Sequence[Login], known: _Known, config: Con
 
 def _failures(login: Login, failures: Sequence[Login], known: _Known, config: Config) -> Iterator[_Sign]:
     """Yield a sign if so many logins failed in an hour as the user's days do not explain."""
-    p, mean, upper = _tail(len(failures), known.failures_a_day(), FAILED_LOGINS, config.alpha)
+    p, mean, upper = _tail(len(failures), known.failures_a_day, FAILED_LOGINS, config.alpha)
     yield from _counted(
         "failures",
         login,
@@ -548,14 +553,16 @@ def _impossible(one: Place, other: Place, seconds: float, config: Config) -> flo
 
 
 def _together(one: Place, other: Place, time: float, known: _Known, config: Config) -> bool:
-    """Return whether both places were used before that time, on one day, and sooner than anybody travels."""
-    here, there = (known.stays(place, time, within_km=config.min_distance_km / 2) for place in (one, other))
-    return any(
-        _impossible(one, other, abs(arrival - departure), config) is not None
-        for day in here.keys() & there.keys()
-        for arrival in here[day]
-        for departure in there[day]
+    """Return whether both places were used before that time, and sooner after each other than anybody travels."""
+    here, there = (np.concatenate(known.stays(place, config.min_distance_km / 2)) for place in (one, other))
+    here, there = np.sort(here[here < time]), np.sort(there[there < time])
+    if not len(here) or not len(there):
+        return False
+    after = np.searchsorted(there, here)
+    gaps = np.minimum(
+        np.abs(there[np.minimum(after, len(there) - 1)] - here), np.abs(here - there[np.maximum(after - 1, 0)])
     )
+    return _impossible(one, other, float(gaps.min()), config) is not None
 
 
 def _distance(one: Place, other: Place) -> float:
