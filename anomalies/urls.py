@@ -10,6 +10,7 @@ urlpatterns = [
     path("anomalies/new/", views.anomaly_news, name="anomaly_news"),
     path("anomalies/<slug:public_id>/", views.anomaly_detail, name="anomaly_detail"),
     path("anomalies/<slug:public_id>/events/", views.anomaly_events, name="anomaly_events"),
+    path("anomalies/<slug:public_id>/recompute/", views.anomaly_recompute, name="anomaly_recompute"),
     path("anomalies/<slug:public_id>/acknowledge/", actions.acknowledge, name="acknowledge"),
     path("anomalies/<slug:public_id>/notes/", actions.add_note, name="add_note"),
     path("reviews/<int:entry>/undo/", actions.undo, name="undo"),

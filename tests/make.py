@@ -5,7 +5,20 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from anomalies.detection.finding import series_name
-from anomalies.models import Agent, Anomaly, ApiKey, Batch, Event, Grant, Metric, Principal, Scan, Severity, Source
+from anomalies.models import (
+    Agent,
+    Anomaly,
+    ApiKey,
+    Batch,
+    Event,
+    Grant,
+    Interval,
+    Metric,
+    Principal,
+    Scan,
+    Severity,
+    Source,
+)
 from anomalies.services import api_keys
 
 NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
@@ -93,6 +106,25 @@ def metric(of: Anomaly, **fields: Any) -> Metric:
     values |= fields
     name = series_name(values["what"], values["kind"], values["entity"], values.get("action", ""))
     return Metric.objects.create(anomaly=of, name=name, **values)
+
+
+def interval(of: Metric, **fields: Any) -> Interval:
+    """The five minutes before now, in which a metric of 38 peaked at 412."""
+    return Interval.objects.create(
+        **{
+            "metric": of,
+            "resolution_seconds": 300,
+            "started_at": NOW - timedelta(minutes=5),
+            "ended_at": NOW,
+            "state": Anomaly.State.CLOSED,
+            "peak": 412,
+            "expected": 38,
+            "lower": 21,
+            "upper": 61,
+            "score": of.score,
+            **fields,
+        }
+    )
 
 
 def api_key(*scopes: str, name: str = "ci") -> str:

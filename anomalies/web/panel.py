@@ -1,7 +1,6 @@
 """Everything that the details of one anomaly show."""
 
 import json
-import re
 from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -12,11 +11,11 @@ from django.db.models import Count
 from django.forms.models import model_to_dict
 from django.http import HttpRequest
 from django.utils import timezone
-from django.utils.html import conditional_escape
-from django.utils.safestring import SafeString, mark_safe
+from django.utils.safestring import SafeString
 from django.utils.timesince import timesince
 
 from anomalies.detection.detector import Detector
+from anomalies.detection.history import DAY
 from anomalies.detection.registry import DETECTORS
 from anomalies.detection.wording import span
 from anomalies.models import Anomaly, Event, ReviewEntry
@@ -24,25 +23,17 @@ from anomalies.services.detectors import learning_behind
 from anomalies.services.evidence import banded_series, events_behind
 from anomalies.services.retention import dropped_at
 from anomalies.web.charts import SPANS, Chart, draw
-from anomalies.web.facets import count_values
+from anomalies.web.facts import Fact, facts_of
 from anomalies.web.listing import agent_url
-from anomalies.web.row import Row
+from anomalies.web.row import Row, with_exponents
+from anomalies.web.series import MOST_METRICS, Deviating, deviating
+from anomalies.web.told import Told, agreement
 
 FIRST_EVENTS = 50
 LAST_ENTRIES = 100
 DEFAULT_SPAN = "24h"
-MOST_VALUES = 5
-FACTS = {
-    "request_id": "Request ID",
-    "grant_id": "Grant",
-    "integration": "Integration",
-    "resource_type": "Resource type",
-    "resource": "Resources",
-    "permission": "Permissions",
-    "action": "Actions",
-    "principal": "Users",
-    "ip": "Addresses",
-}
+SPAN_OF_DAYS = "30d"  # where whole days deviate
+MOST_PARTS = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,17 +58,6 @@ class Before:
 
 
 @dataclass(frozen=True, slots=True)
-class Fact:
-    label: str
-    values: list[tuple[Any, str]]  # with how often each occurs
-    rest: int  # values beyond the most frequent five
-
-    @property
-    def counted(self) -> bool:
-        return len(self.values) > 1 or self.label == FACTS["ip"]
-
-
-@dataclass(frozen=True, slots=True)
 class Setting:
     name: str
     value: Any
@@ -87,13 +67,54 @@ class Setting:
 class Panel:
     """The details of one anomaly, each read when the template asks for it."""
 
-    def __init__(self, anomaly: Anomaly, *, span: str, now: datetime) -> None:
+    def __init__(self, anomaly: Anomaly, *, span: str, metric: str, now: datetime) -> None:
         self.anomaly, self.row, self.now = anomaly, Row(anomaly), now
-        self.span = span if span in SPANS else DEFAULT_SPAN
-        self.span_complaint = "" if span in SPANS else f"span: “{span[:40]}” is none of {', '.join(SPANS)}."
+        self.wanted_span, self.wanted_metric = span, metric
         self.spans = [(word, label) for word, (label, _) in SPANS.items()]
         self.evidence: dict[str, Any] = anomaly.evidence
         self.agent_url = agent_url(anomaly.agent_id) if anomaly.agent_id else ""
+
+    @cached_property
+    def series(self) -> list[Deviating]:
+        return deviating(self.anomaly)
+
+    @property
+    def series_shown(self) -> list[Deviating]:
+        """Those of the table, where there is more to tell than the sentence does."""
+        several = len(self.series) > 1 or any(len(one.intervals) > 1 for one in self.series)
+        return self.series[:MOST_METRICS] if several else []
+
+    @property
+    def series_rest(self) -> int:
+        return len(self.series) - MOST_METRICS if len(self.series) > MOST_METRICS else 0
+
+    @cached_property
+    def drawn(self) -> Deviating | None:
+        """The series of the chart: the one that was chosen, or that the sentence tells; None if none was stored."""
+        chosen = [one for one in self.series if one.metric.name == self.wanted_metric]
+        return next(iter([*chosen, *self.series]), None)
+
+    @property
+    def metric(self) -> str:
+        """The name of the series that was chosen; empty for the one that is drawn anyway."""
+        return self.drawn.metric.name if self.drawn and not self.drawn.main else ""
+
+    @property
+    def span(self) -> str:
+        if self.wanted_span in SPANS:
+            return self.wanted_span
+        evidence = self.drawn.metric.evidence if self.drawn else self.evidence
+        return SPAN_OF_DAYS if evidence.get("resolution_seconds", 0) >= DAY else DEFAULT_SPAN
+
+    @property
+    def complaints(self) -> list[str]:
+        """One sentence for each thing in the address that was left out."""
+        found = []
+        if self.wanted_span and self.wanted_span not in SPANS:
+            found.append(f"span: “{self.wanted_span[:40]}” is none of {', '.join(SPANS)}.")
+        if self.wanted_metric and self.wanted_metric not in {one.metric.name for one in self.series}:
+            found.append(f"metric: “{self.wanted_metric[:80]}” is no series of this anomaly.")
+        return found
 
     @property
     def span_label(self) -> str:
@@ -106,8 +127,24 @@ class Panel:
     @property
     def why(self) -> SafeString:
         """The sentences with the numbers; 10^12 with its exponent raised."""
-        sentences = conditional_escape(self.evidence.get("why") or self.anomaly.description)
-        return mark_safe(re.sub(r"10\^(\d+)", r"10<sup>\1</sup>", sentences))  # noqa: S308  escaped before
+        return with_exponents(self.evidence.get("why") or self.anomaly.description)
+
+    @property
+    def agreement(self) -> str:
+        return agreement(self.anomaly)
+
+    @cached_property
+    def parts(self) -> list[Anomaly]:
+        """The anomalies that turned out to be one with it, oldest first."""
+        return list(Anomaly.objects.filter(merged_into=self.anomaly).order_by("started_at", "id"))
+
+    @property
+    def parts_shown(self) -> list[Anomaly]:
+        return self.parts[:MOST_PARTS]
+
+    @property
+    def parts_rest(self) -> int:
+        return max(0, len(self.parts) - MOST_PARTS)
 
     @property
     def learning(self) -> str:
@@ -131,8 +168,25 @@ class Panel:
     def chart(self) -> Chart | None:
         if not self.detector:  # a type that is no more
             return None
-        series = banded_series(self.anomaly, span=SPANS[self.span][1], now=self.now)
-        return draw(series, start=self.anomaly.started_at, end=self.anomaly.active_until) if series else None
+        drawn = self.drawn
+        metric = drawn.metric if drawn else None
+        series = banded_series(self.anomaly, metric, span=SPANS[self.span][1], now=self.now)
+        if not series:
+            return None
+        start, end = self.anomaly.started_at, self.anomaly.active_until
+        if drawn and not drawn.main:
+            start, end = drawn.marked(series.resolution_seconds)
+        return draw(series, start=start, end=end)
+
+    @property
+    def measure(self) -> str:
+        """`requests in 5 minutes`, and of what, where that is not all that the anomaly's own entity did."""
+        if not self.chart:
+            return ""
+        one = self.drawn.metric if self.drawn else None
+        if one is None or (one.entity == self.anomaly.entity and not one.action):
+            return self.chart.measure
+        return f"{self.chart.measure}, {one.action} only" if one.action else f"{self.chart.measure}, {one.entity}"
 
     @cached_property
     def events(self) -> list[RawEvent]:
@@ -162,25 +216,7 @@ class Panel:
 
     @cached_property
     def facts(self) -> list[Fact]:
-        """What the events behind it name, with how often each value occurs; where no event does, the anomaly's own."""
-        counted = count_values(events_behind(self.anomaly), [*FACTS])
-        counts = counted.of
-        for name in ("integration", "resource_type", "resource", "ip"):
-            own = getattr(self.anomaly, name)
-            if own and not counts[name]:
-                counts[name][own] = 1
-        return [
-            Fact(
-                label,
-                [
-                    (value, f"{n:,}{'+' if counted.capped else ''}")
-                    for value, n in counts[name].most_common(MOST_VALUES)
-                ],
-                max(0, len(counts[name]) - MOST_VALUES),
-            )
-            for name, label in FACTS.items()
-            if counts[name]
-        ]
+        return facts_of(self.anomaly)
 
     @property
     def since_detected(self) -> str:
@@ -201,6 +237,10 @@ class Panel:
         last = ReviewEntry.objects.filter(anomaly__in=earlier).exclude(to_status="").order_by("-id").first()
         return Before(sum(counts.values()), [(n, label) for label, n in counts.most_common()], last)
 
+    @property
+    def told(self) -> list[Told]:
+        return [Told(entry) for entry in self.timeline]
+
     @cached_property
     def timeline(self) -> list[ReviewEntry]:
         """The last 100 entries, oldest first."""
@@ -220,4 +260,4 @@ class Panel:
 
 
 def panel_of(request: HttpRequest, anomaly: Anomaly, *, now: datetime) -> Panel:
-    return Panel(anomaly, span=request.GET.get("span") or DEFAULT_SPAN, now=now)
+    return Panel(anomaly, span=request.GET.get("span", ""), metric=request.GET.get("metric", ""), now=now)

@@ -2,9 +2,9 @@
 
 from django.db.models import Q, QuerySet
 from django.http import Http404, HttpResponse, QueryDict
-from django.shortcuts import render
+from django.shortcuts import redirect, render
 from django.utils import timezone
-from django.views.decorators.http import require_safe
+from django.views.decorators.http import require_http_methods, require_safe
 from django_htmx.http import push_url
 
 from anomalies.detection.registry import DETECTORS
@@ -17,6 +17,7 @@ from anomalies.web.listing import Listing, newest_id, said, views
 from anomalies.web.menus import menu_of, menus_of
 from anomalies.web.paging import page_of
 from anomalies.web.panel import RawEvent, panel_of
+from anomalies.web.recomputed import recomputed
 from anomalies.web.request import Request
 from anomalies.web.zone import in_own_zone
 
@@ -102,10 +103,29 @@ def anomaly_detail(request: Request, public_id: str) -> HttpResponse:
     return page(request, "anomalies/anomaly_detail.html", {**context, "alone": True})
 
 
+@require_http_methods(["GET", "HEAD", "POST"])
+@requires(VIEW)
+@in_own_zone
+def anomaly_recompute(request: Request, public_id: str) -> HttpResponse:
+    """Derive its figures again and show what comes out; nothing is written. A link to it leads to the details."""
+    if request.method != "POST":
+        return redirect("anomaly_detail", public_id)
+    anomaly, now = anomaly_called(public_id), timezone.now()
+    context = {"recomputed": recomputed(anomaly, at=now)}
+    if request.htmx:
+        return fragment(request, "anomalies/_panel.html#recomputed", context)
+    panel = panel_of(request, anomaly, now=now)
+    return page(
+        request,
+        "anomalies/anomaly_detail.html",
+        {**context, "panel": panel, "state": list_state(request.GET), "alone": True},
+    )
+
+
 def list_state(query: QueryDict) -> str:
     """The list from which somebody came, as its query string."""
     state = query.copy()
-    for name in ("span", "open"):
+    for name in ("span", "metric", "open"):
         state.pop(name, None)
     return state.urlencode()
 

@@ -8,7 +8,7 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.utils import timezone
 
-from anomalies.models import Anomaly, Event, Retention, ReviewEntry, Series
+from anomalies.models import Anomaly, Event, Metric, Retention, ReviewEntry, Series
 from anomalies.services import merging, reviews
 from anomalies.services.actor import Actor
 from tests import make
@@ -20,6 +20,11 @@ IN_PANEL = {"HX-Request": "true", "HX-Target": "panel"}
 
 def path(anomaly: Anomaly) -> str:
     return f"/anomalies/{anomaly.public_id}/"
+
+
+def words(html: str) -> str:
+    """What a person reads of it."""
+    return " ".join(re.sub("<[^>]*>", " ", html).split())
 
 
 def with_events(count: int, **fields: object) -> Anomaly:
@@ -203,7 +208,7 @@ def test_undo_stays_reachable_while_the_acknowledgement_holds(as_ana: Client, an
 def test_the_chart_is_drawn_and_its_span_is_chosen_by_link(as_ana: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     spans = []
 
-    def series(anomaly: Anomaly, *, span: timedelta, now: object) -> object:
+    def series(anomaly: Anomaly, metric: Metric | None, *, span: timedelta, now: object) -> object:
         spans.append(span)
         return banded()
 
@@ -231,8 +236,10 @@ def test_the_panel_asks_the_database_as_often_for_50_events_as_for_5(
 ) -> None:
     monkeypatch.setattr("anomalies.web.panel.banded_series", lambda *args, **kwargs: banded())
     anomaly = with_events(count)
-    # session, user, two of permissions; the anomaly, its events, their facts, two of before, timeline
-    with django_assert_num_queries(13):  # type: ignore[operator]
+    make.interval(make.metric(anomaly))
+    # session, user, two of permissions; the anomaly, its parts, its series, their intervals, what was still learned,
+    # its events, when some were dropped, their facts, two of before, timeline
+    with django_assert_num_queries(16):  # type: ignore[operator]
         as_ana.get(path(anomaly), headers=IN_PANEL)
 
 
@@ -242,3 +249,28 @@ def test_events_that_retention_dropped_are_told_and_not_just_missing(as_ana: Cli
     page = as_ana.get(f"/anomalies/{old.public_id}/").text
     assert "Events dropped by retention on" in page
     assert "412 events" in page
+
+
+@pytest.mark.parametrize(
+    ("deviation", "said"),
+    [("transient", "Transient: a spike in a stable range."), ("pattern_change", "Pattern change: the range itself")],
+)
+def test_a_change_of_pattern_is_told_from_a_spike(as_ana: Client, deviation: str, said: str) -> None:
+    assert said in as_ana.get(path(make.anomaly(deviation=deviation))).text
+    assert said not in as_ana.get(path(make.anomaly())).text
+
+
+def test_a_withdrawn_anomaly_says_why(as_ana: Client) -> None:
+    page = as_ana.get(path(make.anomaly(state="withdrawn", ended_at=make.NOW))).text
+    assert "Withdrawn: events that came late explain it. Nobody is asked about it." in page
+    assert "still going on" not in page
+
+
+def test_the_parts_of_an_anomaly_are_named_with_what_was_decided(as_ana: Client) -> None:
+    whole = make.anomaly()
+    part = make.anomaly(kind="principal", entity="user_7")
+    reviews.acknowledge(part, by=Actor("ana"), at=make.NOW)
+    merging.merge(part, into=whole, scan=make.scan())
+    page = as_ana.get(path(whole)).text
+    assert f"Also seen as: <bdi>user_7</bdi> (was {part.public_id}, acknowledged by <bdi>ana</bdi>)" in page
+    assert f"Merged with {part.public_id} (user_7, acknowledged before): the same cause" in page

@@ -1,0 +1,143 @@
+"""What an anomaly is about, in a few labelled values: from its evidence, and from the events behind it."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from anomalies.detection.detectors import custom_rule
+from anomalies.detection.request import Unit
+from anomalies.detection.wording import percent, plural, span
+from anomalies.models import AccessRequest, Anomaly
+from anomalies.services.evidence import events_behind
+from anomalies.web.charts import clock
+from anomalies.web.facets import count_values
+
+MOST_VALUES = 5
+COUNTED = {
+    "request_id": "Request ID",
+    "grant_id": "Grant",
+    "integration": "Integration",
+    "resource_type": "Resource type",
+    "resource": "Resources",
+    "permission": "Permissions",
+    "action": "Actions",
+    "principal": "Users",
+    "ip": "Addresses",
+}
+OWN = ("integration", "resource_type", "resource", "ip")  # that an anomaly names itself
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    label: str
+    values: list[tuple[str, str]]  # with what is said beside it, such as how often it occurs
+    rest: int = 0  # values beyond those
+
+
+def _each(value: Any) -> list[str]:
+    return [str(one) for one in value]
+
+
+def _one(value: Any) -> list[str]:
+    return [str(value)]
+
+
+def _time(value: Any) -> list[str]:
+    return [clock(datetime.fromtimestamp(value, UTC))]
+
+
+# Of the evidence: what a fact is called, and its values. Those of one label are told together.
+EVIDENCE: Mapping[str, tuple[str, Callable[[Any], list[str]]]] = {
+    "rule_name": ("Rule", _one),
+    "scopes": ("Scopes", _each),
+    "approved_by": ("Approved by", _one),
+    "rejected_by": ("Rejected by", _one),
+    "last_request_at": ("Last request", _time),
+    "last_active_at": ("Last seen", _time),
+    "account_known_since": ("Known since", _time),
+    "configured_hours": ("Hours", lambda value: ["set for the agent" if value else "learned from its history"]),
+    "known_share": ("Known to", lambda value: [f"{percent(value)} of the other agents"]),
+    "success_at": ("Succeeded", _time),
+    "countries": ("Countries", _each),
+    "places": ("Places", _each),
+    "principals": ("Users", _each),
+    "users_tried": ("Users", _each),
+    "addresses": ("Addresses", _each),
+    "devices": ("Devices", _each),
+}
+PARTNERS = ("users_tried", "addresses")  # of which the evidence names the first hundred
+BESIDE = {"rule_name": "rule", "approved_by": "approved_at", "rejected_by": "rejected_at"}  # what is said beside it
+
+
+def facts_of(anomaly: Anomaly) -> list[Fact]:
+    """Return what a reviewer should see first, then what its events name, with how often each value occurs."""
+    told = {fact.label: fact for fact in _told(anomaly)}
+    counted = {fact.label: fact for fact in _counted(anomaly)}
+    for label, fact in told.items():
+        if label in counted and label != COUNTED["request_id"]:
+            told[label] = _together(counted[label], fact)
+    known = {**told, **{label: fact for label, fact in counted.items() if label not in told}}
+    return [Fact(one.label, one.values[:MOST_VALUES], one.rest + max(0, len(one.values) - MOST_VALUES))
+            for one in known.values()]  # fmt: skip
+
+
+def _together(counted: Fact, told: Fact) -> Fact:
+    """Return the values of both, those that were counted first."""
+    seen = {value for value, _ in counted.values}
+    missing = [(value, beside) for value, beside in told.values if value not in seen]
+    return Fact(counted.label, [*counted.values, *missing], max(told.rest, counted.rest))
+
+
+def _told(anomaly: Anomaly) -> Iterator[Fact]:
+    evidence: dict[str, Any] = anomaly.evidence
+    if "request_id" in evidence:
+        yield from _of_requests(evidence)
+    if anomaly.type == custom_rule.DETECTOR.type:
+        limit = evidence["parameters"]
+        yield Fact("Limit", [(f"{plural(limit['threshold'], 'event')} in {span(limit['window_seconds'])}", "")])
+    for name, (label, say) in EVIDENCE.items():
+        value = evidence.get(name)
+        if value is None or value in ("", []):
+            continue
+        beside = evidence.get(BESIDE.get(name, ""), "")
+        said = _time(beside)[0] if isinstance(beside, float | int) else str(beside)
+        values = [(one, said) for one in say(value)]
+        all_of_them = int(evidence.get("partner_count", 0)) if name in PARTNERS else 0
+        yield Fact(label, values, max(0, all_of_them - len(values)))
+
+
+def _of_requests(evidence: Mapping[str, Any]) -> Iterator[Fact]:
+    """Tell of the access request that an anomaly links to, the one rejected before it, their flow and what for."""
+    ids = [evidence["request_id"], evidence.get("rejected_request_id", "")]
+    known = {one.public_id: one for one in AccessRequest.objects.filter(public_id__in=ids).select_related("flow")}
+    first = known.get(ids[0])
+    others = 0 if ids[1] else max(0, int(evidence.get("event_count", 1)) - 1)
+    name = evidence.get("request_name") or ids[0]
+    yield Fact("Request ID", [(name, first.get_status_display().lower() if first else "")], others)
+    if ids[1] and ids[1] != ids[0]:
+        before = known.get(ids[1])
+        yield Fact("Rejected", [(str(before) if before else ids[1], "")])
+    flow = evidence.get("access_flow")
+    if flow:
+        yield Fact("Access flow", [(str(first.flow) if first and first.flow_id == flow else flow, "")])
+    units = [
+        str(Unit(unit["integration"], unit["resource"], unit["resource_type"], unit["permission"]))
+        for unit in evidence.get("units", [])
+    ]
+    if units:
+        yield Fact("Asked for", [(unit, "") for unit in dict.fromkeys(units)])
+
+
+def _counted(anomaly: Anomaly) -> Iterator[Fact]:
+    """Tell what the events behind it name; where none does, what the anomaly names itself."""
+    found = count_values(events_behind(anomaly), [*COUNTED])
+    for name in OWN:
+        own = getattr(anomaly, name)
+        if own and not found.of[name]:
+            found.of[name][own] = 1
+    for name, label in COUNTED.items():
+        counts = found.of[name].most_common()
+        shown = len(counts) > 1 or name == "ip"
+        if counts:
+            yield Fact(label, [(str(value), found.said(name, value) if shown else "") for value, _ in counts])

@@ -1,0 +1,104 @@
+"""The series that deviate in an anomaly, in words, each with its intervals: what the table in its details shows."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from django.utils import timezone
+from django.utils.safestring import SafeString
+
+from anomalies.detection.wording import chance, number, span
+from anomalies.models import Anomaly, Interval, Metric, Series
+from anomalies.services import metrics
+from anomalies.web.row import with_exponents
+
+MOST_METRICS = 8
+MOST_INTERVALS = 4
+WHAT = {
+    "requests": "requests",
+    "failures": "failures",
+    "new_principals": "new users",
+    "off_hours_slots": "periods of 5 minutes off hours",
+    "suspicious_logins": "suspicious logins",
+    "access_requests": "access requests",
+    "rule_events": "events of the rule",
+}
+OF: dict[str, str] = {Series.Kind.PRINCIPAL: "for", Series.Kind.ADDRESS: "from"}
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """An interval of a series as its row of the table says it."""
+
+    interval: Interval
+
+    @property
+    def resolution(self) -> str:
+        return span(self.interval.resolution_seconds)
+
+    @property
+    def observed(self) -> str:
+        return number(self.interval.peak)
+
+    @property
+    def expected(self) -> str:
+        return f"{number(self.interval.expected)} ({number(self.interval.lower)} to {number(self.interval.upper)})"
+
+    @property
+    def direction(self) -> str:
+        return "above" if self.interval.up else "below"
+
+    @property
+    def going_on(self) -> bool:
+        return self.interval.state == Anomaly.State.OPEN
+
+    @property
+    def is_within_a_day(self) -> bool:
+        start, end = self.interval.started_at, self.interval.ended_at
+        return timezone.localtime(start).date() == timezone.localtime(end).date()
+
+    @property
+    def lasting(self) -> bool:
+        return self.interval.deviation == Anomaly.Deviation.PATTERN_CHANGE
+
+
+@dataclass(frozen=True, slots=True)
+class Deviating:
+    """One series; `stretches` are its first intervals, `rest` is how many more it has."""
+
+    metric: Metric
+    main: bool  # the sentence of the anomaly tells it
+    intervals: tuple[Interval, ...]
+
+    @property
+    def words(self) -> str:
+        """`requests of ag_1, token.issue only`, `failures for user_7`."""
+        one = self.metric
+        only = f", {one.action} only" if one.action else ""
+        return f"{WHAT.get(one.what, one.what.replace('_', ' '))} {OF.get(one.kind, 'of')} {one.entity}{only}"
+
+    @property
+    def chance(self) -> SafeString | None:
+        """How probable its most surprising bucket was; nothing where a rule decided, not chance."""
+        p = self.metric.evidence.get("p", 1.0)
+        return with_exponents(chance(p)) if p < 1 else None
+
+    @property
+    def stretches(self) -> list[Stretch]:
+        return [Stretch(interval) for interval in self.intervals[:MOST_INTERVALS]]
+
+    @property
+    def rest(self) -> int:
+        return max(0, len(self.intervals) - MOST_INTERVALS)
+
+    def marked(self, resolution_seconds: int) -> tuple[datetime, datetime]:
+        """From when to when it deviated, as exactly as that resolution tells."""
+        seen = [one for one in self.intervals if one.resolution_seconds == resolution_seconds] or self.intervals
+        if not seen:
+            evidence = self.metric.evidence
+            return datetime.fromtimestamp(evidence["start"], UTC), datetime.fromtimestamp(evidence["end"], UTC)
+        return min(one.started_at for one in seen), max(one.ended_at for one in seen)
+
+
+def deviating(anomaly: Anomaly) -> list[Deviating]:
+    """Return the series of an anomaly: the one that its sentence tells, then the most surprising first."""
+    return [Deviating(one, at == 0, tuple(one.intervals.all())) for at, one in enumerate(metrics.of(anomaly))]
