@@ -28,8 +28,8 @@ def record(time: datetime, number: int = 0, **fields: Any) -> EventRecord:
     return EventRecord(**values)
 
 
-def usual(days: int, per_hour: int = 12) -> list[EventRecord]:
-    """An agent that does the same each hour, with a little noise."""
+def usual(days: int, per_hour: int = 8) -> list[EventRecord]:
+    """An agent that does the same each hour, with a little noise; so little that its silence is no drop."""
     rng = np.random.default_rng(7)
     return [
         record(MONDAY + timedelta(hours=hour, seconds=3600 * n / max(count, 1)), n)

@@ -3,6 +3,7 @@
 from dataclasses import asdict, dataclass
 
 import numpy as np
+from scipy import stats
 
 from anomalies.detection import baseline, deviation, scoring, wording
 from anomalies.detection.baseline import Rows
@@ -16,7 +17,11 @@ from anomalies.detection.parameter import parameter
 VERSION = 1
 WEEKS_BEFORE = 4  # whose same hours and days are a first guess at what is expected
 LEAST_WEEKS = 2
-GUESS_RATIO = 0.75  # of the guess, below which it is worth a baseline: the level may have doubled since
+# What falls short of that guess, and would be improbable even of a Poisson count of one and a half times the guess, is
+# worth a baseline. Of 5,000 Poisson agents with 10 an hour 403 are; the look takes 0.1 s, their baselines would 1.4 s.
+GUESS_RATIO = 0.75
+GUESS_GROWTH = 1.5
+GUESS_P = 1e-4
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +106,8 @@ def _worth_a_baseline(history: History, config: Config) -> Rows:
         past = np.stack([counts[totals, hour - 168 * week : hour - 168 * week + 24] for week in range(1, weeks + 1)])
         guess, seen = past.mean(axis=0), counts[totals, hour : hour + 24]
         for usual, now in ((guess, seen), (guess.sum(axis=1, keepdims=True), seen.sum(axis=1, keepdims=True))):
-            far = (usual >= GUESS_RATIO * config.min_expected / 2) & (now + 1 <= GUESS_RATIO * (usual + 1))
+            far = (usual >= config.min_expected / 2) & (now + 1 <= GUESS_RATIO * (usual + 1))
+            far[far] = stats.poisson.cdf(now[far], GUESS_GROWTH * usual[far]) < GUESS_P
             worth |= far.any(axis=1)
     return totals[worth]
 
