@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from anomalies.detection.detectors.rate_spike import Config, chart, detect
-from anomalies.detection.finding import HIGH, LOW, MEDIUM
-from anomalies.detection.history import HOUR
+from anomalies.detection.finding import HIGH, LOW, MEDIUM, PATTERN_CHANGE
+from anomalies.detection.history import DAY, HOUR, History
 from tests.detection import build
 
 TEN = -14  # 10:00 of the last day
@@ -111,3 +111,72 @@ def test_its_chart_shows_the_spike_above_the_band() -> None:
     above = shown.observed > shown.upper
     assert np.flatnonzero(above).tolist() == [10]
     assert (shown.lower <= shown.expected).all()
+
+
+def _of_actions(totals: np.ndarray, *actions: np.ndarray) -> History:
+    """One agent, with rows of its single actions."""
+    counts = np.vstack([totals, *actions])
+    names = ("", *(f"action_{number}" for number in range(len(actions))))
+    return replace(build.history(counts, entities=["ag_0"] * len(counts)), actions=names)
+
+
+def test_an_action_that_spikes_with_its_agent_is_a_further_metric() -> None:
+    reads, writes = build.office(29, level=30), build.office(29, level=10, seed=2)
+    writes[0, TEN] = 400
+    [finding] = detect(_of_actions(reads + writes, reads, writes), Config())
+    assert [metric.action for metric in finding.metrics] == ["", "action_1"]
+
+
+def test_an_action_that_spikes_while_its_agent_stays_in_its_band_is_named() -> None:
+    reads, writes = build.office(29, level=800, dispersion=0.2), build.office(29, level=3, seed=2)
+    writes[0, TEN] = 100
+    reads[0, TEN] = 700
+    [finding] = detect(_of_actions(reads + writes, reads, writes), Config())
+    assert finding.entity == "ag_0"
+    assert finding.description.startswith("100 requests of action_1 in ")
+    assert [metric.action for metric in finding.metrics] == ["action_1"]
+
+
+@pytest.mark.parametrize(("count", "found"), [(20, 0), (1500, 1)])
+def test_a_new_action_is_held_against_all_that_its_agent_does(count: int, found: int) -> None:
+    usual = build.office(29, level=40)
+    new = np.zeros_like(usual)
+    new[0, TEN] = count
+    history = _of_actions(usual + new, new)
+    first_time = np.array([build.START, build.START + HOUR * (24 * 29 + TEN)])
+    assert len(detect(replace(history, first_time=first_time), Config())) == found
+
+
+def test_a_day_of_many_hours_each_a_little_busy_is_a_spike_of_the_day() -> None:
+    counts = np.random.default_rng(5).poisson(0.5, (1, 24 * 36))
+    counts[0, -24:] += np.arange(24) % 2 + 1
+    [finding] = detect(build.history(counts), Config())
+    assert finding.evidence["resolution_seconds"] == DAY
+    assert "in 1 day, 1" in finding.description
+
+
+def test_a_day_that_is_busy_for_one_hot_hour_is_told_by_the_hour() -> None:
+    counts = np.random.default_rng(5).poisson(2, (1, 24 * 36))
+    counts[0, TEN] = 200
+    [finding] = detect(build.history(counts), Config())
+    assert finding.end - finding.start <= HOUR
+    assert {interval.resolution_seconds for interval in finding.metrics[0].intervals} <= {60, 300, HOUR}
+
+
+def test_a_lasting_change_is_one_anomaly_and_a_spike_on_the_new_level_another() -> None:
+    counts = np.random.default_rng(6).poisson(40, (1, 24 * 40))
+    counts[0, 24 * 30 + 5 :] *= 3
+    counts[0, 24 * 36 + 5] = 600
+    change, spike = detect(build.history(counts, judge_days=12), Config())
+    assert (change.deviation, change.open) == (PATTERN_CHANGE, False)
+    assert change.end - change.start <= 2 * DAY
+    assert spike.start == build.START + HOUR * (24 * 36 + 5)
+    assert spike.evidence["expected"] == pytest.approx(120, rel=0.3)
+
+
+@pytest.mark.parametrize("budget", [0.01, 1.0, 100.0])
+def test_a_larger_budget_of_false_alarms_finds_no_less(budget: float) -> None:
+    counts = build.office(29, dispersion=0.2, n=30)
+    counts[:, TEN] = np.linspace(60, 400, 30)
+    found = [len(detect(build.history(counts), Config(false_alarms_per_day=each))) for each in (budget, 10 * budget)]
+    assert found[0] <= found[1]
