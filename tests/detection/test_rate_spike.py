@@ -180,3 +180,26 @@ def test_a_larger_budget_of_false_alarms_finds_no_less(budget: float) -> None:
     counts[:, TEN] = np.linspace(60, 400, 30)
     found = [len(detect(build.history(counts), Config(false_alarms_per_day=each))) for each in (budget, 10 * budget)]
     assert found[0] <= found[1]
+
+
+def _busy_week() -> History:
+    """Twelve weeks with 8 requests each, then one with 5 a day."""
+    counts = np.random.default_rng(7).poisson(0.05, (1, 24 * 7 * 13))
+    counts[0, -24 * 7 :] = 0
+    counts[0, -24 * 7 :: 5] = 1
+    return build.history(counts)
+
+
+def test_a_week_of_days_that_are_each_as_usual_is_a_spike_of_the_week() -> None:
+    [finding] = detect(_busy_week(), Config())
+    assert finding.evidence["resolution_seconds"] == 7 * DAY
+    assert (finding.start, finding.end) == (build.START + 84 * DAY, build.START + 91 * DAY)
+    assert finding.raised_at < finding.end
+    assert "in 1 week, " in finding.description
+
+
+def test_a_week_is_seen_alike_from_each_of_its_days() -> None:
+    history = _busy_week()
+    for days in (2, 5):
+        earlier = replace(history, judge_from=history.judge_from - days * DAY)
+        assert detect(earlier, Config()) == detect(history, Config())
