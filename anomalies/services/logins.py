@@ -19,18 +19,21 @@ EPOCH = date(1970, 1, 1)
 
 _NETWORK = "host(network(set_masklen({ip}, CASE family({ip}) WHEN 4 THEN 24 ELSE 48 END)))"
 
-# Of principals that logged in since they were last looked at; others are not read.
+# Of principals that logged in since they were last looked at; who these are is settled first, once for each.
 _ORIGINS = f"""
+WITH judged AS MATERIALIZED (
+    SELECT principal, (since AT TIME ZONE 'UTC')::date AS day
+    FROM unnest(%(principals)s::text[], %(since)s::timestamptz[]) AS due (principal, since)
+    WHERE EXISTS (
+        SELECT FROM anomalies_sighting n
+        WHERE n.principal_id = principal AND n.day >= (since AT TIME ZONE 'UTC')::date
+          AND n.last_seen >= since AND n.first_seen < %(until)s)
+)
 SELECT s.principal_id, s.day, extract(epoch FROM s.first_seen)::float8, extract(epoch FROM s.last_seen)::float8,
        s.logins, s.succeeded, coalesce(host(s.ip), ''), coalesce({_NETWORK.format(ip="s.ip")}, ''), s.country,
        s.latitude, s.longitude, s.device, s.action
-FROM unnest(%(principals)s::text[], %(since)s::timestamptz[]) AS judged (principal, since)
-JOIN anomalies_sighting s ON s.principal_id = judged.principal
-    AND s.day >= (judged.since AT TIME ZONE 'UTC')::date - %(past)s
-WHERE s.first_seen < %(until)s AND EXISTS (
-    SELECT FROM anomalies_sighting n
-    WHERE n.principal_id = judged.principal AND n.day >= (judged.since AT TIME ZONE 'UTC')::date
-      AND n.last_seen >= judged.since AND n.first_seen < %(until)s)
+FROM judged JOIN anomalies_sighting s ON s.principal_id = judged.principal AND s.day >= judged.day - %(past)s
+WHERE s.first_seen < %(until)s
 ORDER BY s.principal_id, s.first_seen, s.id
 """  # noqa: S608  of constants
 
