@@ -18,6 +18,7 @@ from anomalies.services import access_requests, logins, rules
 from anomalies.services.counts import BLOCK_SECONDS
 
 HISTORY_DAYS = 90  # that the longest fit may read
+SILENT = timedelta(days=3)  # after its last event, in which an entity may be missed: then silence is its level
 MANY_FAILURES = 10  # within an hour, from which the attempts themselves are read,
 FAILING_SHARE = 0.3  # if they are that much of the hour
 LEAST_LAG = 120.0  # seconds; by so much also the fastest source's events may come after their time
@@ -117,7 +118,7 @@ def load(kind: str, windows: Sequence[Window], *, until: datetime, replayed: boo
     entities = tuple(window.entity for window in windows)
     earliest = min(window.judge_from for window in windows)
     known = min(window.first_time for window in windows)
-    last_day = min(until, max(max(window.last_time, window.judge_from) for window in windows)).date()
+    last_day = min(until, max(max(window.last_time + SILENT, window.judge_from) for window in windows)).date()
 
     def since(days: int) -> date:
         return min(max(known.date(), earliest.date() - timedelta(days=days)), last_day)
