@@ -95,9 +95,14 @@ def _match(
     return confirmed
 
 
-@transaction.atomic
 def agree(scan: Scan) -> None:
     """Let the severity of anomalies follow which detectors agree, once a scan has judged all kinds."""
+    if Anomaly.objects.filter(last_scan=scan).exists():
+        with transaction.atomic():
+            _agree(scan)
+
+
+def _agree(scan: Scan) -> None:
     for anomaly in agreement.due(scan):
         before = Anomaly.objects.get(pk=anomaly.pk)
         if not _changed(before, anomaly):
