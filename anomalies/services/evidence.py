@@ -7,7 +7,8 @@ import numpy as np
 from django.db import connection
 from django.db.models import Max, Min, QuerySet
 
-from anomalies.detection.detectors import custom_rule
+from anomalies.detection.detector import Detector
+from anomalies.detection.detectors import custom_rule, high_failure_rate, rate_spike
 from anomalies.detection.finding import series_name
 from anomalies.detection.history import DAY, History
 from anomalies.detection.parameter import build_config
@@ -20,11 +21,16 @@ HOUR = 3600  # seconds
 # The hash is the exclusive or of a hash of each: in whatever order they are read, and without sorting them.
 _IN_COMMON = """
 SELECT {columns}, count(*),
-       to_hex(coalesce(bit_xor(('x' || left(md5(external_id || ' ' || extract(epoch FROM time)), 16))::bit(64)::bigint), 0))
+       to_hex(coalesce(
+           bit_xor(('x' || left(md5(external_id || ' ' || extract(epoch FROM time)), 16))::bit(64)::bigint), 0))
 FROM anomalies_event WHERE {key} AND time >= %s AND time < %s
 """
 _COLUMNS = ("agent_id", "principal_id", "host(ip)", "integration", "resource", "resource_type")
 _KEYS = {"agent": "agent_id = %s", "principal": "principal_id = %s", "address": "ip = %s::inet"}
+_CHARTED_BY: dict[str, Detector] = {
+    Series.Metric.REQUESTS: rate_spike.DETECTOR,
+    Series.Metric.FAILURES: high_failure_rate.DETECTOR,
+}
 MINUTE, FIVE_MINUTES = 60, 300  # seconds
 FINE_UP_TO = timedelta(hours=24)  # longer spans are shown by the hour,
 HOURS_UP_TO = timedelta(days=7)  # or, if these are longer yet, by the day where whole days deviate
@@ -111,6 +117,9 @@ def banded_series(
     width = _width(history, (metric or anomaly).evidence["resolution_seconds"], span, since=until - span)
     config = build_config(detector.config, detector.known(anomaly.evidence["parameters"]))
     chart = detector.chart(history, config, width)
+    if metric and metric.what != chart.unit and metric.what in _CHARTED_BY:  # of an anomaly that was merged into this
+        other = _CHARTED_BY[metric.what]
+        chart = other.chart(history, other.config(), width)
     shown = np.flatnonzero(
         (chart.starts + chart.width > window.judge_from.timestamp()) & (chart.starts < until.timestamp())
     )

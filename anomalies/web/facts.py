@@ -93,9 +93,6 @@ def _told(anomaly: Anomaly) -> Iterator[Fact]:
     evidence: dict[str, Any] = anomaly.evidence
     if "request_id" in evidence:
         yield from _of_requests(evidence)
-    if anomaly.type == custom_rule.DETECTOR.type:
-        limit = evidence["parameters"]
-        yield Fact("Limit", [(f"{plural(limit['threshold'], 'event')} in {span(limit['window_seconds'])}", "")])
     for name, (label, say) in EVIDENCE.items():
         value = evidence.get(name)
         if value is None or value in ("", []):
@@ -105,6 +102,9 @@ def _told(anomaly: Anomaly) -> Iterator[Fact]:
         values = [(one, said) for one in say(value)]
         all_of_them = int(evidence.get("partner_count", 0)) if name in PARTNERS else 0
         yield Fact(label, values, max(0, all_of_them - len(values)))
+    if anomaly.type == custom_rule.DETECTOR.type:
+        limit = evidence["parameters"]
+        yield Fact("Limit", [(f"{plural(limit['threshold'], 'event')} in {span(limit['window_seconds'])}", "")])
 
 
 def _of_requests(evidence: Mapping[str, Any]) -> Iterator[Fact]:

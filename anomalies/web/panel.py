@@ -139,8 +139,8 @@ class Panel:
         return list(Anomaly.objects.filter(merged_into=self.anomaly).order_by("started_at", "id"))
 
     @property
-    def parts_shown(self) -> list[Anomaly]:
-        return self.parts[:MOST_PARTS]
+    def parts_shown(self) -> list[Row]:
+        return [Row(part) for part in self.parts[:MOST_PARTS]]
 
     @property
     def parts_rest(self) -> int:
@@ -199,7 +199,10 @@ class Panel:
 
     @property
     def event_count(self) -> int:
-        return max(int(self.evidence.get("event_count", 0)), len(self.events))
+        """All events behind it; where requests were counted instead, those that can still be listed."""
+        if "request_id" not in self.evidence:
+            return max(int(self.evidence.get("event_count", 0)), len(self.events))
+        return len(self.events) if len(self.events) < FIRST_EVENTS else events_behind(self.anomaly).count()
 
     @property
     def busiest(self) -> str:
@@ -208,6 +211,11 @@ class Panel:
         if self.evidence.get("unit") != "requests" or self.event_count <= observed:
             return ""
         return f"{observed:,} of them in the busiest {span(self.evidence['resolution_seconds'])}"
+
+    @property
+    def is_within_a_minute(self) -> bool:
+        start, end = self.anomaly.started_at, self.anomaly.active_until
+        return start.replace(second=0, microsecond=0) == end.replace(second=0, microsecond=0)
 
     @property
     def is_within_a_day(self) -> bool:

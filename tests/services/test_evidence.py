@@ -7,6 +7,7 @@ import pytest
 
 from anomalies.models import Anomaly, BucketBlock, Series
 from anomalies.services import evidence, metrics
+from tests import make
 from tests.services.days import MONDAY, SPIKE_SEEN, burst, record, run, store, usual
 
 pytestmark = pytest.mark.django_db
@@ -95,3 +96,12 @@ def test_whole_days_that_deviate_are_shown_by_the_day_once_enough_are_known() ->
     by_hour = evidence.banded_series(spike, span=timedelta(days=7), now=now)
     assert by_hour is not None
     assert by_hour.resolution_seconds == 3600
+
+
+def test_a_series_of_a_merged_anomaly_is_shown_as_what_it_counts(spike: Anomaly) -> None:
+    store(burst(SPIKE_SEEN - timedelta(minutes=4), 12, status="failure"))
+    run(SPIKE_SEEN + timedelta(minutes=1))
+    failures = make.metric(spike, what="failures")
+    shown = evidence.banded_series(spike, failures, span=timedelta(hours=24), now=SPIKE_SEEN)
+    assert shown is not None
+    assert (shown.name, shown.unit, sum(shown.observed)) == (failures.name, "failures", 12)

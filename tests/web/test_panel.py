@@ -169,11 +169,11 @@ def test_before_tells_how_the_same_was_decided(as_ana: Client, ana: User) -> Non
     make.anomaly(started_at=make.NOW - 2 * day, agent=make.agent("ag_other"))
     reviews.acknowledge(earlier, by=Actor("ana", ana), at=make.NOW - day, note="month-end run")
     page = as_ana.get(path(make.anomaly())).text
-    assert "2 rate spike anomalies of <bdi>ag_billing</bdi> before: " in page
+    assert "2 “Rate spike” of <bdi>ag_billing</bdi> before: " in page
     assert "1 acknowledged" in page
     assert "1 open" in page
     assert "Last decided by <bdi>ana</bdi>, 19 Nov 2026: <q>month-end run</q>" in page
-    assert "The first rate spike of <bdi>ag_billing</bdi>" in as_ana.get(path(earlier)).text
+    assert "The first “Rate spike” of <bdi>ag_billing</bdi>" in as_ana.get(path(earlier)).text
 
 
 def test_the_timeline_tells_who_and_when(as_ana: Client, ana: User) -> None:
@@ -274,3 +274,24 @@ def test_the_parts_of_an_anomaly_are_named_with_what_was_decided(as_ana: Client)
     page = as_ana.get(path(whole)).text
     assert f"Also seen as: <bdi>user_7</bdi> (was {part.public_id}, acknowledged by <bdi>ana</bdi>)" in page
     assert f"Merged with {part.public_id} (user_7, acknowledged before): the same cause" in page
+
+
+def test_a_part_of_another_type_is_called_by_it(as_ana: Client) -> None:
+    whole, part = make.anomaly(), make.anomaly(type="off_hours_activity")
+    merging.merge(part, into=whole, scan=make.scan())
+    assert f"Also seen as: off hours of <bdi>ag_billing</bdi> (was {part.public_id})" in as_ana.get(path(whole)).text
+
+
+def test_what_took_no_minute_is_told_at_its_time(as_ana: Client) -> None:
+    evidence = {**make.EVIDENCE, "event_count": 1}
+    anomaly = make.anomaly(started_at=make.NOW, active_until=make.NOW + timedelta(seconds=1), evidence=evidence)
+    assert "1 event at 20 Nov 12:00 UTC" in words(as_ana.get(path(anomaly)).text)
+
+
+def test_requests_that_were_counted_are_not_called_events(as_ana: Client) -> None:
+    evidence = {**make.EVIDENCE, "event_count": 2, "request_id": "AR-1"}
+    anomaly = make.anomaly(type="approved_after_rejected", evidence=evidence)
+    make.event(time=make.NOW - timedelta(minutes=1), action="access_request.approved")
+    page = words(as_ana.get(path(anomaly)).text)
+    assert "1 event from 20 Nov 11:55" in page
+    assert "The first 1 of" not in page
