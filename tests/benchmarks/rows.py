@@ -1,0 +1,158 @@
+"""Rows made by PostgreSQL itself: as many as the budgets name, in seconds."""
+
+from collections.abc import Collection
+from datetime import UTC, datetime, timedelta
+
+from django.db import connection, transaction
+
+from anomalies.models import Batch, Source
+from anomalies.services import partitions
+from anomalies.services.counts import BLOCK_SECONDS
+
+TODAY = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+EVENTS_A_BATCH = 1000
+USUAL_AN_HOUR = 240  # requests of an agent
+ALL = (
+    "anomalies_event", "anomalies_batch", "anomalies_source", "anomalies_agent", "anomalies_principal",
+    "anomalies_agentprincipal", "anomalies_sighting", "anomalies_series", "anomalies_anomaly", "anomalies_scan",
+)  # fmt: skip
+_FINE_DAYS = {60: 2, 300: 8}  # of history; no more is read, and a scan is as fast with a year of it
+
+# An agent does one thing, for two users, from an address that it shares with nine others.
+_EVENTS = """
+INSERT INTO anomalies_event
+    (source_id, batch_id, external_id, time, agent_id, principal_id, action, status, ip, grant_id, request_id, resource,
+     resource_type, integration, permission, country, city, user_agent, metadata)
+SELECT %(source)s, %(batch)s + n / %(a_batch)s, 'bench-' || %(batch)s || '-' || n,
+       %(start)s::timestamptz + n * (%(span)s::interval / %(count)s),
+       'ag_' || agent, 'user_' || (agent / 2 + n %% 2 * 7) %% greatest(%(agents)s / 2, 1),
+       (ARRAY['document.read', 'mail.send', 'record.update'])[agent %% 3 + 1],
+       CASE WHEN n %% 33 = 0 THEN 'failure' ELSE 'success' END,
+       ('10.0.' || agent / 10 / 250 || '.' || agent / 10 %% 250)::inet,
+       '', '', 'projects/' || n %% 50, 'document', 'drive', 'drive.read', 'DE', '', 'grantex-python/0.7', '{}'
+FROM (SELECT n, (n * 7919::bigint %% %(agents)s)::integer AS agent
+      FROM generate_series(0, %(count)s - 1) AS n) AS numbered
+"""
+
+_ACTORS = """
+INSERT INTO anomalies_agent
+    (public_id, name, description, scopes, status, time_zone, holidays, first_seen, last_seen)
+SELECT 'ag_' || n, '', '', '[]', 'active', 'UTC', '[]', %(first)s::timestamptz, %(last)s::timestamptz
+FROM generate_series(0, %(agents)s - 1) AS n;
+INSERT INTO anomalies_principal (public_id, name, email, first_seen, last_seen)
+SELECT 'user_' || n, '', '', %(first)s::timestamptz, %(last)s::timestamptz
+FROM generate_series(0, greatest(%(agents)s / 2, 1) - 1) AS n;
+INSERT INTO anomalies_agentprincipal (agent_id, principal_id, first_seen, last_seen)
+SELECT DISTINCT 'ag_' || agent, 'user_' || (agent / 2 + which * 7) %% greatest(%(agents)s / 2, 1),
+       %(first)s::timestamptz, %(last)s::timestamptz
+FROM generate_series(0, %(agents)s - 1) AS agent, generate_series(0, 1) AS which
+"""
+
+_SERIES = """
+INSERT INTO anomalies_series (kind, entity, action, metric, first_time, last_time, judged_until)
+SELECT kind, entity, action, metric, %(first)s::timestamptz, %(last)s::timestamptz, %(last)s::timestamptz FROM (
+    SELECT 'agent' AS kind, 'ag_' || n AS entity, '' AS action FROM generate_series(0, %(agents)s - 1) AS n
+    UNION ALL
+    SELECT 'agent', 'ag_' || n, (ARRAY['document.read', 'mail.send', 'record.update'])[n %% 3 + 1]
+    FROM generate_series(0, %(agents)s - 1) AS n
+    UNION ALL
+    SELECT 'principal', 'user_' || n, '' FROM generate_series(0, greatest(%(agents)s / 2, 1) - 1) AS n
+    UNION ALL
+    SELECT 'address', '10.0.' || n / 250 || '.' || n %% 250, '' FROM generate_series(0, (%(agents)s - 1) / 10) AS n
+    UNION ALL SELECT 'tenant', 'all', ''
+) AS entities, (VALUES ('requests'), ('failures')) AS metrics (metric)
+"""
+
+# Noise around the usual, from a hundred patterns: random numbers for each bucket would take minutes.
+_BLOCKS = """
+CREATE TEMPORARY TABLE pattern ON COMMIT DROP AS
+SELECT kind, metric, number, array_agg(greatest(0, round(
+    level + sqrt(level) * sqrt(-2 * ln(1 - random())) * cos(2 * pi() * random())))::integer) AS counts
+FROM (SELECT kind, metric, %(usual)s * share * %(width)s / 3600.0 * times AS level
+      FROM (VALUES ('agent', 1), ('principal', 2), ('address', 10), ('tenant', %(agents)s)) AS kinds (kind, times),
+           (VALUES ('requests', 1), ('failures', 1 / 33.0)) AS metrics (metric, share)) AS levels,
+     generate_series(0, 99) AS number, generate_series(1, %(slots)s)
+GROUP BY kind, metric, number;
+ANALYZE pattern;
+INSERT INTO anomalies_bucketblock (series_id, resolution_seconds, start, counts)
+SELECT id, %(width)s, start, counts
+FROM anomalies_series CROSS JOIN generate_series(
+    %(first)s::timestamptz, %(last)s::timestamptz - interval '1 second', make_interval(secs => %(block)s)
+) WITH ORDINALITY AS at (start, day)
+JOIN pattern USING (kind, metric)
+WHERE number = (id * 31 + day) %% 100
+ORDER BY id, start;
+DROP TABLE pattern
+"""
+
+_ANOMALIES = """
+INSERT INTO anomalies_anomaly
+    (public_id, fingerprint, type, severity, score, description, kind, entity, agent_id, integration, resource,
+     resource_type, state, started_at, active_until, ended_at, detected_at, updated_at, evidence, resolution_seconds,
+     scan_id, status, verdict, acknowledged_at, acknowledged_by)
+SELECT 'anom_' || lpad(n::text, 10, '0'), 'bench-' || n,
+       (ARRAY['rate_spike', 'high_failure_rate', 'new_principal', 'off_hours_activity'])[n %% 4 + 1],
+       n * 7919::bigint %% 3 + 1, 0.5, n %% 900 || ' requests in 5 minutes, 38 expected', 'agent', 'ag_' || n %% 1000,
+       'ag_' || n %% 1000, (ARRAY['drive', 'mail', 'crm'])[n %% 3 + 1], 'projects/' || n %% 500, 'document',
+       'closed', at, at + interval '5 minutes', at + interval '5 minutes', at, at, '{}', 300, %(scan)s,
+       CASE n %% 10 WHEN 0 THEN 'open' ELSE 'acknowledged' END, '',
+       CASE n %% 10 WHEN 0 THEN NULL ELSE at END, CASE n %% 10 WHEN 0 THEN '' ELSE 'ana' END
+FROM (SELECT n, %(last)s::timestamptz - n * interval '40 seconds' AS at
+      FROM generate_series(1, %(count)s) AS n) AS numbered
+"""
+
+
+def actors(agents: int, *, days: int) -> None:
+    """Make agents, half as many users, and who acts for whom."""
+    with connection.cursor() as cursor:
+        cursor.execute(_ACTORS, {"agents": agents, "first": TODAY - timedelta(days=days), "last": TODAY})
+
+
+@transaction.atomic
+def history(agents: int, *, days: int, widths: Collection[int] = tuple(BLOCK_SECONDS)) -> None:
+    """Make the series of agents and their blocks of days that end today, all counted and judged."""
+    actors(agents, days=days)
+    with connection.cursor() as cursor:
+        cursor.execute(_SERIES, {"agents": agents, "first": TODAY - timedelta(days=days), "last": TODAY})
+        for width in widths:
+            block = BLOCK_SECONDS[width]
+            known = {"agents": agents, "usual": USUAL_AN_HOUR, "width": width, "block": block, "last": TODAY}
+            first = TODAY - timedelta(days=min(days, _FINE_DAYS.get(width, days)))
+            cursor.execute(_BLOCKS, {**known, "slots": block // width, "first": first})
+        cursor.execute("ANALYZE")
+
+
+def events(count: int, *, agents: int, start: datetime, span: timedelta, a_batch: int = EVENTS_A_BATCH) -> list[int]:
+    """Make events that are evenly spread over a stretch of time, and return the ids of their uncounted batches."""
+    source = Source.objects.get_or_create(name="benchmark", defaults={"format": "native"})[0]
+    made = Batch.objects.bulk_create(
+        Batch(
+            source=source,
+            accepted=min(a_batch, count - done),
+            first_time=start + span * done / count,
+            last_time=start + span * min(done + a_batch, count) / count,
+        )
+        for done in range(0, count, a_batch)
+    )
+    ids = [batch.pk for batch in made]
+    assert ids == list(range(ids[0], ids[0] + len(ids)))  # nobody else stores meanwhile
+    with connection.cursor() as cursor:
+        days = {(start + timedelta(days=n)).date() for n in range(span.days + 2)}
+        partitions.prepare(cursor, days, today=TODAY.date())
+        known = {"source": source.pk, "batch": ids[0], "a_batch": a_batch, "count": count}
+        cursor.execute(_EVENTS, {**known, "start": start, "span": span, "agents": agents})
+    return ids
+
+
+def anomalies(count: int, *, scan: int) -> None:
+    """Make anomalies of 1,000 agents, one each 40 seconds, a tenth of them open."""
+    with connection.cursor() as cursor:
+        cursor.execute(_ANOMALIES, {"count": count, "scan": scan, "last": TODAY})
+        cursor.execute("ANALYZE")
+
+
+def empty(tables: Collection[str] = ALL) -> None:
+    """Take away all rows of these tables, and all that name them; by default all that a benchmark makes."""
+    with connection.cursor() as cursor:
+        # What is still to be checked at the end of a transaction stands in the way.
+        cursor.execute(f"SET CONSTRAINTS ALL IMMEDIATE; TRUNCATE {', '.join(tables)} CASCADE")

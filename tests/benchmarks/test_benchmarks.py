@@ -1,0 +1,48 @@
+"""The benchmarks run, and give figures. How large those are is no test."""
+
+import pytest
+from django.test import override_settings
+
+from tests.benchmarks import budgets, ingest, pages, peer, quality, scanning
+
+pytestmark = pytest.mark.django_db
+
+
+def test_ingest_is_measured_beside_bare_copies() -> None:
+    assert ingest.http(events_a_call=20, calls=1, agents=3).ratio > 0
+    assert ingest.file(events=50, agents=3).ratio > 0
+
+
+def test_a_scan_is_measured_beside_a_bare_upsert() -> None:
+    ratio = scanning.new_events(events=200, agents=5, days=3, rounds=1).ratio
+    assert ratio is not None
+    assert ratio > 0
+    assert scanning.nothing_new(agents=5, days=3, rounds=1).ours > 0
+
+
+def test_counting_is_measured_beside_a_bare_group_by() -> None:
+    ratio = scanning.from_scratch(events=500, agents=5, days=3, rounds=1).ratio
+    assert ratio is not None
+    assert ratio > 0
+
+
+def test_histories_reach_numpy() -> None:
+    assert scanning.into_numpy(series=5, days=3, rounds=1).ours > 0
+
+
+@override_settings(STORAGES={"staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}})
+def test_pages_of_the_list_are_measured_beside_bare_ones() -> None:
+    taken = pages.list_of(30_000, rounds=1)
+    assert all(page.ratio and page.ratio > 0 for page in taken.values())
+
+
+def test_quality_is_measured_on_counts_and_organisations() -> None:
+    counts = quality.simulated_counts(series=20, days=4, peers=(), scenarios=1)
+    found = [*counts, *quality.organisation(days=2, agents=3)]
+    assert {row.detector for row in found} >= {"ours", "Grantex's thresholds"}
+    assert all(row.recall is None or 0 <= row.recall <= 1 for row in found)
+
+
+def test_each_budget_and_each_peer_has_a_name_of_its_own() -> None:
+    assert len({budget.name for budget in budgets.BUDGETS}) == len(budgets.BUDGETS)
+    assert set(quality.PEERS) <= set(vars(peer))
