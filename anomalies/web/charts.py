@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
+from statistics import median
 
 from django.utils import timezone
 
@@ -16,6 +17,7 @@ LEFT, RIGHT, TOP, BOTTOM = 2, 40, 8, 18
 LEAST_MARK = 6  # units of the drawing; an interval of one bucket would be a hair line
 MOST_POINTS = 144  # three units of the drawing each, wide enough to hover
 MOST_TABLE_ROWS = 48
+MOST_BAND = 3.0  # times what was observed or usual, that the band may take of the height
 DAY = 86_400
 TICK_STEPS = (60, 300, 900, 1800, 3600, 3 * 3600, 6 * 3600, 12 * 3600, DAY, 2 * DAY, 7 * DAY, 28 * DAY, 400 * DAY)
 SPANS = {"24h": ("24 h", timedelta(days=1)), "7d": ("7 d", timedelta(days=7)), "30d": ("30 d", timedelta(days=30))}
@@ -88,7 +90,8 @@ def draw(series: BandedSeries, *, start: datetime, end: datetime) -> Chart | Non
     last = series.times[-1] + series.resolution_seconds
     # What was allowed before the series was known is far above all that came; it may be cut off.
     most_allowed = sorted(p.upper for p in points)[int(0.9 * (len(points) - 1))]
-    highest = max(1.0, most_allowed, *(p.observed * 1.05 for p in points))
+    told_of = max(max(p.observed for p in points), median(p.expected for p in points))
+    highest = max(1.0, 1.05 * told_of, min(most_allowed, MOST_BAND * told_of))
     inner_width, inner_height = WIDTH - LEFT - RIGHT, HEIGHT - TOP - BOTTOM
 
     def x(seconds: float) -> float:

@@ -80,6 +80,15 @@ def test_the_interval_is_marked_wide_enough_to_be_seen() -> None:
     assert chart.marked_words == "20 Nov 11:55 UTC to 20 Nov 12:00 UTC"
 
 
+def test_a_band_far_above_all_that_came_leaves_the_peak_to_be_seen() -> None:
+    series = banded(24, peak=100, width=3600)
+    series.upper[:] = [5000.0] * 24
+    chart = draw(series, start=END - timedelta(hours=1), end=END)
+    assert chart is not None
+    peak = min(float(pair.split(",")[1]) for pair in chart.observed.split())
+    assert peak < chart.floor - chart.plot_height / 4
+
+
 def test_an_interval_out_of_sight_is_not_marked() -> None:
     chart = draw(banded(), start=END - timedelta(days=9), end=END - timedelta(days=8))
     assert chart is not None
