@@ -61,6 +61,7 @@ class Detector:
     config: Callable[..., Any]
     detect: Callable[[History, Any], list[Finding]]
     chart: Callable[[History, Any, int], Chart]  # what a person should see of it, at that resolution in seconds
+    explains: bool = False  # that an entity did more than usual, or failed more: so that this is told once
     learning: Callable[[Seen, Any], Learning | None] = _none  # what it still lacks to judge an agent in full
 
     @property

@@ -77,6 +77,7 @@ class Finding:
     evidence: dict[str, Any]
     principal_id: str | None = None  # where it is not the entity itself
     told_by: tuple[str, ...] = ()  # kinds: if one of that kind did all of it, the two are one anomaly
+    explained_by: tuple[str, ...] = ()  # the same, of types that explain any deviation; "itself": the same entity
     deviation: str = ""  # transient or pattern_change, of a series that is counted
     topic: str = ""  # tells findings of one type, entity and time apart, such as the id of a rule
     # What it is about, where it says more than what all its events share.

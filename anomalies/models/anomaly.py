@@ -3,6 +3,7 @@
 from typing import Self
 
 from django.conf import settings
+from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models.functions import Now
 
@@ -111,6 +112,16 @@ class Anomaly(models.Model):
     resolution_seconds = models.PositiveIntegerField(default=3600, help_text="At which it deviates most")
     deviation = models.CharField(
         max_length=20, choices=Deviation, blank=True, default="", db_default="", help_text="Of a series that is counted"
+    )
+    told_by = ArrayField(
+        models.CharField(max_length=20),
+        default=list,
+        blank=True,
+        editable=False,
+        help_text="Kinds of entities whose anomaly of this type may have the same cause",
+    )
+    explained_by = ArrayField(
+        models.CharField(max_length=20), default=list, blank=True, editable=False, help_text="The same, of other types"
     )
     merged_into = models.ForeignKey(
         "self", models.PROTECT, null=True, blank=True, related_name="merged", help_text="The same cause"

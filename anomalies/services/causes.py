@@ -1,16 +1,26 @@
 """One cause, one anomaly: what an address or a user did may be all that another series tells already."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Self
 
 from django.db import connection
+from django.db.models import QuerySet
 
 from anomalies.detection.finding import Finding
+from anomalies.detection.registry import DETECTORS
 from anomalies.models import Anomaly, Series
+
+ITSELF = "itself"  # in `explained_by`: another type of anomaly of the same entity
+_EXPLAINING = [type_ for type_, detector in DETECTORS.items() if detector.explains]
 
 _COLUMNS = {Series.Kind.AGENT: "agent_id", Series.Kind.ADDRESS: "ip", Series.Kind.PRINCIPAL: "principal_id"}
 # At least so much of the entity's events is the other's, and so much of the other's is the entity's. An agent's own
 # series knows its hours; an address is judged by the same rules as the users it tries.
 _LEAST = {Series.Kind.AGENT: (0.9, 0.5), Series.Kind.ADDRESS: (1.0, 0.9)}
+# Whoever guesses credentials does nothing else: it may be little of what it does that hits one user.
+_LEAST_OF_AN_AGENT, _LEAST_OF_A_USER = (0.9, 0.9), (0.9, 0.0)
 
 _SHARES = """
 WITH mine AS (
@@ -25,42 +35,113 @@ SELECT {text}, main.share::float8, main.events::float8 / (
 )
 FROM main
 """
+_IN_BOTH = """
+SELECT count(*) FILTER (WHERE time >= greatest(%(start)s, %(cause_start)s) AND time < least(%(end)s, %(cause_end)s)),
+       count(*) FILTER (WHERE time >= %(start)s AND time < %(end)s),
+       count(*) FILTER (WHERE time >= %(cause_start)s AND time < %(cause_end)s)
+FROM anomalies_event
+WHERE {column} = %(entity)s AND time >= least(%(start)s, %(cause_start)s) AND time < greatest(%(end)s, %(cause_end)s)
+"""
 _TEXT = {Series.Kind.AGENT: "main.other", Series.Kind.ADDRESS: "host(main.other)"}
 
 
-def cause_of(finding: Finding) -> Anomaly | None:
-    """Return the anomaly of another series that has the same cause, if there is one, locked.
+@dataclass(frozen=True, slots=True)
+class Deviating:
+    """What a cause is looked for."""
 
-    Agents are to be judged before addresses, and these before principals.
+    type: str
+    kind: str
+    entity: str
+    start: datetime
+    end: datetime
+    told_by: Sequence[str]
+    explained_by: Sequence[str]
+
+    @classmethod
+    def of_finding(cls, one: Finding) -> Self:
+        start, end = datetime.fromtimestamp(one.start, UTC), datetime.fromtimestamp(one.end, UTC)
+        return cls(one.type, one.kind, one.entity, start, end, one.told_by, one.explained_by)
+
+    @classmethod
+    def of_anomaly(cls, one: Anomaly) -> Self:
+        return cls(one.type, one.kind, one.entity, one.started_at, one.active_until, one.told_by, one.explained_by)
+
+
+def cause_of(deviating: Deviating) -> Anomaly | None:
+    """Return the anomaly that has the same cause, if there is one, locked.
+
+    It is of the same type and of a kind in `told_by`, or of a type that explains others and of a kind in
+    `explained_by`: of an address that guesses credentials, so that what it does to agents and users is told once.
     """
-    for kind in finding.told_by:
-        if (cause := _cause(Series.Kind(kind), finding)) is not None:
-            return cause
+    meanwhile = (
+        Anomaly.objects.filter(started_at__lt=deviating.end, active_until__gt=deviating.start)
+        .exclude(state=Anomaly.State.WITHDRAWN)
+        .order_by("started_at", "id")
+    )
+    for kind in deviating.told_by:
+        raised = meanwhile.filter(type=deviating.type, kind=kind)
+        if cause := _first_of(raised, Series.Kind(kind), deviating, _LEAST[Series.Kind(kind)]):
+            return _whole(cause)
+    for kind in deviating.explained_by:
+        raised = meanwhile.filter(type__in=_EXPLAINING)
+        if kind == ITSELF:
+            raised = raised.filter(kind=deviating.kind, entity=deviating.entity).exclude(type=deviating.type)
+            cause = next((one for one in raised if _shares_events(one, deviating)), None)
+        else:
+            guessing = raised.filter(kind=kind, evidence__has_key="most_in_an_hour")
+            least = _LEAST_OF_AN_AGENT if deviating.kind == Series.Kind.AGENT else _LEAST_OF_A_USER
+            cause = _first_of(guessing, Series.Kind(kind), deviating, least)
+        if cause:
+            return _whole(cause)
     return None
 
 
-def _cause(other: Series.Kind, finding: Finding) -> Anomaly | None:
-    start, end = datetime.fromtimestamp(finding.start, UTC), datetime.fromtimestamp(finding.end, UTC)
-    raised = Anomaly.objects.filter(type=finding.type, kind=other, started_at__lt=end, active_until__gt=start)
-    raised = raised.exclude(state=Anomaly.State.WITHDRAWN)
-    if not raised.exists() or (entity := main_of(other, finding)) is None:
+def _whole(cause: Anomaly) -> Anomaly:
+    return Anomaly.objects.select_for_update(of=("self",)).get(pk=cause.merged_into_id or cause.pk)
+
+
+def _first_of(
+    raised: QuerySet[Anomaly], other: Series.Kind, deviating: Deviating, least: tuple[float, float]
+) -> Anomaly | None:
+    if not raised.exists():
         return None
-    cause = raised.filter(entity=entity).order_by("started_at", "id").first()
-    if cause is None:
-        return None
-    return Anomaly.objects.select_for_update().get(pk=cause.merged_into_id or cause.pk)
+    entity = _main(other, deviating.kind, deviating.entity, deviating.start, deviating.end, least)
+    return raised.filter(entity=entity).first() if entity is not None else None
+
+
+def _shares_events(cause: Anomaly, deviating: Deviating) -> bool:
+    """Return whether what an entity did in both times is most of the one, and enough of the other."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            _IN_BOTH.format(column=_COLUMNS[Series.Kind(deviating.kind)]),
+            {
+                "entity": deviating.entity,
+                "start": deviating.start,
+                "end": deviating.end,
+                "cause_start": cause.started_at,
+                "cause_end": cause.active_until,
+            },
+        )
+        both, mine, its = cursor.fetchone()
+    of_mine, of_its = _LEAST[Series.Kind.AGENT]
+    return bool(both and both >= of_mine * mine and both >= of_its * its)
 
 
 def main_of(other: Series.Kind, finding: Finding) -> str | None:
     """Return the entity of another kind whose doing the finding is, if there is one."""
     start, end = datetime.fromtimestamp(finding.start, UTC), datetime.fromtimestamp(finding.end, UTC)
+    return _main(other, finding.kind, finding.entity, start, end, _LEAST[other])
+
+
+def _main(
+    other: Series.Kind, kind: str, entity: str, start: datetime, end: datetime, least: tuple[float, float]
+) -> str | None:
     with connection.cursor() as cursor:
         cursor.execute(
-            _SHARES.format(column=_COLUMNS[Series.Kind(finding.kind)], other=_COLUMNS[other], text=_TEXT[other]),
-            {"entity": finding.entity, "start": start, "end": end},
+            _SHARES.format(column=_COLUMNS[Series.Kind(kind)], other=_COLUMNS[other], text=_TEXT[other]),
+            {"entity": entity, "start": start, "end": end},
         )
         shares = cursor.fetchone()
-    of_the_entity, of_the_other = _LEAST[other]
-    if shares is None or shares[1] < of_the_entity or shares[2] < of_the_other:
+    if shares is None or shares[1] < least[0] or shares[2] < least[1]:
         return None
     return str(shares[0])

@@ -56,7 +56,8 @@ def keep(
     confirmed = set(pairs)
     for finding, anomaly in [*pairs.values(), *told]:
         kept.merged += _merge(known[_key(finding)], finding, confirmed, anomaly, scan)
-    metrics.attach(told, kind=kind, judged_from=judged_from)
+    parts = [pair for pk, pair in pairs.items() if pair[1].pk != pk]
+    metrics.attach([*told, *parts], kind=kind, judged_from=judged_from)
 
     for anomaly in itertools.chain.from_iterable(known.values()):
         if anomaly.pk not in confirmed and anomaly.merged_into_id is None:
@@ -75,7 +76,7 @@ def _match(
     replayed: bool,
     kept: Kept,
 ) -> dict[int, tuple[Finding, Anomaly]]:
-    """Give each finding its anomaly, and return the pairs by the number of the finding's anomaly."""
+    """Give each finding its anomaly, or the one that this was merged into; return the pairs by the anomaly's number."""
     confirmed: dict[int, tuple[Finding, Anomaly]] = {}
     for finding in sorted(findings, key=lambda finding: (finding.start, finding.type, finding.entity, finding.topic)):
         candidates = [one for one in known[_key(finding)] if one.pk not in confirmed and _overlap(finding, one)]
@@ -86,7 +87,12 @@ def _match(
             known[_key(finding)].append(match)
             kept.raised += 1
         else:
-            if match.merged_into_id is not None:
+            whole = match.merged_into
+            if whole is not None and not merging.same_series(match, whole):
+                _refresh(match, finding, scan)  # whether it has a cause of its own is seen once all kinds are judged
+                confirmed[match.pk] = finding, whole
+                continue
+            if whole is not None:
                 merging.part(match, scan=scan)
             kept.extended += _extend(match, finding, scan, replayed)
         confirmed[match.pk] = finding, match
@@ -147,6 +153,8 @@ def _merge(known: Sequence[Anomaly], finding: Finding, confirmed: set[int], into
     for anomaly in known:
         if anomaly.pk not in confirmed and anomaly.pk != into.pk and _overlap(finding, anomaly):
             merged += merging.merge(anomaly, into=into, scan=scan)
+            if not merging.same_series(anomaly, into):
+                _refresh(anomaly, finding, scan)
             confirmed.add(anomaly.pk)
     return merged
 
@@ -190,6 +198,8 @@ def _raise(finding: Finding, scan: Scan, replayed: bool) -> Anomaly:
         deviation=finding.deviation,
         scan=scan,
         last_scan=scan,
+        told_by=list(finding.told_by),
+        explained_by=list(finding.explained_by),
     )
     _describe(anomaly, finding)
     anomaly.suppression = suppressions.in_force_for(anomaly, at=detected_at)
@@ -207,16 +217,29 @@ def _noticed_at(finding: Finding, scan: Scan) -> datetime:
     return min(_time(math.ceil(finding.raised_at / TICK_SECONDS) * TICK_SECONDS), scan.now)
 
 
-def _extend(anomaly: Anomaly, finding: Finding, scan: Scan, replayed: bool) -> bool:
-    """Bring an anomaly up to what is known now, and say whether anything changed."""
-    before = copy.copy(anomaly)
+def _bring_up(anomaly: Anomaly, finding: Finding) -> None:
+    """Let an anomaly say what its finding does."""
     _describe(anomaly, finding)
-    if replayed:
-        anomaly.detected_at = min(anomaly.detected_at, _noticed_at(finding, scan))
     # Judged anew from its start on: a finer resolution may know both ends better than what was known at first.
     anomaly.started_at, anomaly.active_until = _time(finding.start), _time(finding.end)
     anomaly.description, anomaly.score, anomaly.severity = finding.description, finding.score, finding.severity
     anomaly.resolution_seconds, anomaly.deviation = finding.resolution_seconds, finding.deviation
+    anomaly.told_by, anomaly.explained_by = list(finding.told_by), list(finding.explained_by)
+
+
+def _refresh(anomaly: Anomaly, finding: Finding, scan: Scan) -> None:
+    """Keep a part of another anomaly up with its finding, so that it can stand for itself again."""
+    _bring_up(anomaly, finding)
+    anomaly.state, anomaly.ended_at, anomaly.last_scan = Anomaly.State.CLOSED, anomaly.active_until, scan
+    anomaly.save()
+
+
+def _extend(anomaly: Anomaly, finding: Finding, scan: Scan, replayed: bool) -> bool:
+    """Bring an anomaly up to what is known now, and say whether anything changed."""
+    before = copy.copy(anomaly)
+    _bring_up(anomaly, finding)
+    if replayed:
+        anomaly.detected_at = min(anomaly.detected_at, _noticed_at(finding, scan))
     agreement.keep(before, anomaly)
     resumed = anomaly.state == Anomaly.State.WITHDRAWN or (finding.open and anomaly.state == Anomaly.State.CLOSED)
     if resumed:

@@ -42,7 +42,7 @@ _DUE = """
 WITH related AS (
     SELECT a.entity, min(a.started_at) AS since
     FROM anomalies_anomaly c
-    JOIN anomalies_anomaly a ON a.type = c.type AND a.kind = %(kind)s
+    JOIN anomalies_anomaly a ON a.kind = %(kind)s
         AND a.started_at < c.active_until AND a.active_until > c.started_at
     WHERE c.last_scan_id = %(scan)s AND c.kind <> %(kind)s
     GROUP BY a.entity
@@ -168,7 +168,7 @@ def _judge_together(
     replayed = scan.trigger == Scan.Trigger.REPLAY
     history = histories.load(kind, windows, until=scan.now, replayed=replayed)
     found = judges.detect(history)
-    causes_known = [(finding, causes.cause_of(finding)) for finding in found]
+    causes_known = [(finding, causes.cause_of(causes.Deviating.of_finding(finding))) for finding in found]
     told = [(finding, cause) for finding, cause in causes_known if cause is not None]
     kept = keep(
         [finding for finding, cause in causes_known if cause is None],

@@ -1,10 +1,49 @@
 """Anomalies that turn out to be one: the id of each still leads to it."""
 
+from django.db import transaction
 from django.db.models import Q
 
 from anomalies.models import Anomaly, Interval, ReviewEntry, Scan
+from anomalies.services import causes, metrics
 from anomalies.services.outbox import announce
 from anomalies.services.timeline import record
+
+
+def same_series(anomaly: Anomaly, other: Anomaly) -> bool:
+    """Return whether two anomalies are of one type and entity: what was told apart by a gap, and is not any more."""
+    return (anomaly.type, anomaly.kind, anomaly.entity, anomaly.topic) == (
+        other.type,
+        other.kind,
+        other.entity,
+        other.topic,
+    )
+
+
+@transaction.atomic
+def reconcile(scan: Scan) -> None:
+    """Merge what has the cause of another, and part what has not any more, once a scan has judged all kinds.
+
+    What is the cause may be judged after what it explains: an address after the agent that it attacks.
+    """
+    changed = Anomaly.objects.filter(Q(last_scan=scan) | Q(merged_into__last_scan=scan))
+    for anomaly in (
+        changed.exclude(told_by=[], explained_by=[])
+        .exclude(state=Anomaly.State.WITHDRAWN)
+        .select_related("merged_into")
+        .select_for_update(of=("self",))
+        .order_by("kind", "started_at", "id")
+    ):
+        whole = anomaly.merged_into
+        if whole is not None and same_series(anomaly, whole):
+            continue
+        cause = causes.cause_of(causes.Deviating.of_anomaly(anomaly))
+        if cause is None and whole is not None:
+            metrics.move(whole, anomaly, of=anomaly)
+            part(anomaly, scan=scan)
+        elif cause is not None and cause != whole and cause != anomaly:
+            if whole is not None:
+                metrics.move(whole, cause, of=anomaly)
+            scan.anomalies_merged += merge(anomaly, into=cause, scan=scan)
 
 
 def merge(anomaly: Anomaly, *, into: Anomaly, scan: Scan) -> bool:
@@ -15,6 +54,7 @@ def merge(anomaly: Anomaly, *, into: Anomaly, scan: Scan) -> bool:
     if anomaly.merged_into_id == into.pk:
         return False
     Anomaly.objects.filter(Q(pk=anomaly.pk) | Q(merged_into=anomaly)).update(merged_into=into)
+    metrics.move(anomaly, into)
     anomaly.merged_into, anomaly.updated_at, anomaly.last_scan = into, scan.now, scan
     anomaly.state, anomaly.ended_at = Anomaly.State.CLOSED, anomaly.active_until
     anomaly.save(update_fields=["updated_at", "last_scan", "state", "ended_at"])

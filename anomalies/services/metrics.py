@@ -44,6 +44,16 @@ def attach(told: Sequence[tuple[Finding, Anomaly]], *, kind: str, judged_from: M
             metric.delete()
 
 
+def move(before: Anomaly, after: Anomaly, *, of: Anomaly | None = None) -> None:
+    """Move metrics from one anomaly to another that has the same cause: all, or those that a third was raised for."""
+    moved = Metric.objects.filter(anomaly=before)
+    if of is not None:
+        moved = moved.filter(kind=of.kind, entity=of.entity, evidence__unit=of.evidence["unit"])
+    there = Metric.objects.filter(anomaly=after).values_list("name", flat=True)
+    moved.filter(name__in=list(there)).delete()
+    moved.update(anomaly=after)
+
+
 def _store(anomaly: Anomaly, found: Sequence[Found]) -> None:
     names = [metric.name for metric in found]
     Metric.objects.bulk_create(

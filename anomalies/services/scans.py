@@ -9,7 +9,7 @@ from django.db import connection
 from django.utils import timezone
 
 from anomalies.models import Scan, Series
-from anomalies.services import counts
+from anomalies.services import counts, merging
 from anomalies.services.actor import Actor
 from anomalies.services.detectors import Judges
 from anomalies.services.findings import agree
@@ -86,6 +86,7 @@ def _scan(*, now: datetime, trigger: str, by: Actor, progress: Progress) -> Scan
 
 def finish(scan: Scan) -> None:
     """Note that all kinds were judged."""
+    merging.reconcile(scan)
     agree(scan)
     Series.objects.filter(kind=Series.Kind.TENANT).update(dirty_from=None, judged_until=scan.now)
     scan.finished_at = timezone.now()

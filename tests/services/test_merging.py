@@ -92,8 +92,33 @@ def test_what_events_that_come_late_explain_is_withdrawn_and_comes_back_if_they_
     scan = run(START + timedelta(minutes=20))
     refused.refresh_from_db()
     assert (refused.state, scan.anomalies_withdrawn) == ("withdrawn", 1)
-    assert refused.review_entries.last().note == "events that came late explain it"
+    assert refused.review_entries.get(action="withdrawn").note == "events that came late explain it"
     store(burst(START, 2000, seconds=0.1, status="blocked", ip="192.0.2.1"))
     run(START + timedelta(minutes=30))
     again = Anomaly.objects.get(pk=refused.pk)
     assert again.state != "withdrawn"
+
+
+def test_an_attack_by_one_address_is_one_anomaly_whatever_series_it_shows_in() -> None:
+    users = [f"user_{number}" for number in range(30)]
+    quiet = [
+        record(
+            MONDAY + timedelta(minutes=20 * n), n, agent_id="ag_sso", principal_id=users[n % 30], ip=f"10.0.0.{n % 30}"
+        )
+        for n in range(20 * 72)
+    ]
+    attack = [
+        record(START + timedelta(seconds=n), 5000 + n, agent_id="ag_sso", principal_id=users[n % 30], ip="203.0.113.7",
+               action="user.login", status="failure")
+        for n in range(150)
+    ]  # fmt: skip
+    store([*quiet, *attack])
+    run(START + timedelta(minutes=10))
+    [anomaly] = Anomaly.objects.standing().filter(type__in=["rate_spike", "high_failure_rate"])
+    assert (anomaly.kind, anomaly.entity) == ("address", "203.0.113.7")
+    names = set(Metric.objects.filter(anomaly=anomaly).values_list("name", flat=True))
+    assert {"what=failures.address=203.0.113.7", "what=requests.agent=ag_sso", "what=failures.agent=ag_sso"} <= names
+    entries = anomaly.review_entries.count()
+    run(START + timedelta(minutes=11))
+    assert Anomaly.objects.standing().filter(type__in=["rate_spike", "high_failure_rate"]).get() == anomaly
+    assert anomaly.review_entries.exclude(action="closed").count() <= entries

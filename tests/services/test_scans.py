@@ -133,7 +133,7 @@ def test_replay_finds_what_scans_every_three_hours_find() -> None:
 
 def test_an_idle_scan_reads_little(django_assert_max_num_queries: Any, spike: Anomaly) -> None:
     run(SPIKE_SEEN + timedelta(days=1))
-    with django_assert_max_num_queries(14):
+    with django_assert_max_num_queries(20):
         scan = run(SPIKE_SEEN + timedelta(days=1, minutes=1))
     assert scan.series_judged == 0
 

@@ -313,6 +313,7 @@ def _finding(history: History, row: int, group: list[_Part], config: Config) -> 
         score=scoring.score(s),
         severity=severity,
         told_by={"address": ("agent",), "principal": ("agent", "address")}.get(history.kind, ()),
+        explained_by=() if history.kind == "address" else ("address",),
         description=f"{ratio} refused{wording.of(history.kind, entity)} "
         f"({best.failures:,} of {best.requests:,} in {window}), usually {usual}",
         evidence=evidence,
@@ -414,6 +415,7 @@ def _guessing(
         open=history.until < end + quiet,
         metrics=(metric("failures", history.kind, entity, intervals, score=score, evidence=evidence),),
         told_by=("address",) if history.kind == "principal" else (),
+        explained_by=("address",) if history.kind == "principal" else (),
         raised_at=min(spell.raised_at for spell in spells),
         score=score,
         severity=severity,
@@ -437,6 +439,7 @@ DETECTOR = Detector(
         "Check the grant and scopes of the agent.",
     ),
     version=VERSION,
+    explains=True,
     config=Config,
     detect=detect,
     chart=chart,

@@ -287,6 +287,7 @@ DETECTOR = Detector(
         "If it is planned, set the agent's working hours.",
     ),
     version=VERSION,
+    explains=True,
     config=Config,
     detect=detect,
     chart=chart,
