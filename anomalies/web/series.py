@@ -33,7 +33,8 @@ class Stretch:
 
     @property
     def resolution(self) -> str:
-        return span(self.interval.resolution_seconds)
+        """`5 min`, `1 hour`."""
+        return span(self.interval.resolution_seconds).replace("minutes", "min").replace("minute", "min")
 
     @property
     def observed(self) -> str:
