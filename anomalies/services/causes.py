@@ -19,8 +19,8 @@ _COLUMNS = {Series.Kind.AGENT: "agent_id", Series.Kind.ADDRESS: "ip", Series.Kin
 # At least so much of the entity's events is the other's, and so much of the other's is the entity's. An agent's own
 # series knows its hours; an address is judged by the same rules as the users it tries.
 _LEAST = {Series.Kind.AGENT: (0.9, 0.5), Series.Kind.ADDRESS: (1.0, 0.9)}
-# Whoever guesses credentials does nothing else: it may be little of what it does that hits one user.
-_LEAST_OF_AN_AGENT, _LEAST_OF_A_USER = (0.9, 0.9), (0.9, 0.0)
+# Of what explains others, a user or an address may be a small part.
+_LEAST_OF_AN_AGENT, _LEAST_OF_A_PART = (0.9, 0.9), (0.9, 0.0)
 
 _SHARES = """
 WITH mine AS (
@@ -71,7 +71,8 @@ def cause_of(deviating: Deviating) -> Anomaly | None:
     """Return the anomaly that has the same cause, if there is one, locked.
 
     It is of the same type and of a kind in `told_by`, or of a type that explains others and of a kind in
-    `explained_by`: of an address that guesses credentials, so that what it does to agents and users is told once.
+    `explained_by`: of an agent that is refused, or acts by night, with all that its users and addresses do through
+    it, or of an address that guesses credentials, with what it does to agents and users.
     """
     meanwhile = (
         Anomaly.objects.filter(started_at__lt=deviating.end, active_until__gt=deviating.start)
@@ -88,9 +89,11 @@ def cause_of(deviating: Deviating) -> Anomaly | None:
             raised = raised.filter(kind=deviating.kind, entity=deviating.entity).exclude(type=deviating.type)
             cause = next((one for one in raised if _shares_events(one, deviating)), None)
         else:
-            guessing = raised.filter(kind=kind, evidence__has_key="most_in_an_hour")
-            least = _LEAST_OF_AN_AGENT if deviating.kind == Series.Kind.AGENT else _LEAST_OF_A_USER
-            cause = _first_of(guessing, Series.Kind(kind), deviating, least)
+            raised = raised.filter(kind=kind)
+            if kind == Series.Kind.ADDRESS:
+                raised = raised.filter(evidence__has_key="most_in_an_hour")  # guessing
+            least = _LEAST_OF_AN_AGENT if deviating.kind == Series.Kind.AGENT else _LEAST_OF_A_PART
+            cause = _first_of(raised, Series.Kind(kind), deviating, least)
         if cause:
             return _whole(cause)
     return None

@@ -150,7 +150,9 @@ def _finding(history: History, spell: Spell, config: Config) -> Finding:
         score=scoring.score(s),
         severity=_severity(best, config),
         told_by=() if kind == "agent" else ("agent",),
-        explained_by=("itself",) if kind == "address" else ("itself", "address"),
+        explained_by={"agent": ("itself", "address"), "address": ("itself", "agent")}.get(
+            kind, ("itself", "agent", "address")
+        ),
         description=f"{observed} requests{f' of {action}' if action else ''}{wording.of(kind, entity)} in {window}, "
         f"{expected} expected",
         evidence=evidence,
