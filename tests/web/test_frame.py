@@ -133,6 +133,7 @@ def test_the_reference_tells_everything_about_every_type(as_ana: Client) -> None
     for detector in DETECTORS.values():
         told = [detector.label, detector.meaning, *detector.may_indicate, *detector.recommended_actions]
         for parameter in detector.parameters:
-            told += [parameter.name, parameter.unit, parameter.help, f"{parameter.default:.9g}"]
+            default = ", ".join(parameter.default) if parameter.is_words else f"{parameter.default:.9g}"
+            told += [parameter.name, parameter.unit, parameter.help, default]
         for text in told:
             assert text in page
