@@ -17,6 +17,7 @@ from tests.benchmarks import scratch
 def main() -> int:
     """Return how many bounds are missed, as the command's exit status."""
     scratch.prepare()
+    from tests.benchmarks import rows
     from tests.benchmarks.budgets import BUDGETS
 
     names = [*(budget.name for budget in BUDGETS), "quality"]
@@ -40,10 +41,12 @@ def main() -> int:
                 continue
             began = time.monotonic()
             with console.status(f"{budget.name} …"):
+                rows.empty()
                 for line in budget.measure(wanted.quick):
                     ratio = "" if line.ratio is None else f"{line.ratio:.2f}"
                     verdict = "met" if line.met else "MISSED"
                     lines.add_row(line.what, line.ours, line.bare, ratio, line.bound, verdict)
+                    console.print(f"{line.what}: {line.ours} {ratio} {verdict}", style="dim")
                     missed += not line.met
             console.print(f"{budget.name}: measured in {time.monotonic() - began:,.0f} s", style="dim")
             if budget.reference:
@@ -59,15 +62,16 @@ def main() -> int:
 
 
 def _quality(*, quick: bool) -> Table:
-    from tests.benchmarks import quality
+    from tests.benchmarks import quality, rows
 
-    table = Table(box=None, header_style="bold")
-    columns = ("On", "Detector", "F1", "Recall", "Precision", "Delay, min", "False a day", "a day and 1,000 series", "")
+    rows.empty()
+    table = Table(box=None, header_style="bold", caption="False anomalies a day: in all, and of 1,000 series.")
+    columns = ("On", "Detector", "F1", "Recall", "Precision", "Delay, min", "False a day", "of 1,000", "")
     for title in columns:
         table.add_column(title, justify="left" if title in ("On", "Detector", "") else "right")
     found = itertools.chain(
         quality.simulated_counts(series=100 if quick else 500, scenarios=2 if quick else None),
-        quality.organisation(days=10 if quick else 30),
+        quality.organisation(agents=10 if quick else 30),
         quality.real_logs(),
         quality.tweets(),
     )
