@@ -154,6 +154,7 @@ class _Clock:
 
 @dataclass(frozen=True, slots=True)
 class _Fit:
+    known: Floats  # (n, h) 1 from the hour of the first event on
     profile: Floats  # (n, 48)
     own_profile: Floats  # (n, 48) without its neighbours' part
     weekday: Floats  # (n, 7)
@@ -222,7 +223,12 @@ def _dispersion(counts: Floats, mean: Floats, prior: float, weight: float = DISP
     return np.asarray(np.maximum(shrunk, raw - error))
 
 
-def _moved(counts: Floats, usual: Floats, dispersion: Floats) -> tuple[Floats, NDArray[np.int64]]:
+def _mean_day(usual: Floats, known: Floats) -> Floats:
+    """Return the events expected in a mean day since the first event, (n,)."""
+    return np.asarray(24 * usual.sum(axis=1) / np.maximum(known.sum(axis=1), 24.0))
+
+
+def _moved(counts: Floats, usual: Floats, known: Floats, dispersion: Floats) -> tuple[Floats, NDArray[np.int64]]:
     """Return the level that each series moved to and has kept, 1 if it did not, and for how many days; both (n,).
 
     Of all stretches of whole days that end with the last one, that is the likeliest in which most hours, by what was
@@ -239,10 +245,11 @@ def _moved(counts: Floats, usual: Floats, dispersion: Floats) -> tuple[Floats, N
 
     seen, expected = since(counts), since(usual)
     ratio = seen / np.maximum(expected, TINY)
-    busy = np.maximum(np.minimum(SHIFT_EVENTS, 0.5 * expected[:, -1:] / max(expected.shape[1], 1)), TINY)
+    a_day = _mean_day(usual, known)[:, None]
+    busy = np.maximum(np.minimum(SHIFT_EVENTS, SHIFT_DAY_SHARE * a_day), TINY)
     newest = np.argmax(expected >= busy, axis=1)
     far = (ratio >= SHIFT_RATIO) | (ratio <= 1 / SHIFT_RATIO)
-    enough = expected >= np.maximum(SHIFT_EVENTS, SHIFT_DAY_SHARE * expected[:, -1:] / expected.shape[1])
+    enough = expected >= np.maximum(SHIFT_EVENTS, SHIFT_DAY_SHARE * a_day)
     rows = np.flatnonzero((far & enough).any(axis=1))
     if not len(rows):
         return level, days
@@ -291,7 +298,7 @@ def _fit(counts: Floats, known: Floats, clock: _Clock, prior: Prior) -> _Fit:
         )
         usual = known * seasonal * weekday[:, clock.weekdays]
         if number:  # before, outliers weigh as much as all else
-            moved, days = _moved(counts, usual, dispersion)
+            moved, days = _moved(counts, usual, known, dispersion)
         scale = np.where(hour >= h - 24 * days[:, None], moved[:, None], 1.0) if days.any() else np.ones((1, 1))
         usual = usual * scale
         lately = _rolling_level(_winsorised(counts, usual, dispersion), usual)
@@ -300,7 +307,7 @@ def _fit(counts: Floats, known: Floats, clock: _Clock, prior: Prior) -> _Fit:
         weight = known * _outlier_weight(counts, mean, dispersion)
         exposure = weight * scale
     own_profile = (sums + prior_sum) / (seen + SLOT_PRIOR_HOURS)
-    return _Fit(profile, own_profile, weekday, slot_weight, dispersion, usual, lately, moved, days)
+    return _Fit(known, profile, own_profile, weekday, slot_weight, dispersion, usual, lately, moved, days)
 
 
 def _outlier_weight(counts: Floats, mean: Floats, dispersion: Floats) -> Floats:
@@ -544,7 +551,7 @@ def _levels(counts: Floats, fit: _Fit, today: Floats) -> tuple[Floats, Floats]:
 
     seen, expected = _before(counts, 24)[:, -24:], _before(usual, 24)[:, -24:]
     ratio = seen / np.maximum(expected, TINY)
-    a_day = fit.usual.sum(axis=1) / max(fit.usual.shape[1] / 24, 1) * np.minimum(fit.moved, 1.0)
+    a_day = _mean_day(fit.usual, fit.known) * np.minimum(fit.moved, 1.0)
     enough = expected >= np.maximum(SHIFT_EVENTS, SHIFT_DAY_SHARE * a_day)[:, None]
     moved = np.ones(level.shape)
     if not (enough & ((ratio >= SHIFT_RATIO) | (ratio <= 1 / SHIFT_RATIO))).any():

@@ -1,5 +1,7 @@
 """detection/baseline: what counts to expect."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -35,6 +37,19 @@ def test_tail_probabilities_are_calibrated(dispersion: float, nominal: float, mo
     history = build.history(build.office(56, dispersion=dispersion, n=200, seed=3), judge_days=14)
     tails = _hours(history).tail(history.hours.requests[:, -14 * 24 :])
     assert (tails < nominal).mean() <= most
+
+
+@pytest.mark.parametrize("days_before", [0, 100])  # of others, that its own are loaded with
+def test_after_the_first_weekend_monday_is_expected_to_be_as_busy_as_friday(days_before: int) -> None:
+    weeks = build.office(8, level=40, n=20)
+    lived = np.where(np.arange(24 * 8) % 24 // 8 == 1, weeks, 0)[:, 24 * 3 :]  # from Thursday on, at work alone
+    counts = np.pad(lived, ((0, 0), (24 * days_before, 0)))
+    history = build.history(counts, first_time=build.START + DAY * days_before)
+    week = np.broadcast_to((np.arange(counts.shape[1]) + 24 * (3 - days_before)) % 168, counts.shape).astype(np.int16)
+    calendar = replace(history.calendar, hour_of_week=week, free=week // 24 >= 5)
+    mean = _hours(replace(history, calendar=calendar)).mean[:, 9:15]
+    assert mean.min() > 20
+    assert mean.mean() == pytest.approx(40, rel=0.2)
 
 
 def test_an_attack_yesterday_is_not_the_normal_of_today() -> None:

@@ -14,7 +14,7 @@ from anomalies.detection.finding import LOW, MEDIUM, PATTERN_CHANGE, TRANSIENT, 
 from anomalies.detection.history import DAY, History
 from anomalies.detection.parameter import parameter
 
-VERSION = 1
+VERSION = 2
 WEEKS_BEFORE = 4  # whose same hours and days are a first guess at what is expected
 LEAST_WEEKS = 2
 # What falls short of that guess, and would be improbable even of a Poisson count of one and a half times the guess, is

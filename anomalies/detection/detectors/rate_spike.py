@@ -10,7 +10,7 @@ from anomalies.detection.finding import LOW, MEDIUM, PATTERN_CHANGE, TRANSIENT, 
 from anomalies.detection.history import DAY, History
 from anomalies.detection.parameter import parameter
 
-VERSION = 2
+VERSION = 3
 
 
 @dataclass(frozen=True, slots=True)
