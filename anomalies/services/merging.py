@@ -25,9 +25,12 @@ def reconcile(scan: Scan) -> None:
 
     What is the cause may be judged after what it explains: an address after the agent that it attacks.
     """
-    changed = Anomaly.objects.filter(Q(last_scan=scan) | Q(merged_into__last_scan=scan))
+    changed = list(Anomaly.objects.filter(last_scan=scan).values_list("id", flat=True))
+    if not changed:
+        return
     for anomaly in (
-        changed.exclude(told_by=[], explained_by=[])
+        Anomaly.objects.filter(Q(pk__in=changed) | Q(merged_into__in=changed))
+        .exclude(told_by=[], explained_by=[])
         .exclude(state=Anomaly.State.WITHDRAWN)
         .select_related("merged_into")
         .select_for_update(of=("self",))
