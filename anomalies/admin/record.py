@@ -4,7 +4,16 @@ from django.contrib import admin
 from django.utils.safestring import SafeString
 
 from anomalies.admin.base import InnerAdmin, ReadOnlyAdmin, pretty
-from anomalies.models import AuditEntry, OutboxMessage, ReviewEntry, Scan, Series, StreamLease
+from anomalies.models import (
+    AuditEntry,
+    OutboxMessage,
+    ReviewEntry,
+    Scan,
+    Series,
+    Sighting,
+    SourceLag,
+    StreamLease,
+)
 
 # Bucket blocks have a key of three columns, which the admin site does not know: their series stand for them.
 
@@ -33,6 +42,23 @@ class SeriesAdmin(InnerAdmin):
     search_fields = ("entity__startswith",)
     ordering = ("kind", "entity", "metric")
     sortable_by = ()
+
+
+@admin.register(Sighting)
+class SightingAdmin(InnerAdmin):
+    list_display = ("day", "principal_id", "action", "succeeded", "ip", "country", "device", "logins", "last_seen")
+    search_fields = ("principal__exact",)
+    search_help_text = "The whole id of a user"
+    ordering = ("-id",)
+    sortable_by = ()
+
+
+@admin.register(SourceLag)
+class SourceLagAdmin(InnerAdmin):
+    list_display = ("day", "source", "counts")
+    list_select_related = ("source",)
+    list_filter = (("source", admin.RelatedFieldListFilter),)
+    ordering = ("-day", "source")
 
 
 @admin.register(ReviewEntry)
