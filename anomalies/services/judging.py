@@ -37,7 +37,9 @@ def unseen(what: str, done: int, total: int) -> None:
 
 # Every entity of a kind that changed since it was looked at, or whose anomaly may have ended, or may share its cause
 # with one that this scan changed; judged from the start of the anomalies on that could go on, so that what belongs
-# together is seen together. md5: all workers part the entities alike.
+# together is seen together, and from the hour on that was under way when it was looked at. Of agents also those
+# without an event since an hour that is complete since the last scan, for as long as silence may be a drop.
+# md5: all workers part the entities alike.
 _DUE = """
 WITH related AS (
     SELECT a.entity, min(a.started_at) AS since
@@ -53,9 +55,22 @@ WITH related AS (
     JOIN anomalies_interval i ON i.metric_id = m.id
     WHERE c.last_scan_id = %(scan)s AND c.kind <> %(kind)s
     GROUP BY m.entity
+), silent AS (
+    SELECT entity
+    FROM (
+        SELECT entity, last_time, seen.until - lag AS seen, date_trunc('hour', %(now)s - lag) AS complete
+        FROM anomalies_series,
+             make_interval(secs => greatest(lag_seconds, %(least_lag)s)) AS lag,
+             (SELECT max(judged_until) AS until FROM anomalies_series WHERE kind = 'tenant') AS seen
+        WHERE %(may_drop)s AND kind = %(kind)s AND action = '' AND metric = 'requests'
+    ) AS agent
+    WHERE last_time < complete AND seen < complete
+      AND seen < date_trunc('day', last_time + %(silent)s::interval) + interval '1 day'
 ), due AS (
     SELECT entity, min(first_time) AS first_time, max(last_time) AS last_time,
            max(judged_until) AS judged_until, min(dirty_from) AS dirty_from,
+           date_trunc('hour', max(judged_until) - make_interval(secs => greatest(max(lag_seconds), %(least_lag)s)))
+               AS under_way,
            count(*) FILTER (WHERE metric = 'requests') AS series
     FROM anomalies_series
     WHERE kind = %(kind)s AND entity IN (
@@ -64,11 +79,12 @@ WITH related AS (
         UNION SELECT entity FROM anomalies_anomaly
         WHERE kind = %(kind)s AND state = 'open' AND merged_into_id IS NULL
         UNION SELECT entity FROM related
+        UNION SELECT entity FROM silent
         UNION SELECT entity FROM anomalies_series WHERE kind = %(kind)s AND %(all)s)
     GROUP BY entity
 ), judged AS (
     SELECT *, CASE WHEN %(all)s OR judged_until IS NULL THEN first_time
-        ELSE greatest(coalesce(dirty_from, judged_until), judged_until - %(horizon)s::interval) END AS judge_from
+        ELSE greatest(least(dirty_from, under_way), judged_until - %(horizon)s::interval) END AS judge_from
     FROM due
     WHERE %(shares)s = 1 OR ('x' || left(md5(entity), 7))::bit(28)::integer %% %(shares)s = %(share)s
 )
@@ -108,6 +124,9 @@ def _due(scan: Scan, kind: str, share: int) -> list[histories.Window]:
         "share": share,
         "shares": scan.shares,
         "horizon": LATE_HORIZON,
+        "may_drop": kind == Series.Kind.AGENT,
+        "least_lag": histories.LEAST_LAG,
+        "silent": histories.SILENT,
         "gap": LONGEST_GAP,
     }
     with connection.cursor() as cursor:
