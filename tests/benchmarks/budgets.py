@@ -63,7 +63,7 @@ def _idle(quick: bool) -> Iterable[Line]:
 
 def _count(quick: bool) -> Iterable[Line]:
     events = 1_000_000 if quick else 10_000_000
-    taken = scanning.from_scratch(events=events, rounds=3 if quick else 1)
+    taken = scanning.from_scratch(events=events)
     yield _times(f"counting {events:,} events from scratch", taken, 2)
 
 

@@ -11,7 +11,7 @@ from django.contrib.auth.models import Group, User
 from django.template.loader import get_template
 from django.test import Client
 
-from anomalies.models import Anomaly, Scan
+from anomalies.models import Anomaly
 from anomalies.web.row import Row
 from tests.benchmarks import rows
 from tests.benchmarks.turns import Seconds, compared
@@ -23,9 +23,8 @@ _BY_SEVERITY = "severity DESC, detected_at DESC, id DESC"
 
 def list_of(anomalies: int = 1_000_000, *, rounds: int = 9) -> dict[str, Seconds]:
     """Return how long each of some pages of the list takes, by what it shows."""
-    scan = Scan.objects.create(trigger=Scan.Trigger.COMMAND, now=rows.TODAY, started_at=rows.TODAY)
     rows.actors(1000, days=1)
-    rows.anomalies(anomalies, scan=scan.pk)
+    rows.anomalies(anomalies)
     deep = Anomaly.objects.get(fingerprint=f"bench-{anomalies * 9 // 10}")
     severe = Anomaly.objects.filter(severity=2).order_by("-detected_at")[anomalies // 6]
     user = User.objects.create_user("benchmark")

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 from django.db import connection, transaction
 
-from anomalies.models import Batch, Source
+from anomalies.models import Anomaly, Batch, Scan, Source
 from anomalies.services import partitions
 from anomalies.services.counts import BLOCK_SECONDS
 
@@ -85,21 +85,23 @@ ORDER BY id, start;
 DROP TABLE pattern
 """
 
-_ANOMALIES = """
-INSERT INTO anomalies_anomaly
-    (public_id, fingerprint, type, severity, score, description, kind, entity, agent_id, integration, resource,
-     resource_type, state, started_at, active_until, ended_at, detected_at, updated_at, evidence, resolution_seconds,
-     scan_id, status, verdict, acknowledged_at, acknowledged_by)
-SELECT 'anom_' || lpad(n::text, 10, '0'), 'bench-' || n,
-       (ARRAY['rate_spike', 'high_failure_rate', 'new_principal', 'off_hours_activity'])[n %% 4 + 1],
-       n * 7919::bigint %% 3 + 1, 0.5, n %% 900 || ' requests in 5 minutes, 38 expected', 'agent', 'ag_' || n %% 1000,
-       'ag_' || n %% 1000, (ARRAY['drive', 'mail', 'crm'])[n %% 3 + 1], 'projects/' || n %% 500, 'document',
-       'closed', at, at + interval '5 minutes', at + interval '5 minutes', at, at, '{}', 300, %(scan)s,
-       CASE n %% 10 WHEN 0 THEN 'open' ELSE 'acknowledged' END, '',
-       CASE n %% 10 WHEN 0 THEN NULL ELSE at END, CASE n %% 10 WHEN 0 THEN '' ELSE 'ana' END
-FROM (SELECT n, %(last)s::timestamptz - n * interval '40 seconds' AS at
-      FROM generate_series(1, %(count)s) AS n) AS numbered
-"""
+# What differs from one anomaly to the next; all else is as in the first.
+_ANOMALIES = {
+    "public_id": "'anom_' || lpad(n::text, 10, '0')",
+    "fingerprint": "'bench-' || n",
+    "type": "(ARRAY['rate_spike', 'high_failure_rate', 'new_principal', 'off_hours_activity'])[n %% 4 + 1]",
+    "severity": "n * 7919::bigint %% 3 + 1",
+    "description": "n %% 900 || ' requests in 5 minutes, 38 expected'",
+    "entity": "'ag_' || n %% 1000",
+    "agent_id": "'ag_' || n %% 1000",
+    "integration": "(ARRAY['drive', 'mail', 'crm'])[n %% 3 + 1]",
+    "resource": "'projects/' || n %% 500",
+    "status": "CASE n %% 10 WHEN 0 THEN 'open' ELSE 'acknowledged' END",
+    "acknowledged_at": "CASE n %% 10 WHEN 0 THEN NULL ELSE at END",
+    "acknowledged_by": "CASE n %% 10 WHEN 0 THEN '' ELSE 'ana' END",
+    **dict.fromkeys(("started_at", "detected_at", "updated_at"), "at"),
+    **dict.fromkeys(("active_until", "ended_at"), "at + interval '5 minutes'"),
+}
 
 
 def actors(agents: int, *, days: int) -> None:
@@ -144,10 +146,24 @@ def events(count: int, *, agents: int, start: datetime, span: timedelta, a_batch
     return ids
 
 
-def anomalies(count: int, *, scan: int) -> None:
+def anomalies(count: int) -> None:
     """Make anomalies of 1,000 agents, one each 40 seconds, a tenth of them open."""
+    scan = Scan.objects.create(trigger=Scan.Trigger.COMMAND, now=TODAY, started_at=TODAY)
+    first = Anomaly.objects.create(
+        fingerprint="bench", severity=1, score=0.5, kind="agent", started_at=TODAY, active_until=TODAY,
+        detected_at=TODAY, updated_at=TODAY, resource_type="document", state="closed", ended_at=TODAY,
+        evidence={}, resolution_seconds=300, scan=scan,
+    )  # fmt: skip
+    columns = [field.column for field in Anomaly._meta.concrete_fields if not field.primary_key]
     with connection.cursor() as cursor:
-        cursor.execute(_ANOMALIES, {"count": count, "scan": scan, "last": TODAY})
+        cursor.execute(
+            f"INSERT INTO anomalies_anomaly ({', '.join(columns)})"
+            f" SELECT {', '.join(_ANOMALIES.get(column, f'first.{column}') for column in columns)}"
+            " FROM anomalies_anomaly first, LATERAL (SELECT n, %(last)s::timestamptz - n * interval '40 seconds' AS at"
+            " FROM generate_series(1, %(count)s) AS n) AS numbered WHERE first.id = %(first)s",
+            {"count": count, "last": TODAY, "first": first.pk},
+        )
+        first.delete()
         cursor.execute("ANALYZE")
 
 
