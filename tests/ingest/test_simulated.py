@@ -133,6 +133,21 @@ def test_an_agent_in_trouble_is_refused_three_times_in_five() -> None:
     assert 0.4 < statuses[False] / statuses.total() < 0.8
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_a_silence_is_four_hours_of_work_without_an_event_after_two_weeks_with_them(seed: int) -> None:
+    organisation = Organisation(seed=seed, finale=NOW)
+    silences = [one for one in organisation.incidents(NOW - 16 * DAY, NOW) if one.kind == Kind.SILENCE]
+    assert silences
+    for silence in silences:
+        agent = organisation.agents[silence.agent]
+        around = list(organisation.events(silence.start - 4 * HOUR, silence.end))
+        mine = [event.time for event in around if event.agent_id == agent.id]
+        assert mine
+        assert max(mine) < silence.start
+        assert silence.end - silence.start == 4 * HOUR
+        assert all(organisation.rate(agent, int(silence.start.timestamp() // 3600) + n) > 20 for n in range(4))
+
+
 @pytest.mark.parametrize(("dispersion", "low", "high"), [(0.0, 0.85, 1.15), (0.5, 3.0, 30.0)])
 def test_dispersion_is_how_much_hours_differ_beyond_chance(dispersion: float, low: float, high: float) -> None:
     organisation = Organisation(agents=1, seed=2, dispersion=dispersion)

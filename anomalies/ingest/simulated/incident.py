@@ -19,6 +19,7 @@ class Kind(StrEnum):
     CONTRADICTED = "approved after rejection"
     RETURN = "return of a user"
     REQUEST_LOOP = "requests in a loop"
+    SILENCE = "silence"
 
 
 LOGIN_KINDS = (Kind.TRAVEL, Kind.NEW_COUNTRY, Kind.MANY_ADDRESSES)  # of how users sign in
@@ -37,6 +38,7 @@ TYPES = {
     Kind.CONTRADICTED: "approved_after_rejected",
     Kind.RETURN: "inactive_user",
     Kind.REQUEST_LOOP: "access_automation",
+    Kind.SILENCE: "rate_drop",
 }
 
 

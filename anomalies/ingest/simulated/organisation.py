@@ -20,6 +20,7 @@ from anomalies.ingest.simulated.incident import LOGIN_KINDS, REQUEST_KINDS, Inci
 from anomalies.ingest.simulated.logins import Logins
 from anomalies.ingest.simulated.requests import Requests
 from anomalies.ingest.simulated.schedule import Schedule
+from anomalies.ingest.simulated.silences import Silences
 
 HOUR = 3600
 GUEST_HOURS = 720  # how long a colleague is with an agent that meets people, until the next one
@@ -64,7 +65,7 @@ class Organisation:
         self._schedule = Schedule(
             agents=self.agents, principals=self.principals, rate=self.rate, seeds=(seed, _INCIDENT), finale=finale
         )
-
+        self._silences = Silences(agents=self.agents, others=self._schedule.between)
         self._logins = Logins(agent=self.agents[0], principals=self.principals, seed=seed, finale=finale)
         self._requests = Requests(principals=self.principals, seed=seed, finale=finale)
 
@@ -86,6 +87,7 @@ class Organisation:
             *self._schedule.between(start, end),
             *self._logins.incidents(start, end),
             *self._requests.incidents(start, end),
+            *self._silences.incidents(start, end),
         ]
         return sorted(known, key=lambda incident: (incident.start, incident.number))
 
@@ -106,9 +108,9 @@ class Organisation:
         return events
 
     def _cell(self, agent: Agent, hour: int, incidents: Sequence[Incident]) -> Iterator[EventRecord]:
-        """Yield what an agent usually does in that hour; refused, while it is in trouble."""
+        """Yield what an agent usually does in that hour; refused, while it is in trouble, and nothing in a silence."""
         mean = self.rate(agent, hour)
-        if mean <= 0:
+        if mean <= 0 or any(one.kind == Kind.SILENCE and one.agent == agent.number for one in incidents):
             return
         rng = np.random.default_rng((self.seed, _CELL, agent.number, hour))
         mood = rng.gamma(1 / self.dispersion, self.dispersion) if self.dispersion > 0 else 1.0

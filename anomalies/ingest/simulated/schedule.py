@@ -17,7 +17,7 @@ TRIES = 60  # to find an agent busy enough at that hour
 BUSY = 10.0  # events an hour, so that a spike of it can be told from chance
 LEAST_EXCESS = 25.0  # events of a spike above the usual
 PLAIN_RATE = 300.0  # events an hour of a spike that nobody overlooks
-KINDS = tuple(kind for kind in Kind if kind not in (*LOGIN_KINDS, *REQUEST_KINDS))
+KINDS = tuple(kind for kind in Kind if kind not in (*LOGIN_KINDS, *REQUEST_KINDS, Kind.SILENCE))
 
 # What a demonstration finds around its time: the kind, and the hours within which it starts.
 _FINALE = (
