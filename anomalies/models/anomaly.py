@@ -197,6 +197,7 @@ class Metric(models.Model):
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["anomaly", "name"], name="metric_unique")]
+        indexes = [models.Index(fields=["kind", "entity"], name="metric_entity")]
 
     def __str__(self) -> str:
         return self.name

@@ -1,6 +1,7 @@
 """One run of detection."""
 
 from django.db import models
+from django.utils.functional import cached_property
 
 
 class Scan(models.Model):
@@ -38,6 +39,12 @@ class Scan(models.Model):
 
     def __str__(self) -> str:
         return f"{self.trigger} {self.now:%Y-%m-%d %H:%M:%S}"
+
+    @cached_property
+    def finished_before(self) -> int:
+        """Id of the newest scan before it that was finished: what later ones changed is still to be reconciled."""
+        before = Scan.objects.filter(id__lt=self.pk, finished_at__isnull=False)
+        return int(before.aggregate(newest=models.Max("id", default=0))["newest"])
 
 
 class ScanShare(models.Model):

@@ -47,6 +47,7 @@ class Series(models.Model):
         ]
         indexes = [
             models.Index(fields=["id"], condition=models.Q(dirty_from__isnull=False), name="series_dirty"),
+            models.Index(fields=["kind", "metric", "last_time"], condition=models.Q(action=""), name="series_lately"),
         ]
 
     def __str__(self) -> str:

@@ -18,6 +18,7 @@ from anomalies.detection import wording
 from anomalies.ingest.access_request import AccessRequestRecord, Approval, Requester, Unit
 from anomalies.ingest.record import FieldError
 from anomalies.models import AccessFlow, AccessRequest, Principal
+from anomalies.services.locks import Lock
 
 PREFIX = "access_request."  # of the actions of request events; the rest is the type
 TYPES = ("created", "approved", "rejected", "granted", "failed", "revoked", "expired")  # in order, at one time
@@ -35,7 +36,6 @@ _RANKS = {type_: rank for rank, type_ in enumerate(TYPES)}
 _ACTIONS = [PREFIX + type_ for type_ in TYPES]
 LONGEST_SECONDS = 1e12  # that an access may last, as when it is read
 AT_ONCE = 2000  # requests gathered in one step: bounds memory
-_LOCK = 7_236_302  # advisory: requests are gathered by one transaction at a time, which sees what the others stored
 
 _NEW = """
 SELECT DISTINCT request_id FROM anomalies_event
@@ -101,7 +101,7 @@ def fold(cursor: CursorWrapper, chosen: Mapping[str, Any]) -> None:
     ids = [request_id for (request_id,) in cursor.fetchall()]
     if not ids:
         return
-    cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_LOCK])
+    cursor.execute("SELECT pg_advisory_xact_lock(%s)", [Lock.ACCESS_REQUESTS])
     columns = [field.name for field in AccessRequest._meta.concrete_fields if field.name not in ("id", "public_id")]
     for first in range(0, len(ids), AT_ONCE):
         some = ids[first : first + AT_ONCE]

@@ -17,7 +17,7 @@ MOVED = timedelta(hours=72)
 _AGREEING = """
 WITH changed AS (
     SELECT principal_id, started_at, active_until FROM anomalies_anomaly
-    WHERE last_scan_id = %(scan)s AND principal_id IS NOT NULL
+    WHERE last_scan_id > %(since)s AND principal_id IS NOT NULL
 ), around AS (
     SELECT DISTINCT a.id FROM changed c
     JOIN anomalies_anomaly a ON a.principal_id = c.principal_id
@@ -48,7 +48,7 @@ def due(scan: Scan) -> Iterator[Anomaly]:
     """
     with connection.cursor() as cursor:
         parameters: dict[str, Any] = {
-            "scan": scan.pk,
+            "since": scan.finished_before,
             "near": NEAR,
             "moved": MOVED,
             "rule": custom_rule.DETECTOR.type,

@@ -18,9 +18,9 @@ from anomalies.ingest.record import ReadOptions
 from anomalies.models import AuditEntry
 from anomalies.models.public_id import new_audit_entry_id
 from anomalies.services import events
+from anomalies.services.locks import Lock
 
 SOURCE_NAME = "grantex"
-CHAIN_LOCK = 7_236_302  # the advisory lock under which entries are chained, one at a time
 ROWS_AT_ONCE = 2000
 
 
@@ -102,7 +102,7 @@ def log(
     events.store([record], source_name=SOURCE_NAME, format="grantex", received_at=at)
     entry.metadata = _as_stored(metadata)
     with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [CHAIN_LOCK])
+        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [Lock.AUDIT_CHAIN])
     entry.prev_hash = AuditEntry.objects.order_by("-id").values_list("hash", flat=True).first()
     entry.hash = hash_of(entry)
     entry.save(force_insert=True)

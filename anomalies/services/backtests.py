@@ -29,12 +29,12 @@ from anomalies.services.actor import Actor
 from anomalies.services.counts import BLOCK_SECONDS
 from anomalies.services.detectors import Judges
 from anomalies.services.differences import Decided, Raised, as_raised, group, paired, reviewed
+from anomalies.services.locks import Lock, tried
 
 logger = logging.getLogger(__name__)
 
 # Judged before `since`, so that what began there is known to have begun there and not counted.
 LEAD = timedelta(days=2)
-LOCK = 7_236_302  # the advisory lock that keeps backtests one at a time: a worker always has room for scans
 DAY = timedelta(days=1)
 HOUR = timedelta(hours=1)
 
@@ -146,15 +146,10 @@ def run(backtest: Backtest) -> None:
 
 @contextmanager
 def _one_at_a_time() -> Iterator[None]:
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_try_advisory_lock(%s)", [LOCK])
-        if not cursor.fetchone()[0]:
+    with tried(Lock.BACKTEST) as mine:
+        if not mine:
             raise BacktestUnderWayError("Another backtest is under way.")
-    try:
         yield
-    finally:
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT pg_advisory_unlock(%s)", [LOCK])
 
 
 @dataclass(slots=True)

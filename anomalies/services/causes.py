@@ -68,7 +68,7 @@ class Deviating:
 
 
 def cause_of(deviating: Deviating) -> Anomaly | None:
-    """Return the anomaly that has the same cause, if there is one, locked.
+    """Return the anomaly that has the same cause, if there is one.
 
     It is of the same type and of a kind in `told_by`, or of a type that explains others and of a kind in
     `explained_by`: of an agent that is refused, or acts by night, with all that its users and addresses do through
@@ -100,7 +100,7 @@ def cause_of(deviating: Deviating) -> Anomaly | None:
 
 
 def _whole(cause: Anomaly) -> Anomaly:
-    return Anomaly.objects.select_for_update(of=("self",)).get(pk=cause.merged_into_id or cause.pk)
+    return cause.merged_into or cause
 
 
 def _first_of(

@@ -60,7 +60,7 @@ def keep(
     metrics.attach([*told, *parts], kind=kind, judged_from=judged_from)
 
     for anomaly in itertools.chain.from_iterable(known.values()):
-        if anomaly.pk not in confirmed and anomaly.merged_into_id is None:
+        if anomaly.pk not in confirmed and anomaly.merged_into_id is None and not _known_later(anomaly, scan):
             whole = anomaly.started_at >= judged_from[anomaly.entity]
             if whole and still_judged(anomaly):
                 kept.withdrawn += _withdraw(anomaly, scan)
@@ -87,6 +87,9 @@ def _match(
             known[_key(finding)].append(match)
             kept.raised += 1
         else:
+            if _known_later(match, scan):
+                confirmed[match.pk] = finding, match
+                continue
             whole = match.merged_into
             if whole is not None and not merging.same_series(match, whole):
                 _refresh(match, finding, scan)  # whether it has a cause of its own is seen once all kinds are judged
@@ -136,11 +139,17 @@ def _known(
     stored = Anomaly.objects.filter(active_until__gte=earliest) | Anomaly.objects.filter(state=Anomaly.State.OPEN)
     for anomaly in (
         stored.filter(kind=kind, entity__in=list(judged_from))
+        .select_related("last_scan", "merged_into")
         .select_for_update(of=("self",))
         .order_by("started_at", "id")
     ):
         known[anomaly.type, anomaly.entity, anomaly.topic].append(anomaly)
     return known
+
+
+def _known_later(anomaly: Anomaly, scan: Scan) -> bool:
+    """Return whether a scan as of a later time has seen more of it: a clock that goes back takes nothing back."""
+    return anomaly.last_scan is not None and anomaly.last_scan.now > scan.now
 
 
 def _key(finding: Finding) -> tuple[str, str, str]:

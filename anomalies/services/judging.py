@@ -8,7 +8,7 @@ from typing import Any
 
 from django.db import InterfaceError, OperationalError, connection, transaction
 
-from anomalies.detection.finding import plain
+from anomalies.detection.finding import Finding, plain
 from anomalies.detection.registry import DETECTORS
 from anomalies.models import Anomaly, Scan, Series
 from anomalies.services import access, causes, histories
@@ -37,8 +37,9 @@ def unseen(what: str, done: int, total: int) -> None:
 
 # Every entity of a kind that changed since it was looked at, or whose anomaly may have ended, or may share its cause
 # with one that this scan changed; judged from the start of the anomalies on that could go on, so that what belongs
-# together is seen together, and from the hour on that was under way when it was looked at. Of agents also those
-# without an event since an hour that is complete since the last scan, for as long as silence may be a drop.
+# together is seen together, and from the hour on that was under way when it was looked at. Also those that failed
+# lately, when 5 minutes or an hour are complete since the last scan: a rate is judged as a whole; and agents without
+# an event since an hour that is complete since then, for as long as silence may be a drop.
 # md5: all workers part the entities alike.
 _DUE = """
 WITH related AS (
@@ -46,15 +47,29 @@ WITH related AS (
     FROM anomalies_anomaly c
     JOIN anomalies_anomaly a ON a.kind = %(kind)s
         AND a.started_at < c.active_until AND a.active_until > c.started_at
-    WHERE c.last_scan_id = %(scan)s AND c.kind <> %(kind)s
+        AND (a.told_by <> '{}' OR a.explained_by <> '{}')
+        AND (c.kind <> 'agent' OR a.agent_id IS NULL OR a.agent_id = c.entity)
+        AND (c.kind <> 'address' OR a.ip IS NULL OR host(a.ip) = c.entity)
+    WHERE c.last_scan_id > %(since)s AND c.kind <> %(kind)s
     GROUP BY a.entity
     UNION ALL
     SELECT m.entity, min(i.started_at)
     FROM anomalies_anomaly c
     JOIN anomalies_metric m ON m.anomaly_id = c.id AND m.kind = %(kind)s
     JOIN anomalies_interval i ON i.metric_id = m.id
-    WHERE c.last_scan_id = %(scan)s AND c.kind <> %(kind)s
+    WHERE c.last_scan_id > %(since)s AND c.kind <> %(kind)s
     GROUP BY m.entity
+), failing AS (
+    SELECT entity
+    FROM (
+        SELECT entity, last_time, seen.until - lag AS seen,
+               date_bin('5 minutes', %(now)s - lag, TIMESTAMPTZ '2000-01-01 00:00:00+00') AS complete
+        FROM anomalies_series,
+             make_interval(secs => greatest(lag_seconds, %(least_lag)s)) AS lag,
+             (SELECT max(judged_until) AS until FROM anomalies_series WHERE kind = 'tenant') AS seen
+        WHERE kind = %(kind)s AND action = '' AND metric = 'failures' AND last_time >= seen.until - interval '1 day'
+    ) AS failed
+    WHERE seen < complete AND last_time >= seen - interval '65 minutes'
 ), silent AS (
     SELECT entity
     FROM (
@@ -79,6 +94,7 @@ WITH related AS (
         UNION SELECT entity FROM anomalies_anomaly
         WHERE kind = %(kind)s AND state = 'open' AND merged_into_id IS NULL
         UNION SELECT entity FROM related
+        UNION SELECT entity FROM failing
         UNION SELECT entity FROM silent
         UNION SELECT entity FROM anomalies_series WHERE kind = %(kind)s AND %(all)s)
     GROUP BY entity
@@ -117,7 +133,7 @@ def judge_due(scan: Scan, kind: str, share: int, judges: Judges, by: Actor, prog
 def _due(scan: Scan, kind: str, share: int) -> list[histories.Window]:
     due = []
     parameters: dict[str, Any] = {
-        "scan": scan.pk,
+        "since": scan.finished_before,
         "now": scan.now,
         "all": scan.trigger == Scan.Trigger.REPLAY,
         "kind": kind,
@@ -187,10 +203,9 @@ def _judge_together(
     replayed = scan.trigger == Scan.Trigger.REPLAY
     history = histories.load(kind, windows, until=scan.now, replayed=replayed)
     found = judges.detect(history)
-    causes_known = [(finding, causes.cause_of(causes.Deviating.of_finding(finding))) for finding in found]
-    told = [(finding, cause) for finding, cause in causes_known if cause is not None]
+    own, told = _parted(kind, found)
     kept = keep(
-        [finding for finding, cause in causes_known if cause is None],
+        own,
         told=told,
         kind=kind,
         judged_from={window.entity: window.judge_from for window in windows},
@@ -203,6 +218,22 @@ def _judge_together(
     with connection.cursor() as cursor:
         cursor.execute(_JUDGED, {"now": scan.now, "kind": kind, "entities": [window.entity for window in windows]})
     return kept, len(found), len(told)
+
+
+def _parted(kind: str, found: Sequence[Finding]) -> tuple[list[Finding], list[tuple[Finding, Anomaly]]]:
+    """Part findings from those that have the cause of another entity's anomaly, which come with it, locked.
+
+    What an agent does is raised in any case, and answered as the response policy asks; `merging.reconcile` looks at
+    its cause once all kinds are judged.
+    """
+    if kind == Series.Kind.AGENT:
+        return list(found), []
+    with_causes = [(finding, causes.cause_of(causes.Deviating.of_finding(finding))) for finding in found]
+    ids = sorted({cause.pk for _, cause in with_causes if cause is not None})
+    # In the same order by all workers, so that none waits for another that waits for it.
+    locked = {one.pk: one for one in Anomaly.objects.filter(pk__in=ids).select_for_update(of=("self",)).order_by("id")}
+    own = [finding for finding, cause in with_causes if cause is None]
+    return own, [(finding, locked[cause.pk]) for finding, cause in with_causes if cause is not None]
 
 
 def _still_judged(anomaly: Anomaly, judges: Judges) -> bool:

@@ -25,19 +25,17 @@ def reconcile(scan: Scan) -> None:
 
     What is the cause may be judged after what it explains: an address after the agent that it attacks.
     """
-    changed = list(Anomaly.objects.filter(last_scan=scan).values_list("id", flat=True))
+    since = scan.finished_before
+    changed = list(Anomaly.objects.filter(last_scan__gt=since).values_list("id", flat=True))
     if not changed:
         return
-    for anomaly in (
-        Anomaly.objects.filter(Q(pk__in=changed) | Q(merged_into__in=changed))
-        .exclude(told_by=[], explained_by=[])
-        .exclude(state=Anomaly.State.WITHDRAWN)
-        .select_related("merged_into")
-        .select_for_update(of=("self",))
-        .order_by("kind", "started_at", "id")
-    ):
+    touched = Anomaly.objects.filter(Q(pk__in=changed) | Q(merged_into__in=changed)).exclude(
+        told_by=[], explained_by=[]
+    )
+    for pk in touched.order_by("id").values_list("pk", flat=True):
+        anomaly = Anomaly.objects.select_related("merged_into").select_for_update(of=("self",)).get(pk=pk)
         whole = anomaly.merged_into
-        if whole is not None and same_series(anomaly, whole):
+        if anomaly.state == Anomaly.State.WITHDRAWN or (whole is not None and same_series(anomaly, whole)):
             continue
         cause = causes.cause_of(causes.Deviating.of_anomaly(anomaly))
         if cause is None and whole is not None:
@@ -79,8 +77,8 @@ def part(anomaly: Anomaly, *, scan: Scan) -> None:
     """Let an anomaly that was merged stand for itself again: it has turned out to have a cause of its own."""
     whole = anomaly.merged_into
     assert whole is not None  # only what was merged is parted
-    anomaly.merged_into = None
-    anomaly.save(update_fields=["merged_into"])
+    anomaly.merged_into, anomaly.updated_at, anomaly.last_scan = None, scan.now, scan
+    anomaly.save(update_fields=["merged_into", "updated_at", "last_scan"])
     record(anomaly, ReviewEntry.Action.PARTED, scan.now, note=f"from {whole.public_id}: a cause of its own")
     record(
         whole, ReviewEntry.Action.PARTED, scan.now, note=f"{anomaly.public_id} ({anomaly.entity}): a cause of its own"

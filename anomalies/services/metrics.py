@@ -37,7 +37,9 @@ def attach(told: Sequence[tuple[Finding, Anomaly]], *, kind: str, judged_from: M
     for finding, cause in told:
         _store(cause, finding.metrics)
         kept |= {(cause.pk, metric.name) for metric in finding.metrics}
-    attached = Metric.objects.filter(kind=kind, entity__in=list(judged_from)).exclude(anomaly__kind=kind)
+    attached = Metric.objects.filter(
+        kind=kind, entity__in=list(judged_from), anomaly__started_at__gte=min(judged_from.values())
+    ).exclude(anomaly__kind=kind)
     for metric in attached.select_related("anomaly"):
         judged = metric.anomaly.started_at >= judged_from[metric.entity]
         if judged and (metric.anomaly_id, metric.name) not in kept:

@@ -1,12 +1,13 @@
 """What has had its time is dropped: whole days of events, and counts by the minute."""
 
 import logging
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 from django.conf import settings
 from django.db import connection
+from django.db.models import Q
 
-from anomalies.models import Anomaly, Retention
+from anomalies.models import Anomaly, Batch, Retention
 from anomalies.services import partitions
 
 logger = logging.getLogger(__name__)
@@ -35,7 +36,7 @@ def apply(*, now: datetime) -> Retention:
         kept.events_before = _midnight(now) - timedelta(days=settings.ANOMALIES_EVENT_RETENTION_DAYS)
         for day in partitions.days():
             if day < kept.events_before.date():
-                _drop(day, kept)
+                _drop(day, kept, kept.events_before)
         kept.events_dropped += _deleted(_OLD_OF_DEFAULT, before=kept.events_before)
     if settings.ANOMALIES_MINUTE_RETENTION_DAYS:
         kept.minutes_before = now - timedelta(days=settings.ANOMALIES_MINUTE_RETENTION_DAYS)
@@ -57,7 +58,12 @@ def dropped_at(anomaly: Anomaly) -> datetime | None:
     return dropped.order_by("events_before", "id").values_list("ran_at", flat=True).first()
 
 
-def _drop(day: date, kept: Retention) -> None:
+def _drop(day: date, kept: Retention, before: datetime) -> None:
+    """Drop a day, unless events of it still wait to be counted, or were read too lately to have had their time."""
+    start = datetime(day.year, day.month, day.day, tzinfo=UTC)
+    of_the_day = Batch.objects.filter(first_time__lt=start + timedelta(days=1), last_time__gte=start, accepted__gt=0)
+    if of_the_day.filter(Q(counted_at=None) | Q(received_at__gte=before)).exists():
+        return
     events = partitions.drop(day)
     if events is None:
         kept.days_in_use += 1

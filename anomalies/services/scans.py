@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 
-from django.db import connection
 from django.utils import timezone
 
 from anomalies.models import Scan, Series
@@ -14,10 +13,10 @@ from anomalies.services.actor import Actor
 from anomalies.services.detectors import Judges
 from anomalies.services.findings import agree
 from anomalies.services.judging import KINDS, Progress, judge_due, unseen
+from anomalies.services.locks import Lock, call
 from anomalies.services.timeline import DETECTION
 
 LONGEST_WAIT_SECONDS = 60.0
-LOCK = 7_236_301  # the advisory lock that keeps scans one at a time
 
 
 class ScanUnderWayError(Exception):
@@ -57,21 +56,14 @@ def replay(*, now: datetime, progress: Progress | None = None) -> Scan:
 def one_at_a_time(*, wait: bool) -> Iterator[None]:
     """Keep other scans away. Raises ScanUnderWayError at once, or after a minute of waiting."""
     deadline = time.monotonic() + (LONGEST_WAIT_SECONDS if wait else 0)
-    while not locked("pg_try_advisory_lock(%s)", LOCK):
+    while not call("pg_try_advisory_lock", Lock.SCAN):
         if time.monotonic() >= deadline:
             raise ScanUnderWayError("Another scan is under way.")
         time.sleep(0.1)
     try:
         yield
     finally:
-        locked("pg_advisory_unlock(%s)", LOCK)
-
-
-def locked(function: str, *keys: int) -> bool:
-    """Return whether that call of PostgreSQL gave the lock."""
-    with connection.cursor() as cursor:
-        cursor.execute(f"SELECT {function}", keys)
-        return bool(cursor.fetchone()[0])
+        call("pg_advisory_unlock", Lock.SCAN)
 
 
 def _scan(*, now: datetime, trigger: str, by: Actor, progress: Progress) -> Scan:

@@ -17,9 +17,9 @@ from anomalies.models import Scan, ScanShare
 from anomalies.services import scans
 from anomalies.services.detectors import Judges
 from anomalies.services.judging import KINDS, judge_due
+from anomalies.services.locks import Lock, call
 from anomalies.services.timeline import DETECTION
 
-SHARE_LOCK = 7_236_302  # first key of the advisory lock of a share; the other is its id
 # What a worker adds to the figures of the scan.
 _FIGURES = (
     "series_judged",
@@ -70,24 +70,24 @@ def judge(share: int) -> list[int]:
             ScanShare.objects.filter(pk=share).update(done_at=timezone.now())
             added = {name: F(name) + getattr(scan, name) - before[name] for name in _FIGURES}
             Scan.objects.filter(pk=scan.pk).update(**added)
-    return _next(part.scan)
+        return _next(part.scan)
 
 
 @contextmanager
 def _alone(share: ScanShare) -> Iterator[bool]:
     """Keep whole scans and other workers away from a share, and say whether that succeeded."""
-    if not scans.locked("pg_try_advisory_lock_shared(%s)", scans.LOCK):
+    if not call("pg_try_advisory_lock_shared", Lock.SCAN):
         yield False
         return
     try:
-        mine = scans.locked("pg_try_advisory_lock(%s, %s)", SHARE_LOCK, share.pk % 2**31)
+        mine = call("pg_try_advisory_lock", Lock.SHARE, share.pk % 2**31)
         try:
             yield mine
         finally:
             if mine:
-                scans.locked("pg_advisory_unlock(%s, %s)", SHARE_LOCK, share.pk % 2**31)
+                call("pg_advisory_unlock", Lock.SHARE, share.pk % 2**31)
     finally:
-        scans.locked("pg_advisory_unlock_shared(%s)", scans.LOCK)
+        call("pg_advisory_unlock_shared", Lock.SCAN)
 
 
 def _left(scan: Scan) -> list[int]:

@@ -17,6 +17,7 @@ from anomalies.models import (
     Scan,
 )
 from anomalies.services import histories, scans
+from anomalies.services.locks import Lock
 from tests.services.days import MONDAY, SPIKE_SEEN, burst, counted, forget, record, run, store, usual
 from tests.services.servers import lock_held
 
@@ -189,6 +190,45 @@ def test_configured_hours_are_of_the_agents_own_zone() -> None:
 
 
 def test_run_if_idle_gives_way_to_a_scan_under_way() -> None:
-    with lock_held(scans.LOCK):
+    with lock_held(Lock.SCAN):
         assert scans.run_if_idle(now=MONDAY, trigger=Scan.Trigger.SCHEDULE) is None
     assert scans.run_if_idle(now=MONDAY, trigger=Scan.Trigger.SCHEDULE) is not None
+
+
+def test_a_rate_that_ends_with_its_bucket_is_raised_when_that_is_complete_without_a_further_event() -> None:
+    store(usual(20, per_hour=40))
+    start = MONDAY + timedelta(days=20, hours=10)
+    refused = [
+        record(start + timedelta(seconds=9 * n), 500 + n, status="blocked" if n % 2 else "success") for n in range(30)
+    ]
+    for minute in range(5):
+        until = start + timedelta(minutes=minute + 1)
+        store([one for one in refused if until - timedelta(minutes=1) <= one.time < until])
+        run(until)
+    for minute in range(5, 9):
+        run(start + timedelta(minutes=minute + 1))
+    live = Anomaly.objects.get(type="high_failure_rate")
+    assert start + timedelta(minutes=5) < live.detected_at <= start + timedelta(minutes=8)
+    forget("anomaly")
+    scans.replay(now=start + timedelta(minutes=9))
+    assert Anomaly.objects.get(type="high_failure_rate").evidence == live.evidence
+
+
+def test_a_scan_as_of_an_earlier_time_takes_nothing_back(spike: Anomaly) -> None:
+    before = Anomaly.objects.values().get()
+    store([record(SPIKE_SEEN - timedelta(minutes=40), 4242)])
+    run(SPIKE_SEEN - timedelta(minutes=30))
+    assert Anomaly.objects.values().get() == before
+
+
+def test_what_a_killed_scan_found_is_reconciled_by_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    always = [record(MONDAY + timedelta(minutes=20 * n), n, principal_id="eve") for n in range(20 * 72)]
+    start = MONDAY + timedelta(days=20, hours=10)
+    store([*always, *burst(start, 200, ip="203.0.113.7", principal_id="eve", status="failure")])
+    with monkeypatch.context() as patched:
+        patched.setattr(scans, "finish", lambda scan: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            run(start + timedelta(minutes=10))
+    assert Anomaly.objects.standing().count() > 1
+    run(start + timedelta(minutes=11))
+    assert Anomaly.objects.standing().filter(type__in=["rate_spike", "high_failure_rate"]).count() == 1

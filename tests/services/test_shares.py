@@ -15,6 +15,7 @@ from django.conf import settings
 
 from anomalies.models import Anomaly, Batch, BucketBlock, Metric, Scan, ScanShare
 from anomalies.services import scans, shares
+from anomalies.services.locks import Lock
 from config import celery_app
 from tests.services.days import MONDAY, burst, forget, judge_all, record, store, usual
 from tests.services.servers import database_url, lock_held
@@ -83,7 +84,7 @@ def test_what_a_dead_worker_left_is_given_out_again_by_the_next_tick() -> None:
 def test_no_share_is_judged_while_a_whole_scan_runs() -> None:
     store(usual(1))
     share = shares.begin(now=NOW, trigger=Scan.Trigger.SCHEDULE, shares=2)[0]
-    with lock_held(scans.LOCK):
+    with lock_held(Lock.SCAN):
         shares.judge(share)
         assert ScanShare.objects.get(pk=share).done_at is None
     shares.judge(share)
