@@ -24,13 +24,25 @@ def _usual_days(settings: Settings) -> None:
 
 def test_days_are_dropped_once_all_of_them_is_too_old() -> None:
     edge = NOW.replace(hour=0) - 400 * DAY
-    given = [record(time) for time in (edge - 2 * DAY, edge - timedelta(seconds=1), edge, NOW)]
-    events.store(given, source_name="test", format="native", received_at=NOW - 3 * DAY)
+    for time in (edge - 2 * DAY, edge - timedelta(seconds=1), edge, NOW):
+        events.store([record(time)], source_name="test", format="native", received_at=time)
+    run(NOW)
     done = retention.apply(now=NOW)
     assert (done.events_before, done.days_dropped, done.events_dropped) == (edge, 2, 2)
     assert list(Event.objects.order_by("time").values_list("time", flat=True)) == [edge, NOW]
     again = retention.apply(now=NOW)
     assert (again.days_dropped, again.events_dropped, again.minute_blocks_dropped) == (0, 0, 0)
+
+
+def test_a_day_whose_events_wait_to_be_counted_or_were_read_lately_is_left() -> None:
+    old = NOW - 450 * DAY
+    events.store([record(old)], source_name="test", format="native", received_at=old)
+    assert retention.apply(now=NOW).days_dropped == 0
+    run(NOW)
+    events.store([record(old)], source_name="late", format="native", received_at=old + 100 * DAY)
+    run(NOW)
+    assert retention.apply(now=NOW).days_dropped == 0
+    assert retention.apply(now=NOW + 52 * DAY).days_dropped == 1
 
 
 def test_what_was_old_when_a_file_was_read_has_its_time_from_then() -> None:
@@ -68,10 +80,11 @@ def test_minutes_of_a_log_of_long_ago_stay_for_its_replays() -> None:
 
 
 def test_an_anomaly_keeps_its_figures_and_tells_when_its_events_went() -> None:
+    events.store([record(NOW - 399 * DAY)], source_name="t", format="native", received_at=NOW - 399 * DAY)
     make.event(time=NOW)
+    run(NOW)
     old = make.anomaly(started_at=NOW - 500 * DAY, active_until=NOW - 499 * DAY)
     assert retention.dropped_at(old) is None
-    events.store([record(NOW - 399 * DAY)], source_name="t", format="native", received_at=NOW)
     retention.apply(now=NOW + 10 * DAY)
     assert retention.dropped_at(old) == NOW + 10 * DAY
     assert retention.dropped_at(make.anomaly(started_at=NOW)) is None
