@@ -12,6 +12,7 @@ from anomalies.services import backtests, detectors, differences, histories, sca
 from anomalies.services.actor import Actor
 from anomalies.services.backtests import BacktestDoneError, BacktestError, BacktestUnderWayError
 from anomalies.services.detectors import UnknownDetectorError
+from anomalies.services.locks import Lock
 from tests import make
 from tests.services.days import MONDAY, burst, forget, record, store, usual
 
@@ -314,7 +315,7 @@ def test_one_at_a_time(month: None) -> None:
     other = connection.copy()
     try:
         with other.cursor() as cursor:
-            cursor.execute("SELECT pg_advisory_lock(%s)", [backtests.LOCK])
+            cursor.execute("SELECT pg_advisory_lock(%s)", [Lock.BACKTEST])
         with pytest.raises(BacktestUnderWayError):
             backtests.run(backtest)
         assert backtests.run_due() is None
