@@ -8,6 +8,7 @@ from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 
 from anomalies.admin.base import ReadOnlyAdmin
+from anomalies.detection.wording import span
 from anomalies.models import Agent, Batch, Event, Principal, Retention, Source
 
 
@@ -44,8 +45,12 @@ class EventAdmin(ReadOnlyAdmin):
 
 @admin.register(Source)
 class SourceAdmin(ReadOnlyAdmin):
-    list_display = ("name", "format", "watermark", "received_at", "lag_seconds", "late_events")
+    list_display = ("name", "format", "watermark", "received_at", "lag", "late_events")
     ordering = ("name",)
+
+    @admin.display(description="lag", ordering="lag_seconds")
+    def lag(self, source: Source) -> str:
+        return f"up to {span(source.lag_seconds)}" if source.lag_seconds else "none known"
 
 
 @admin.register(Retention)

@@ -80,7 +80,7 @@ class Deviation:
     history_days: float
     raised_at: float  # when what had come first sufficed
     total: int
-    weekday: str  # on the entity's own clock
+    weekday: str  # on the entity's own clock, with the zone of that where it is not UTC
 
     @property
     def width(self) -> int:
@@ -406,7 +406,7 @@ def _deviation(
         history_days=float(band.history_days[0, best - first]),
         raised_at=_raised_at(history, limits, one, opened),
         total=int(seen.sum()),
-        weekday=wording.WEEKDAYS[history.calendar.hour_of_week[one.row, max(hour, 0)] // 24],
+        weekday=wording.WEEKDAYS[history.calendar.hour_of_week[one.row, max(hour, 0)] // 24] + _zone(history, one.row),
     )
 
 
@@ -478,3 +478,8 @@ def _overlapping(found: Sequence[Deviation]) -> list[list[Deviation]]:
             groups.append([one])
             end = one.interval.end
     return groups
+
+
+def _zone(history: History, row: int) -> str:
+    zone = history.calendar.zones[row]
+    return "" if zone == "UTC" else f" ({zone})"

@@ -19,8 +19,9 @@ _COLUMNS = {Series.Kind.AGENT: "agent_id", Series.Kind.ADDRESS: "ip", Series.Kin
 # At least so much of the entity's events is the other's, and so much of the other's is the entity's. An agent's own
 # series knows its hours; an address is judged by the same rules as the users it tries.
 _LEAST = {Series.Kind.AGENT: (0.9, 0.5), Series.Kind.ADDRESS: (1.0, 0.9)}
-# Of what explains others, a user or an address may be a small part.
-_LEAST_OF_AN_AGENT, _LEAST_OF_A_PART = (0.9, 0.9), (0.9, 0.0)
+# Of what explains others, a user or an address may be a small part; and an agent has its usual users besides those who
+# are tried, in an hour that began or went on without the attack.
+_LEAST_OF_AN_AGENT, _LEAST_OF_A_PART = (0.6, 0.9), (0.75, 0.0)
 
 _SHARES = """
 WITH mine AS (

@@ -105,7 +105,9 @@ def _reasons(anomaly: Anomaly, finding: Finding | None, differences: list[Differ
     if "events" in changed:
         stored, found = anomaly.evidence.get("events", {}), next(d for d in differences if d.figure == "events").derived
         more = found["count"] - stored.get("count", 0)
-        if more > 0:
+        if more > 0 and anomaly.state == Anomaly.State.OPEN:
+            reasons.append(f"{more:,} newer events wait for the next scan.")
+        elif more > 0:
             reasons.append(f"{more:,} of its events came too late for it to be judged again.")
         elif more < 0:
             reasons.append(f"{-more:,} of its events are no longer stored.")

@@ -46,6 +46,14 @@ def _until(condition: Callable[[], object], what: str) -> None:
         time.sleep(0.05)
 
 
+def _runs(pid: int) -> bool:
+    try:
+        state = Path("/proc", str(pid), "stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+    return state != "Z"
+
+
 class Installation:
     """A database, a worker, and a stream of events, all of which may die."""
 
@@ -92,18 +100,21 @@ class Installation:
         self.worker = self._start(WORKER)
 
     def kill_database(self) -> None:
-        os.kill(self._postmaster(), signal.SIGKILL)
+        killed = self._postmaster()
+        os.kill(killed, signal.SIGKILL)
+        _until(lambda: not _runs(killed), "the database is dead")
 
     def _postmaster(self) -> int:
         """The pid of a server that accepts connections."""
         pid_file = self.folder / "postgres" / "data" / "postmaster.pid"
 
-        def runs() -> bool:
+        def pid() -> int:
             lines = pid_file.read_text().split("\n") if pid_file.exists() else []
-            return len(lines) > 7 and lines[7].strip() == "ready"
+            ready = len(lines) > 7 and lines[7].strip() == "ready"
+            return int(lines[0]) if ready and _runs(int(lines[0])) else 0
 
-        _until(runs, "the database runs again")
-        return int(pid_file.read_text().split()[0])
+        _until(pid, "the database runs again")
+        return pid()
 
     def end(self) -> None:
         for program in (self.worker, self.stream):

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.django_db
 
 DAY_OF_INCIDENTS = MONDAY + timedelta(days=16)
 END = DAY_OF_INCIDENTS + timedelta(days=4)
-EXAMPLES = 12
+EXAMPLES = 6
 DELAYS = [timedelta(hours=hours) for hours in (0, 0.1, 3, 20, 36)]  # within the horizon of 48 hours
 
 

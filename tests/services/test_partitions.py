@@ -31,8 +31,13 @@ def table_of(time: datetime) -> str:
 
 @pytest.fixture
 def _no_days(transactional_db: None) -> Any:
-    """Partitions outlive the rows that tests delete."""
+    """Partitions outlive the rows that tests delete: none are there before, and none are left."""
+    _drop_all()
     yield
+    _drop_all()
+
+
+def _drop_all() -> None:
     for day in partitions.days():
         partitions.drop(day)
 

@@ -49,6 +49,7 @@ def test_events_too_late_to_be_judged_are_named(spike: Anomaly) -> None:
     run(SPIKE_SEEN + timedelta(days=5, minutes=1))
     store(burst(MONDAY + timedelta(days=20, hours=10), 40, seconds=2.5, ip="192.0.2.7"))
     run(SPIKE_SEEN + timedelta(days=5, minutes=2))
+    spike.refresh_from_db()
     again = recompute(spike)
     assert "40 of its events came too late for it to be judged again." in again.reasons
     observed = next(difference for difference in again.differences if difference.figure == "observed")

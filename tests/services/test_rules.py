@@ -135,7 +135,7 @@ def test_it_is_raised_once_the_threshold_is_reached_and_goes_on() -> None:
         3,
         "open",
     )
-    assert anomaly.description == "11 events in 15 minutes, under 10 by rule “Night exports”"
+    assert anomaly.description == "11 events in 15 minutes, the limit of rule “Night exports” is 9"
     assert (anomaly.started_at, anomaly.active_until) == (NOON, NOON + timedelta(minutes=5, seconds=31))
     store(_exports(NOON + 10 * MINUTE, 3))
     run(NOON + 12 * MINUTE)

@@ -255,6 +255,7 @@ DETECTOR = Detector(
     may_indicate=("Someone is using CLI commands or other cloud automations to bypass the just-in-time mechanism.",),
     recommended_actions=("Investigate the request with the requester.",),
     version=VERSION,
+    explains=True,
     config=Config,
     detect=detect,
     chart=chart,

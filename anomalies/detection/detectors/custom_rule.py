@@ -102,8 +102,8 @@ def _finding(history: History, row: int, rule: Rule, times: Times, run: NDArray[
             "scopes": list(rule.scopes),
             "detector_version": VERSION,
             "why": f"Rule “{rule.name}” calls {wording.plural(rule.threshold, 'event')} or more within {span} an "
-            f"anomaly{_about(rule)}. {agent} had {wording.number(observed)} within {span}, and "
-            f"{wording.number(event_count)} while the rule was broken. A person set this limit; it was not learned.",
+            f"anomaly{_about(rule)}. {agent} had {wording.number(observed)} within {span}, "
+            f"{wording.number(event_count)} in all. A person set this limit; it was not learned.",
         }
     )
     intervals = (
@@ -130,7 +130,7 @@ def _finding(history: History, row: int, rule: Rule, times: Times, run: NDArray[
         score=score,
         severity=rule.severity,
         description=f"{wording.plural(observed, 'event')} in {span}, "
-        f"under {wording.number(rule.threshold)} by rule “{rule.name}”",
+        f"the limit of rule “{rule.name}” is {wording.number(rule.threshold - 1)}",
         evidence=evidence,
         topic=rule.id,
     )

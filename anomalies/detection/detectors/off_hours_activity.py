@@ -213,7 +213,9 @@ def _finding(history: History, row: int, night: _Night, config: Config) -> Findi
     zone = ZoneInfo(history.calendar.zones[row])
     first, last = (datetime.fromtimestamp(time, zone) for time in (start, end))
     clock = "%H:%M" if first.utcoffset() == last.utcoffset() else "%H:%M %Z"
-    when = f"between {first:{clock}} and {last:{clock}} on {wording.WEEKDAYS[first.weekday()]} ({zone.key})"
+    begins, ends = wording.WEEKDAYS[first.weekday()], wording.WEEKDAYS[last.weekday()]
+    from_when = f"{first:{clock}}" if begins == ends else f"{first:{clock}} on {begins}"
+    when = f"between {from_when} and {last:{clock}} on {ends} ({zone.key})"
     expected = night.mass * night.all_slots
     is_open = interval.is_open(end=end, width=HOUR, until=history.until)
     hours_word = "its working hours" if configured else "the hours it has kept so far"
