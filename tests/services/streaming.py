@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from datetime import timedelta
+from functools import cache
 from typing import TypeVar
 
 from django.db import InterfaceError, OperationalError, connection
@@ -24,6 +25,7 @@ ANA = Actor(name="ana")
 T = TypeVar("T")
 
 
+@cache
 def all_events() -> list[EventRecord]:
     """Three weeks of four agents, with an incident on each of the last days, by time."""
     usual = [

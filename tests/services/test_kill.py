@@ -25,7 +25,7 @@ from tests.services.days import MONDAY
 
 KILLS = 50
 SECONDS = 120
-MOST_BETWEEN_KILLS = 1.5  # seconds
+MOST_BETWEEN_KILLS = 0.8  # seconds
 PROGRAM = "import django; django.setup(); from tests.services.streaming import main; main()"
 WORKER = ["-m", "celery", "-A", "config", "worker", "--pool=threads", "-c2", "--loglevel=ERROR"]
 
