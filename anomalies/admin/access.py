@@ -37,7 +37,7 @@ class _AgentForm(forms.ModelForm):
 
     class Meta:
         model = Agent
-        fields = ("name", "description", "time_zone")
+        fields = ("name", "description", "group", "time_zone")
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -75,13 +75,13 @@ class AgentAdmin(ToldChangesAdmin):
     paginator = BoundedPaginator
     show_full_result_count = False
     change_list_template = "admin/anomalies/bounded_change_list.html"
-    list_display = ("public_id", "name", "status", "time_zone", "first_seen", "last_seen")
+    list_display = ("public_id", "name", "group", "status", "time_zone", "first_seen", "last_seen")
     list_filter = ("status", ("deleted_at", admin.EmptyFieldListFilter))
-    search_fields = ("public_id", "name")
+    search_fields = ("public_id", "name", "group__exact")
     ordering = ("public_id",)
     actions = None
     fieldsets = (
-        (None, {"fields": ("public_id", "name", "description", "status", "scopes")}),
+        (None, {"fields": ("public_id", "name", "description", "group", "status", "scopes")}),
         (
             "At work",
             {
@@ -140,7 +140,8 @@ class AgentAdmin(ToldChangesAdmin):
 
     def save_model(self, request: HttpRequest, obj: Agent, form: Any, change: bool) -> None:
         by, at, wanted = actor_of(request), timezone.now(), form.cleaned_data
-        access.update_agent(obj, by=by, at=at, name=wanted["name"], description=wanted["description"])
+        given = {name: wanted[name] for name in ("name", "description", "group")}
+        access.update_agent(obj, by=by, at=at, **given)
         working_hours.change(
             obj,
             time_zone=wanted["time_zone"],

@@ -13,15 +13,15 @@ Source: Farrington et al. (1996), JRSS A 159(3); Noufaily et al. (2013), Statist
 """
 
 from collections import defaultdict
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from anomalies.detection.history import DAY, HOUR, Counts, History
+from anomalies.detection.history import DAY, HOUR, Counts, History, Peers
 
 Floats = NDArray[np.float64]
 Rows = NDArray[np.intp]
@@ -67,6 +67,10 @@ WHOLE_WEEKS, MOST_WEEKS = 8, 10  # of history, before weeks are judged, and from
 SETTLED_DAYS = 2
 TENANT_DAYS = 28
 LEAST_TENANT_DAYS = 7
+# What the members of its group did in these days informs it more, the more of them there are: as many of whom much is
+# known weigh as much as the tenant, and of one who is known for so many hours half of what it is worth is known.
+GROUP_PRIOR_MEMBERS = 2.0
+GROUP_PRIOR_HOURS = 72.0
 LEAST_PRIOR_SHARE = 0.25  # of the configured prior, that a quiet tenant leaves of it
 TOGETHER = 128  # rows fitted at once: their arrays stay in the cache
 
@@ -87,7 +91,7 @@ class Prior:
 
 
 PRIOR = Prior(events_per_hour=120.0, shape=0.5, dispersion=0.2, session=5.0)
-YOUNG_DAYS = 3.0
+YOUNG_DAYS, MOST_YOUNG_DAYS = 3.0, 30
 FIT_DAYS = 60.0
 FIVES_DAYS = 7  # from which the over-dispersion of 5-minute counts is estimated
 MINUTES_DAYS = 2  # and of 1-minute counts
@@ -335,6 +339,7 @@ class Bands:
         self.history, self.start, self.days = history, start, days
         self.high, self.low = np.zeros((n, t)), np.zeros((n, t))
         self.young = np.zeros((n, t))  # 1 / shape of the prior, 0 from when the series has a baseline of its own
+        self.least_fine_young = 0.0  # of 5 minutes and of minutes: a group's prior tells of hours alone
         self.seen = np.full((n, t), np.inf)  # hours behind the mean
         self.history_days = np.zeros((n, t))
         self.moved = np.zeros((n, t), dtype=np.bool_)  # to a level that is now usual
@@ -369,8 +374,11 @@ class Bands:
         parts = HOUR // width
         mean = (self.high if up else self.low)[rows]
         by_hour = np.repeat(dispersion, 24, axis=1), np.repeat(self.session[rows], 24, axis=1)
+        young = self.young[rows]
+        if parts > 1:
+            young = np.where(young > 0, np.maximum(young, self.least_fine_young), 0.0)
         band = _with_variance(
-            mean / parts, by_hour[0] + self.young[rows], by_hour[1], self.seen[rows], self.history_days[rows],
+            mean / parts, by_hour[0] + young, by_hour[1], self.seen[rows], self.history_days[rows],
             spread=by_hour[0],
         )  # fmt: skip
         if parts == 1:
@@ -429,13 +437,15 @@ def of_days(
         raise ValueError("no day is to be judged")
     wanted = np.arange(len(history.entities)) if rows is None else rows
     bands = Bands(history, start, len(days))
-    bands.least_fine_dispersion = prior.dispersion
+    bands.least_fine_dispersion, bands.least_fine_young = prior.dispersion, 1.0 / prior.shape
     totals = {history.entities[row]: row for row in history.totals}
+    groups = {peers.group: peers for peers in history.peers.values()}
     for number, day in enumerate(days.tolist()):
         hour = history.hours.index(day)
         active = history.hours.requests[wanted, hour : hour + 24].any(axis=1)
         todays = wanted if quiet_days else wanted[active]
-        level = _prior_level(history.tenant, day, prior)
+        known = replace(prior, events_per_hour=_prior_level(history.tenant, day, prior))
+        priors = {group: of_group(peers, day, known) for group, peers in groups.items()}
         # Totals come first: a new action is held against all that its agent does.
         for some, clock in _alike(history, todays, hour, fit_days):
             _judge_day(
@@ -444,12 +454,17 @@ def of_days(
                 some,
                 clock,
                 parents=np.array([totals[history.entities[row]] for row in some.tolist()], dtype=np.intp),
-                level=level,
+                priors=[_prior_of(history, row, priors, known) for row in some.tolist()],
                 prior=prior,
                 young_days=young_days,
                 fit_days=fit_days,
             )
     return bands
+
+
+def _prior_of(history: History, row: int, by_group: Mapping[str, Prior], of_tenant: Prior) -> Prior:
+    peers = history.peers.get(history.entities[row])
+    return by_group[peers.group] if peers and row < len(history.totals) else of_tenant
 
 
 def _alike(history: History, rows: Rows, hour: int, fit_days: float) -> Iterator[tuple[Rows, _Clock]]:
@@ -473,14 +488,14 @@ def _judge_day(
     clock: _Clock,
     *,
     parents: Rows,
-    level: float,
+    priors: Sequence[Prior],
     prior: Prior,
     young_days: float,
     fit_days: float,
 ) -> None:
-    """Enter what was to be expected of these rows in one UTC day.
+    """Enter what was to be expected of these rows in one UTC day; `priors` are those of newcomers, one a row.
 
-    Hours in which an entity is younger than `young_days` are judged by the prior, its mean being raised to what the
+    Hours in which an entity is younger than `young_days` are judged by its prior, the mean being raised to what the
     entity did so far: whether that is its day or its night is not known yet, so it is no surer than the prior. A new
     action of an agent is expected to be no more than all that the agent does. A bucket of 5 minutes has a twelfth of
     its hour's mean.
@@ -511,6 +526,7 @@ def _judge_day(
     if young.any():
         so_far = _before(counts, counts.shape[1])[:, -24:] / np.maximum(_before(known, counts.shape[1])[:, -24:], 1.0)
         of_all = bands.high[parents, today]
+        level = np.array([each.events_per_hour for each in priors])[:, None]
         group = np.where((parents != rows)[:, None] & (of_all > 0), of_all, level)
         newcomer = np.maximum(group, so_far)
     else:
@@ -518,7 +534,7 @@ def _judge_day(
     mean = np.where(young, newcomer, high * np.maximum(high_level, up))
     bands.high[rows, today] = np.maximum(mean, LEAST_EVENTS_PER_HOUR)
     bands.low[rows, today] = np.where(young, 0.0, low * np.minimum(low_level, down))
-    bands.young[rows, today] = np.where(young, 1.0 / prior.shape, 0.0)
+    bands.young[rows, today] = np.where(young, np.array([1.0 / each.shape for each in priors])[:, None], 0.0)
     bands.seen[rows, today] = np.where(young, np.inf, fit.slot_weight[:, clock.slots[-24:]])
     bands.history_days[rows, today] = np.minimum(age_days, fit_days)
     bands.moved[rows, today] = (up > 1.0) | (down < 1.0) | (fit.moved != 1.0)[:, None]
@@ -583,6 +599,32 @@ def _prior_level(tenant: Counts, day: float, prior: Prior) -> float:
         return prior.events_per_hour
     everybody = float(lately[active[0] :].mean())
     return min(prior.events_per_hour, max(everybody, LEAST_PRIOR_SHARE * prior.events_per_hour))
+
+
+def of_group(peers: Peers, day: float, prior: Prior) -> Prior:
+    """Return the prior of a newcomer in a group: `prior`, drawn to what members did in any hour of their settled days.
+
+    Mean and squared variation are those of all their hours but for the few that are busier than the usual burst, and
+    are drawn the further the more members are known, and the longer.
+    """
+    last = max(0, min(int((day - SETTLED_DAYS * DAY - peers.start) // HOUR), peers.requests.shape[1]))
+    lately = slice(max(0, last - 24 * TENANT_DAYS), last)
+    starts = peers.start + HOUR * np.arange(lately.start, lately.stop)
+    known = starts[None, :] + HOUR > peers.first_time[:, None]
+    members = int(known.any(axis=1).sum())
+    if not members:
+        return prior
+    counts = peers.requests[:, lately][known].astype(np.float64)
+    counts = np.minimum(counts, _usual_burst(counts[None, :])[0])
+    mean = max(float(counts.mean()), LEAST_EVENTS_PER_HOUR)
+    variation = max((float((counts**2).mean()) - mean) / mean**2 - 1.0, 0.0)
+    much = members * len(counts) / (len(counts) + members * GROUP_PRIOR_HOURS)
+    share = much / (much + GROUP_PRIOR_MEMBERS)
+    return replace(
+        prior,
+        events_per_hour=mean**share * prior.events_per_hour ** (1 - share),
+        shape=1.0 / (share * variation + (1 - share) / prior.shape),
+    )
 
 
 @dataclass(frozen=True, slots=True)

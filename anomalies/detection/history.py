@@ -77,6 +77,16 @@ class Meeting:
 
 
 @dataclass(frozen=True, slots=True)
+class Peers:
+    """The agents of one group, by which its newcomers are judged; hours as those of `History.hours`."""
+
+    group: str
+    start: float  # of the first hour, seconds since the epoch, a UTC midnight
+    requests: NDArray[np.int32]  # (m, t)
+    first_time: NDArray[np.float64]  # (m,) time of each agent's first event
+
+
+@dataclass(frozen=True, slots=True)
 class Attempts:
     """All events of one address or principal in a stretch of time, by time."""
 
@@ -165,6 +175,7 @@ class History:
     pasts: Mapping[str, Past] = field(default_factory=dict)  # of the same principals
     requests: Mapping[str, Requester] = field(default_factory=dict)  # of principals that ever asked for access
     rules: Sequence[Rule] = ()
+    peers: Mapping[str, Peers] = field(default_factory=dict)  # of agents in a group that may be newcomers
     # Seconds after which the events of a time are there, all but one in a hundred, (n,).
     lag: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
 
@@ -182,6 +193,7 @@ class History:
             logins=_of(self.logins, entities),
             pasts=_of(self.pasts, entities),
             requests=_of(self.requests, entities),
+            peers=_of(self.peers, entities),
             rules=tuple(replace(rule, matches=_of(rule.matches, entities)) for rule in self.rules),
         )
 

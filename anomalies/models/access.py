@@ -19,6 +19,13 @@ class Agent(models.Model):
     public_id = models.CharField("agent", max_length=200, unique=True, default=new_agent_id)
     name = models.CharField(max_length=200, blank=True)
     description = models.TextField(blank=True)
+    group = models.CharField(
+        max_length=100,
+        blank=True,
+        default="",
+        db_default="",
+        help_text="Agents of one kind, such as one framework or job: a newcomer is expected to do what its group does",
+    )
     scopes = models.JSONField(default=list, blank=True)
     status = models.CharField(max_length=20, choices=Status, default=Status.ACTIVE)
     time_zone = models.CharField(max_length=64, default="UTC", help_text="IANA name; working hours are in this zone")

@@ -62,11 +62,12 @@ def update_agent(
     at: datetime,
     name: str | None = None,
     description: str | None = None,
+    group: str | None = None,
     scopes: Sequence[str] | None = None,
     status: str | None = None,
 ) -> None:
     """Change what is given and leave the rest. Raises AgentGoneError if it was deleted."""
-    given = {"name": name, "description": description, "scopes": scopes, "status": status}
+    given = {"name": name, "description": description, "group": group, "scopes": scopes, "status": status}
     changes = {field: value for field, value in given.items() if value is not None}
     changed = Agent.objects.filter(pk=agent.pk, deleted_at__isnull=True).update(
         **changes, updated_at=at, updated_by=by.name

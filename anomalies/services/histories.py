@@ -11,8 +11,8 @@ from django.db import connection
 from django.db.models import Q
 from numpy.typing import NDArray
 
-from anomalies.detection.baseline import FIVES_DAYS, MINUTES_DAYS
-from anomalies.detection.history import DAY, HOUR, Attempts, Calendar, Counts, History, Meeting
+from anomalies.detection.baseline import FIVES_DAYS, MINUTES_DAYS, MOST_YOUNG_DAYS, SETTLED_DAYS, TENANT_DAYS
+from anomalies.detection.history import DAY, HOUR, Attempts, Calendar, Counts, History, Meeting, Peers
 from anomalies.models import Agent, Series
 from anomalies.services import access_requests, logins, rules
 from anomalies.services.counts import BLOCK_SECONDS
@@ -22,6 +22,7 @@ SILENT = timedelta(days=3)  # after its last event, in which an entity may be mi
 MANY_FAILURES = 10  # within an hour, from which the attempts themselves are read,
 FAILING_SHARE = 0.3  # if they are that much of the hour
 LEAST_LAG = 120.0  # seconds; by so much also the fastest source's events may come after their time
+MOST_PEERS = 64  # of a group, that newcomers are held against: of more, those whose ids come first by their hash
 POSTGRES_EPOCH = datetime(2000, 1, 1, tzinfo=UTC).timestamp()
 
 # One row a series, however many blocks it has: receiving a row costs far more than the bytes in it.
@@ -79,6 +80,19 @@ SELECT entity, (
     SELECT a.time_zone FROM anomalies_event e JOIN anomalies_agent a ON a.public_id = e.agent_id
     WHERE e.ip = entity AND e.time = first_time AND e.time = ANY(%(times)s::timestamptz[]) ORDER BY e.agent_id LIMIT 1)
 FROM unnest(%(entities)s::inet[], %(times)s::timestamptz[]) AS first (entity, first_time)
+"""
+
+# Members are chosen before it is known who of them did anything: so those are the same in whatever order events come.
+_PEERS = """
+SELECT member."group", s.id, s.first_time
+FROM (SELECT public_id, "group", row_number() OVER (PARTITION BY "group" ORDER BY md5(public_id)) AS number
+      FROM anomalies_agent
+      WHERE "group" IN (SELECT "group" FROM anomalies_agent WHERE public_id = ANY(%(agents)s) AND "group" <> '')
+     ) AS member
+JOIN anomalies_series s
+  ON s.kind = 'agent' AND s.entity = member.public_id AND s.action = '' AND s.metric = 'requests'
+WHERE number <= %(most)s
+ORDER BY member."group", number
 """
 
 _ATTEMPTS = """
@@ -149,6 +163,7 @@ def load(kind: str, windows: Sequence[Window], *, until: datetime, replayed: boo
         pasts=pasts,
         requests=access_requests.facts(judged, since=earliest, until=until) if kind == Series.Kind.PRINCIPAL else {},
         rules=rules.facts(judged, until=until, replayed=replayed) if kind == Series.Kind.AGENT else (),
+        peers=_peers(windows, last_day) if kind == Series.Kind.AGENT else {},
         lag=np.full(len(rows.entity), LEAST_LAG) if replayed else rows.lag,
     )
 
@@ -183,6 +198,35 @@ def _rows(kind: str, windows: Sequence[Window], earliest: datetime) -> _Rows:
 def _tenant() -> _Rows:
     known = Series.objects.filter(kind=Series.Kind.TENANT).values_list("id", "metric")
     return _Rows((0,), ("",), np.zeros(1), np.zeros(1), {series_id: (0, metric) for series_id, metric in known})
+
+
+def _peers(windows: Sequence[Window], last_day: date) -> dict[str, Peers]:
+    """Return the group of each agent that is young when it is judged, with the hours by which newcomers are judged."""
+    young = timedelta(days=MOST_YOUNG_DAYS + 1)  # it is judged from the begin of that day on
+    newcomers = [window for window in windows if window.judge_from < window.first_time + young]
+    group_of = dict(
+        Agent.objects.filter(public_id__in=[window.entity for window in newcomers])
+        .exclude(group="")
+        .values_list("public_id", "group")
+    )
+    if not group_of:
+        return {}
+    members: dict[str, list[tuple[int, datetime]]] = defaultdict(list)
+    with connection.cursor() as cursor:
+        cursor.execute(_PEERS, {"agents": list(group_of), "most": MOST_PEERS})
+        for group, series_id, first_time in cursor.fetchall():
+            members[group].append((series_id, first_time))
+    came = [window.first_time.date() for window in newcomers if window.entity in group_of]
+    last = min(last_day, max(came) + young)
+    first = min(min(came) - timedelta(days=SETTLED_DAYS + TENANT_DAYS), last)
+    found = {}
+    for group, mine in members.items():
+        n = len(mine)
+        first_time = np.array([time.timestamp() for _, time in mine])
+        row_of = {series_id: (row, str(Series.Metric.REQUESTS)) for row, (series_id, _) in enumerate(mine)}
+        hours = _counts(_Rows(tuple(range(n)), ("",) * n, first_time, np.zeros(n), row_of), HOUR, first, last)
+        found[group] = Peers(group, hours.start, hours.requests, first_time)
+    return {agent: found[group] for agent, group in group_of.items() if group in found}
 
 
 def _counts(rows: _Rows, width: int, first_day: date, last_day: date) -> Counts:

@@ -21,6 +21,7 @@ def _save(client: Client, agent: Agent, **changes: str) -> HttpResponse:
     unchanged = {
         "name": "",
         "description": "",
+        "group": "",
         "time_zone": "UTC",
         "holidays_listed": "",
         **dict.fromkeys(WEEKDAYS, ""),
@@ -28,12 +29,13 @@ def _save(client: Client, agent: Agent, **changes: str) -> HttpResponse:
     return client.post(reverse("admin:anomalies_agent_change", args=[agent.pk]), {**unchanged, **changes})
 
 
-def test_name_zone_hours_and_holidays_are_kept(as_boss: Client) -> None:
+def test_name_group_zone_hours_and_holidays_are_kept(as_boss: Client) -> None:
     agent = make.agent()
     answer = _save(
         as_boss,
         agent,
         name="Billing",
+        group="importers",
         time_zone="Europe/Berlin",
         monday="9-17",
         friday="09:00 - 13:00",
@@ -41,7 +43,8 @@ def test_name_zone_hours_and_holidays_are_kept(as_boss: Client) -> None:
     )
     assert answer.status_code == 302
     agent.refresh_from_db()
-    assert (agent.name, agent.time_zone, agent.updated_by) == ("Billing", "Europe/Berlin", "boss")
+    assert (agent.name, agent.group, agent.time_zone) == ("Billing", "importers", "Europe/Berlin")
+    assert agent.updated_by == "boss"
     assert agent.working_hours == {"0": [9, 17], "4": [9, 13]}
     assert agent.holidays == ["2026-12-24", "2026-12-25"]
     assert "time zone: UTC → Europe/Berlin" in LogEntry.objects.get().get_change_message().lower().replace(

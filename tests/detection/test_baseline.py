@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from anomalies.detection import baseline
-from anomalies.detection.history import DAY, History
+from anomalies.detection.history import DAY, History, Peers
 from tests.detection import build
 
 
@@ -105,3 +105,27 @@ def test_a_day_has_the_same_band_however_many_are_judged_with_it() -> None:
 def test_no_day_to_judge_raises() -> None:
     with pytest.raises(ValueError, match="no day"):
         _bands(build.history(build.office(1), until=build.START - DAY))
+
+
+def _group(members: int, *, days: int = 30, level: float = 2000.0) -> Peers:
+    counts = np.random.default_rng(4).poisson(level, (members, 24 * days)).astype(np.int32)
+    return Peers("importers", build.START, counts, np.full(members, build.START))
+
+
+def test_a_group_draws_the_prior_the_further_the_more_members_and_hours_it_has() -> None:
+    day = build.START + 30 * DAY
+    none, one, ten = (baseline.of_group(_group(members), day, baseline.PRIOR) for members in (0, 1, 10))
+    assert none == baseline.PRIOR
+    assert baseline.PRIOR.events_per_hour < one.events_per_hour < ten.events_per_hour < 2000
+    assert baseline.PRIOR.shape < one.shape < ten.shape
+    new = baseline.of_group(_group(10), build.START + 3 * DAY, baseline.PRIOR)
+    assert baseline.PRIOR.events_per_hour < new.events_per_hour < ten.events_per_hour
+
+
+def test_an_attack_by_one_member_does_not_change_what_its_group_expects() -> None:
+    usual, attacked = _group(10), _group(10)
+    attacked.requests[3, 100:105] = 1_000_000
+    day = build.START + 30 * DAY
+    before, after = (baseline.of_group(group, day, baseline.PRIOR) for group in (usual, attacked))
+    assert after.events_per_hour == pytest.approx(before.events_per_hour, rel=0.01)
+    assert after.shape == pytest.approx(before.shape, rel=0.05)

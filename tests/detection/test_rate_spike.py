@@ -7,7 +7,7 @@ import pytest
 
 from anomalies.detection.detectors.rate_spike import Config, chart, detect
 from anomalies.detection.finding import HIGH, LOW, MEDIUM, PATTERN_CHANGE
-from anomalies.detection.history import DAY, HOUR, History
+from anomalies.detection.history import DAY, HOUR, History, Peers
 from tests.detection import build
 
 TEN = -14  # 10:00 of the last day
@@ -96,6 +96,38 @@ def test_an_unknown_entity_may_do_a_little_and_not_a_lot() -> None:
     [finding] = detect(history, Config())
     assert finding.entity == "ag_1"
     assert "never seen before" in finding.evidence["why"]
+
+
+def _newcomer(count: int, *, members: int, days: int = 30) -> History:
+    """An agent's first hour, and a group whose members do 2,000 an hour, each at its own level and hours."""
+    counts = np.zeros((1, 24 * days), dtype=int)
+    counts[0, TEN] = count
+    rng = np.random.default_rng(8)
+    peers = rng.poisson(2000 * rng.uniform(0.5, 1.5, (members, 24 * days))).astype(np.int32)
+    history = replace(build.history(counts), first_time=np.array([build.START + HOUR * (24 * days + TEN)]))
+    group = Peers("importers", build.START, peers, np.full(members, build.START))
+    return replace(history, peers={"ag_0": group})
+
+
+@pytest.mark.parametrize(("count", "found"), [(2000, 0), (6000, 0), (40_000, 1)])
+def test_a_newcomer_may_do_what_its_group_does_and_not_a_lot_more(count: int, found: int) -> None:
+    assert len(detect(_newcomer(count, members=10), Config())) == found
+
+
+def test_a_newcomer_of_a_quiet_group_may_do_less_than_one_without_a_group() -> None:
+    history = _newcomer(600, members=10)
+    quiet = replace(history.peers["ag_0"], requests=history.peers["ag_0"].requests // 1000)
+    [finding] = detect(replace(history, peers={"ag_0": quiet}), Config())
+    assert "as newcomers of the group importers are" in finding.evidence["why"]
+    assert detect(replace(history, peers={}), Config()) == []
+
+
+def test_what_late_events_may_still_change_of_a_group_is_no_matter() -> None:
+    history = _newcomer(40_000, members=10)
+    unsettled = history.peers["ag_0"].requests.copy()
+    unsettled[:, -3 * 24 :] = 0
+    known = replace(history.peers["ag_0"], requests=unsettled)
+    assert detect(replace(history, peers={"ag_0": known}), Config()) == detect(history, Config())
 
 
 def test_a_time_not_to_be_judged_is_not() -> None:

@@ -10,7 +10,7 @@ from anomalies.detection.finding import LOW, MEDIUM, PATTERN_CHANGE, TRANSIENT, 
 from anomalies.detection.history import DAY, History
 from anomalies.detection.parameter import parameter
 
-VERSION = 3
+VERSION = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class Config:
         baseline.YOUNG_DAYS,
         unit="days",
         low=0,
-        high=30,
+        high=baseline.MOST_YOUNG_DAYS,
         help="Younger than this, an entity is judged by the prior and its own mean",
     )
     settled_days: float = parameter(
@@ -133,7 +133,7 @@ def _finding(history: History, spell: Spell, config: Config) -> Finding:
             "history_days": round(best.history_days, 2),
             "parameters": asdict(config),
             "detector_version": VERSION,
-            "why": _why(entity, action, best, window, config),
+            "why": _why(history, entity, action, best, window, config),
             "also": deviation.also(spell),
         }
     )
@@ -169,7 +169,7 @@ def _severity(best: Deviation, config: Config) -> int:
     return min(MEDIUM, severity) if best.history_days < config.settled_days else severity
 
 
-def _why(entity: str, action: str, best: Deviation, window: str, config: Config) -> str:
+def _why(history: History, entity: str, action: str, best: Deviation, window: str, config: Config) -> str:
     observed, expected = wording.number(best.observed), wording.number(best.expected)
     times = wording.number(best.observed / best.expected) if best.expected > 0.05 else None
     requests = f"requests of {action}" if action else "requests"
@@ -180,7 +180,10 @@ def _why(entity: str, action: str, best: Deviation, window: str, config: Config)
             if best.history_days * DAY >= 60
             else f"{subject} was never seen before"
         )
-        others = "new actions are: at most all that the agent does is" if action else "newcomers are: they make"
+        group = f" of the group {history.peers[entity].group}" if entity in history.peers else ""
+        others = f"newcomers{group} are: they make"
+        if action:
+            others = "new actions are: at most all that the agent does is"
         first = f"{known}, so it is judged as {others} {expected} {requests if not action else 'requests'} in {window}"
     else:
         when = f"At this hour on a {best.weekday}" if best.width < DAY else f"On a {best.weekday}"
