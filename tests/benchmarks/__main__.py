@@ -71,6 +71,7 @@ def _quality(*, quick: bool) -> Table:
         table.add_column(title, justify="left" if title in ("On", "Detector", "") else "right")
     found = itertools.chain(
         quality.simulated_counts(series=100 if quick else 500, scenarios=2 if quick else None),
+        quality.newcomers(),
         quality.organisation(agents=10 if quick else 30),
         quality.real_logs(),
         quality.tweets(),

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from anomalies.detection import interval
 from anomalies.detection.detectors import rate_drop, rate_spike
 from anomalies.detection.finding import Finding
-from anomalies.detection.history import DAY, HOUR, Calendar, Counts, History
+from anomalies.detection.history import DAY, HOUR, Calendar, Counts, History, Peers
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int32]
@@ -25,6 +25,7 @@ Ints = NDArray[np.int32]
 START = 1_767_571_200.0  # Monday 2026-01-05 00:00 UTC
 WARM_UP_DAYS = 15
 MINUTES_BEFORE = 2  # days of minutes and of 5 minutes before what is judged
+GROUP_DAYS, NEW_DAYS = 30, 3  # that a group is known when its newcomers come, and that these are new
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +120,45 @@ def month(scenario: Scenario, *, series: int = 500, days: int = 30, spikes: int 
     minutes = rng.multinomial(requests[:, since:], np.full(60, 1 / 60)).astype(np.int32).reshape(series, -1)
     made = history(requests, minutes, judge_from=START + DAY * WARM_UP_DAYS)
     return Month(made, mean, dispersion, tuple(sorted(placed)))
+
+
+def newcomers(*, groups: int = 40, members: int = 10, newcomers: int = 5, spread: float = 0.5, seed: int = 1) -> Month:
+    """Return the first days of agents whose groups are known, half of them with a spike of 10 to 20 times the usual.
+
+    Groups do 2 to 5,000 an hour at their busiest, half of them in office hours alone; `spread` is the standard
+    deviation of the log level of agents in a group, newcomers among them.
+    """
+    rng = np.random.default_rng(seed)
+    first, t = 24 * GROUP_DAYS, 24 * (GROUP_DAYS + NEW_DAYS)
+    hour = np.arange(t)
+    office = np.where((hour % 24 >= 8) & (hour % 24 < 18) & (hour // 24 % 7 < 5), 1.0, 0.05)
+    drawn, placed, peers = [], [], {}
+    for number in range(groups):
+        level, dispersion = np.exp(rng.uniform(np.log(2), np.log(5000))), rng.uniform(0.1, 0.3)
+        always = 0.65 + 0.35 * np.cos(2 * np.pi * (hour - rng.integers(0, 24)) / 24)
+        usual = level * (always if number % 2 else office)
+        factor = np.exp(rng.normal(0, spread, (members + newcomers, 1))) * np.ones((1, t))
+        factor[members:, :first] = 0
+        for row in np.flatnonzero(rng.random(newcomers) < 0.5).tolist():
+            begin = int(rng.choice(np.flatnonzero(usual[first + 1 : -3] >= 0.5 * usual[first + 1 : -3].max())))
+            begin, length = first + 1 + begin, int(rng.integers(1, 4))
+            factor[members + row, begin : begin + length] *= rng.uniform(10, 20)
+            placed.append((newcomers * number + row, START + HOUR * begin, START + HOUR * (begin + length)))
+        requests = rng.poisson(rng.gamma(1 / dispersion, usual * factor * dispersion)).astype(np.int32)
+        group = Peers(f"group {number}", START, requests[:members], np.full(members, START))
+        peers |= {f"ag_{newcomers * number + row}": group for row in range(newcomers)}
+        drawn.append(requests[members:])
+    counts = np.concatenate(drawn)
+    minutes = rng.multinomial(counts[:, first - 48 :], np.full(60, 1 / 60)).astype(np.int32).reshape(len(counts), -1)
+    came = START + HOUR * first
+    made = replace(history(counts, minutes, judge_from=came), first_time=np.full(len(counts), came), peers=peers)
+    tenant = np.full((1, t), 10**5, dtype=np.int32)  # far more than the prior
+    return Month(
+        replace(made, tenant=replace(made.tenant, requests=tenant)),
+        np.zeros((0, 0)),
+        np.zeros(0),
+        tuple(sorted(placed)),
+    )
 
 
 def history(hourly: Ints, minutes: Ints, *, judge_from: float, start: float = START) -> History:

@@ -7,7 +7,7 @@ installed or run has a row that says so.
 import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from io import StringIO
 from itertools import groupby
@@ -76,6 +76,14 @@ def simulated_counts(
                 yield Row(on, peer, said=error)
             else:
                 yield _of_figures(on, peer, made, _flagged(made, flags))
+
+
+def newcomers(*, groups: int = 40) -> Iterator[Row]:
+    """Hold rate_spike against the first days of agents, with what their groups do and without."""
+    made = method.newcomers(groups=groups)
+    for what, peers in {"of a group": made.history.peers, "of none": {}}.items():
+        found = rate_spike.detect(replace(made.history, peers=peers), rate_spike.Config())
+        yield _of_figures(f"counts: newcomers {what}", "ours", made, method.measure(made, found))
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,7 +38,7 @@ def test_pages_of_the_list_are_measured_beside_bare_ones() -> None:
 
 def test_quality_is_measured_on_counts_and_organisations() -> None:
     counts = quality.simulated_counts(series=20, days=4, peers=(), scenarios=1)
-    found = [*counts, *quality.organisation(days=2, agents=3)]
+    found = [*counts, *quality.newcomers(groups=2), *quality.organisation(days=2, agents=3)]
     assert {row.detector for row in found} >= {"ours", "Grantex's thresholds"}
     assert all(row.recall is None or 0 <= row.recall <= 1 for row in found)
 
