@@ -44,26 +44,27 @@ WHERE batch_id = ANY(%(ids)s) AND time >= %(first)s::timestamptz AND time <= %(l
 ORDER BY request_id
 """
 
+# Between times that are the same for all of them: that lets the planner leave out the partitions of other days.
 _TOLD = """
 SELECT request_id, action, time, external_id, source_id, principal_id,
        integration, resource, resource_type, permission, metadata::text
 FROM anomalies_event
 WHERE request_id <> '' AND request_id = ANY(%(requests)s) AND action = ANY(%(actions)s)
-  AND principal_id IS NOT NULL AND time < %(until)s::timestamptz
+  AND principal_id IS NOT NULL AND time >= %(first)s::timestamptz AND time <= %(last)s::timestamptz
 """
 
-# By whatever event that is a deed of theirs: what becomes of a request is not.
+# By whatever event that is a deed of theirs: what becomes of a request is not. Between times as above.
 _ACTIVE = """
 SELECT asked.id, (
     SELECT extract(epoch FROM time)::float8 FROM anomalies_event e
-    WHERE e.principal_id = asked.principal AND e.time < asked.time AND e.time >= asked.time - make_interval(days => %s)
-      AND e.action <> ALL(%s)
+    WHERE e.principal_id = asked.principal AND e.time < asked.time AND e.time >= asked.time - %(back)s
+      AND e.time >= %(first)s AND e.time < %(last)s AND e.action <> ALL(%(actions)s)
     ORDER BY time DESC LIMIT 1)
-FROM unnest(%s::text[], %s::text[], %s::timestamptz[]) AS asked (id, principal, time)
+FROM unnest(%(ids)s::text[], %(principals)s::text[], %(times)s::timestamptz[]) AS asked (id, principal, time)
 """
 SESSION_SECONDS = 3600  # who comes back is judged by the requests of one hour, from the first
 PAUSE_SECONDS = 86400  # the shortest that may make somebody inactive
-ACTIVE_DAYS = 400  # as far back as it is looked for who was seen last when
+ACTIVE_DAYS = (7, 60, 400)  # as far back as it is looked for who was seen last when: further for whoever was not
 
 _TIMES = """
 SELECT requester_id, array_agg(extract(epoch FROM known_at)::float8 ORDER BY known_at)
@@ -106,7 +107,12 @@ def fold(cursor: CursorWrapper, chosen: Mapping[str, Any]) -> None:
     for first in range(0, len(ids), AT_ONCE):
         some = ids[first : first + AT_ONCE]
         known = AccessRequest.objects.in_bulk(some, field_name="public_id")
-        told = _told(cursor, some, until=None)
+        told = _told(
+            cursor,
+            some,
+            first=min([chosen["first"], *(row.known_at for row in known.values())]),
+            last=max([chosen["last"], *(row.updated_at for row in known.values())]),
+        )
         _name(told.values())
         AccessRequest.objects.bulk_create(
             [_row(events, known.get(request_id)) for request_id, events in sorted(told.items())],
@@ -168,9 +174,9 @@ def asked_for(request: AccessRequest) -> str:
     return wording.listing([str(_unit(unit)) for unit in request.units], most=1) if request.units else "nothing named"
 
 
-def _told(cursor: CursorWrapper, ids: Sequence[str], *, until: datetime | None) -> dict[str, list[_Told]]:
-    """Return the events of these requests before a time, each request's in order."""
-    cursor.execute(_TOLD, {"requests": list(ids), "actions": _ACTIONS, "until": until or "infinity"})
+def _told(cursor: CursorWrapper, ids: Sequence[str], *, first: datetime, last: datetime) -> dict[str, list[_Told]]:
+    """Return the events of these requests from one time to another, both included, each request's in order."""
+    cursor.execute(_TOLD, {"requests": list(ids), "actions": _ACTIONS, "first": first, "last": last})
     told: dict[str, list[_Told]] = defaultdict(list)
     for request_id, action, time, external_id, source_id, principal_id, *columns, metadata in cursor.fetchall():
         record, unreadable = _record(request_id, principal_id, columns, msgspec.json.decode(metadata))
@@ -348,7 +354,8 @@ def _as_of(rows: Iterable[AccessRequest], until: datetime) -> Iterator[AccessReq
             later[row.public_id] = row
     if later:
         with connection.cursor() as cursor:
-            told = _told(cursor, sorted(later), until=until)
+            first = min(row.known_at for row in later.values())
+            told = _told(cursor, sorted(later), first=first, last=until - timedelta(microseconds=1))
         for request_id, events in sorted(told.items()):
             yield _row(events, later[request_id])
 
@@ -407,12 +414,29 @@ def _active(
         and one.known_at >= since.timestamp() - SESSION_SECONDS
         and not ((times[principal] < one.time) & (times[principal] >= one.time - PAUSE_SECONDS)).any()
     ]
-    if not asked:
-        return {}
+    active: dict[str, float] = {}
+    for days in ACTIVE_DAYS:
+        asked = [one for one in asked if one[0] not in active]
+        if asked:
+            active |= _last_deeds(asked, timedelta(days=days))
+    return active
+
+
+def _last_deeds(asked: Sequence[tuple[str, str, datetime]], back: timedelta) -> dict[str, float]:
+    """Return of each id the time at which its principal had been seen last, no further back before its time."""
+    ids, principals, times = map(list, zip(*asked, strict=True))
+    parameters: dict[str, Any] = {
+        "ids": ids,
+        "principals": principals,
+        "times": times,
+        "back": back,
+        "first": min(times) - back,
+        "last": max(times),
+        "actions": _ACTIONS[1:],
+    }
     with connection.cursor() as cursor:
-        ids, principals, at = map(list, zip(*asked, strict=True))
-        cursor.execute(_ACTIVE, [ACTIVE_DAYS, _ACTIONS[1:], ids, principals, at])
-        return {request_id: time for request_id, time in cursor.fetchall() if time is not None}
+        cursor.execute(_ACTIVE, parameters)
+        return {id_: time for id_, time in cursor.fetchall() if time is not None}
 
 
 def _time(text: str) -> datetime:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from django.db import connection, transaction
@@ -199,8 +199,8 @@ def _chosen(batches: Sequence[_Claimed], lag_of: Mapping[int, float]) -> dict[st
     return {
         "ids": [batch.id for batch in batches],
         "lags": [lag_of.get(batch.source_id, 0.0) if batch.lags else 0.0 for batch in batches],
-        "first": "-infinity" if None in first else min(filter(None, first)),
-        "last": "infinity" if None in last else max(filter(None, last)),
+        "first": min(time or datetime.min.replace(tzinfo=UTC) for time in first),
+        "last": max(time or datetime.max.replace(tzinfo=UTC) for time in last),
     }
 
 

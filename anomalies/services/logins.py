@@ -44,10 +44,12 @@ SELECT judged.principal, extract(epoch FROM e.time)::float8, e.status = 'success
 FROM unnest(%(principals)s::text[], %(since)s::timestamptz[]) AS judged (principal, since)
 """  # noqa: S608  of constants
 
+# The bounds that are the same for all rows let the planner leave out the partitions of other days: it cannot do so by
+# those of each row.
 _LOGINS = f"""
 {_EVENT}
 JOIN anomalies_event e ON e.principal_id = judged.principal
-    AND e.time >= judged.since - %(look_back)s AND e.time < %(until)s
+    AND e.time >= judged.since - %(look_back)s AND e.time >= %(counted)s AND e.time < %(until)s
 WHERE e.action = ANY(%(actions)s)
 """
 
@@ -55,6 +57,7 @@ _LOCATED = """
 SELECT * FROM anomalies_event
 WHERE principal_id = judged.principal AND action = ANY(%(actions)s) AND status = 'success'
   AND latitude IS NOT NULL AND longitude IS NOT NULL AND time >= judged.since - %(flights)s
+  AND time >= %(took_off)s AND time < %(landed)s
 """
 
 # The last login before, the last one elsewhere before that, and the first of the stay between them. A place is what
@@ -117,10 +120,14 @@ def facts(judged: Mapping[str, datetime], *, until: datetime) -> tuple[dict[str,
     origins, actions = _origins(parameters)
     if not origins:
         return {}, {}
+    since = [judged[principal] for principal in origins]
     parameters |= {
         "principals": list(origins),
-        "since": [judged[principal] for principal in origins],
+        "since": since,
         "actions": sorted(actions),
+        "counted": min(since) - LOOK_BACK,
+        "took_off": min(since) - LONGEST_FLIGHTS,
+        "landed": max(since) - LOOK_BACK,
     }
     logins = _logins(parameters)
     return logins, _pasts(origins, logins, judged)

@@ -7,9 +7,11 @@ from typing import Any
 import pytest
 from django.db import connection, transaction
 
+from anomalies.ingest.record import EventRecord
 from anomalies.models import Event, Scan
-from anomalies.services import counts, events, partitions, scans
+from anomalies.services import access_requests, counts, events, logins, partitions, scans
 from tests.make import NOW
+from tests.services.access_requests import life, told
 from tests.services.days import record
 
 DAY = timedelta(days=1)
@@ -115,6 +117,35 @@ def test_a_scan_reads_no_day_but_those_of_its_window() -> None:
         read = {datetime.strptime(name[-8:], "%Y%m%d").replace(tzinfo=UTC) for name in _locked()}
     assert read
     assert min(read) >= NOW - 100 * DAY
+
+
+@pytest.mark.usefixtures("_no_days")
+@pytest.mark.django_db(transaction=True)
+def test_logins_and_requests_are_read_from_no_day_but_those_that_may_tell_of_them() -> None:
+    days = [NOW - n * DAY for n in range(20)]
+    _take([record(day, n, principal_id="ana", action="user.login") for n, day in enumerate(days)])
+    _take(life("old", NOW - 15 * DAY, who="ana"))
+    with transaction.atomic():
+        logins.facts({"ana": NOW - timedelta(hours=2)}, until=NOW + DAY)
+        assert _locked() == {f"anomalies_event_202611{day}" for day in (18, 19, 20)}
+    with transaction.atomic():
+        access_requests.facts(["ana"], since=NOW - timedelta(hours=2), until=NOW + DAY)
+        assert _locked() == set()
+    with transaction.atomic():
+        _take([told("created", NOW, "new", who="ana")])
+        assert _locked() == {"anomalies_event_20261120"}
+    with transaction.atomic():
+        [*_, request] = access_requests.facts(["ana"], since=NOW - timedelta(hours=2), until=NOW + DAY)["ana"].requests
+        assert request.active_at == (NOW - DAY).timestamp()
+        assert min(_locked()) == "anomalies_event_20261113"
+    with transaction.atomic():
+        _take([told("revoked", NOW - DAY, "old", who="ana")])
+        assert min(_locked()) == "anomalies_event_20261105"
+
+
+def _take(records: Sequence[EventRecord]) -> None:
+    events.store(records, source_name="test", format="native", received_at=NOW)
+    counts.count_some()
 
 
 def _locked() -> set[str]:
