@@ -73,7 +73,7 @@ EVIDENCE: dict[str, Any] = {
     "parameters": {"alpha": 1e-4, "min_excess": 3.0},
     "detector_version": 1,
     "why": "At this hour on a Friday ag_billing makes 38 requests in 5 minutes and stays under 61 in 9,999 of 10,000. "
-    "It made 412, 10.8 times as many; the chance is below 1 in 10^12.",
+    "It made 412, 10.8 times as many; the chance is less than 1 in a billion.",
 }
 
 

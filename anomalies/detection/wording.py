@@ -1,8 +1,7 @@
 """Numbers as people read them."""
 
-import math
-
 WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+LEAST_CHANCE = 1e-9  # that is told as a number
 SPANS = {60: "1 minute", 300: "5 minutes", 3600: "1 hour", 86400: "1 day", 604800: "1 week"}
 
 
@@ -21,10 +20,13 @@ def percent(ratio: float) -> str:
 
 
 def chance(p: float) -> str:
-    """`1 in 12,000`, `below 1 in 10^12`: how probable that is, for people."""
+    """`about 1 in 12,048`, `about 1 in 12 million`, `less than 1 in a billion`: how probable that is, for people.
+
+    Nobody can weigh what is rarer, and no model is that exact in its tail.
+    """
     if p > 1e-6:
         return f"about 1 in {round(1 / p):,}"
-    return f"below 1 in 10^{min(math.floor(-math.log10(max(p, 1e-300))), 99)}"
+    return f"about 1 in {number(1e-6 / p)} million" if p > LEAST_CHANCE else "less than 1 in a billion"
 
 
 def span(seconds: float) -> str:
@@ -43,6 +45,16 @@ def span(seconds: float) -> str:
 def plural(count: float, noun: str) -> str:
     """`1 event`, `1,200 events`."""
     return f"{number(count)} {noun}" if count == 1 else f"{number(count)} {noun}s"
+
+
+def none_or(count: float, noun: str) -> str:
+    """`no new principal`, `1 new principal`, `3 new principals`."""
+    return plural(count, noun) if count else f"no {noun}"
+
+
+def times(count: int) -> str:
+    """`once`, `twice`, `3 times`."""
+    return {1: "once", 2: "twice"}.get(count, plural(count, "time"))
 
 
 def of(kind: str, entity: str) -> str:

@@ -11,7 +11,6 @@ from django.db.models import Count
 from django.forms.models import model_to_dict
 from django.http import HttpRequest
 from django.utils import timezone
-from django.utils.safestring import SafeString
 from django.utils.timesince import timesince
 
 from anomalies.detection.detector import Detector
@@ -25,7 +24,7 @@ from anomalies.services.retention import dropped_at
 from anomalies.web.charts import SPANS, Chart, draw
 from anomalies.web.facts import Fact, facts_of
 from anomalies.web.listing import agent_url
-from anomalies.web.row import Row, with_exponents
+from anomalies.web.row import Row
 from anomalies.web.series import MOST_METRICS, Deviating, deviating
 from anomalies.web.told import Told, agreement
 
@@ -125,9 +124,9 @@ class Panel:
         return DETECTORS.get(self.anomaly.type)
 
     @property
-    def why(self) -> SafeString:
-        """The sentences with the numbers; 10^12 with its exponent raised."""
-        return with_exponents(self.evidence.get("why") or self.anomaly.description)
+    def why(self) -> str:
+        """The sentences with the numbers."""
+        return str(self.evidence.get("why") or self.anomaly.description)
 
     @property
     def agreement(self) -> str:

@@ -3,8 +3,8 @@
 import re
 from dataclasses import dataclass
 
-from django.utils.html import conditional_escape, format_html
-from django.utils.safestring import SafeString, mark_safe
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
 
 from anomalies.detection.registry import DETECTORS
 from anomalies.models import Anomaly, Severity
@@ -56,11 +56,6 @@ class Row:
 def type_label(type_: str) -> str:
     """Return the type's name for people; of a type that is no more, its code."""
     return DETECTORS[type_].label if type_ in DETECTORS else type_
-
-
-def with_exponents(sentence: str) -> SafeString:
-    """Return the sentence, escaped, with 10^12 as a power: its exponent raised."""
-    return mark_safe(re.sub(r"10\^(\d+)", r"10<sup>\1</sup>", conditional_escape(sentence)))  # noqa: S308  escaped
 
 
 def emphasised(sentence: str) -> SafeString:

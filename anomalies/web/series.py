@@ -4,12 +4,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from django.utils import timezone
-from django.utils.safestring import SafeString
 
 from anomalies.detection.wording import chance, number, span
 from anomalies.models import Anomaly, Interval, Metric, Series
 from anomalies.services import metrics
-from anomalies.web.row import with_exponents
 
 MOST_METRICS = 8
 MOST_INTERVALS = 4
@@ -78,10 +76,10 @@ class Deviating:
         return f"{WHAT.get(one.what, one.what.replace('_', ' '))} {OF.get(one.kind, 'of')} {one.entity}{only}"
 
     @property
-    def chance(self) -> SafeString | None:
+    def chance(self) -> str:
         """How probable its most surprising bucket was; nothing where a rule decided, not chance."""
         p = self.metric.evidence.get("p", 1.0)
-        return with_exponents(chance(p)) if p < 1 else None
+        return chance(p) if p < 1 else ""
 
     @property
     def stretches(self) -> list[Stretch]:

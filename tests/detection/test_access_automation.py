@@ -96,11 +96,11 @@ def test_what_is_asked_of_several_systems_is_several() -> None:
 
 def test_it_says_how_many_and_how_regular() -> None:
     [one] = found(DETECTOR, *every(10, 6))
-    assert one.description == "6 similar requests in 50 minutes to postgres-eu database, at regular intervals"
+    assert one.description == "6 similar requests in 1 hour to postgres-eu database, at regular intervals"
     assert one.evidence["why"] == (
-        "ana made 6 similar requests to postgres-eu database, 6 of them within 1 hour, at regular intervals of 10 "
-        "minutes and for the same each time. From 5 in 1 hour on they count as made by code; in the 14 days before "
-        "there were 0 in all. The gaps deviate by 0 % of their mean."
+        "ana made 6 similar requests to postgres-eu database within 1 hour, at regular intervals of 10 minutes and for "
+        "the same each time. From 5 in 1 hour on they count as made by code; in the 14 days before there were none. "
+        "The gaps deviate by 0 % of their mean."
     )
     assert (one.evidence["request_id"], one.evidence["gap_cv"]) == ("req_0", pytest.approx(0, abs=1e-6))
     assert one.evidence["p"] < 1e-9

@@ -39,7 +39,7 @@ def test_a_settled_agent_with_a_new_user_is_raised() -> None:
     [finding] = _found(_meeting())
     assert finding.principal_id == "user_9"
     assert finding.severity == LOW
-    assert finding.description == "user_9 for the first time, 0 new principals in 2,800 events before"
+    assert finding.description == "user_9 for the first time, no new principal in 2,800 events before"
     assert finding.raised_at == TODAY
 
 

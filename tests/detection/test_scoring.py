@@ -34,7 +34,13 @@ def test_numbers(value: float, text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("p", "text"), [(8.3e-5, "about 1 in 12,048"), (3e-13, "below 1 in 10^12"), (0, "below 1 in 10^99")]
+    ("p", "text"),
+    [
+        (8.3e-5, "about 1 in 12,048"),
+        (8.3e-8, "about 1 in 12 million"),
+        (1e-9, "less than 1 in a billion"),
+        (0, "less than 1 in a billion"),
+    ],
 )
 def test_chances(p: float, text: str) -> None:
     assert wording.chance(p) == text

@@ -173,7 +173,7 @@ def test_a_new_country_is_explained() -> None:
     [finding] = _found(_login(20, "Hanoi", device="curl", located=False))
     assert finding.description == "First login from VN"
     assert finding.evidence["why"] == (
-        "Signed in from VN for the first time from a device never seen; of 56 logins in 28 days, 0.88 % at most were "
+        "Signed in from VN for the first time, from a device never seen; of 56 logins in 28 days, 0.88 % at most were "
         "as new."
     )
 

@@ -84,7 +84,7 @@ def test_markup_in_what_others_sent_is_text(as_ana: Client) -> None:
         resource=evil,
         integration=evil,
         resource_type=evil,
-        evidence={**make.EVIDENCE, "why": f"{evil} made 10^12"},
+        evidence={**make.EVIDENCE, "why": f"{evil} made 412"},
     )
     make.event(agent_id=f"ag_{evil}", time=make.NOW - timedelta(minutes=1), user_agent=evil, action=evil)
     for path in ("/", f"/anomalies/{anomaly.public_id}/", f"/anomalies/{anomaly.public_id}/events/"):

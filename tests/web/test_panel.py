@@ -70,7 +70,7 @@ def test_what_was_still_learned_of_the_agent_is_said(as_ana: Client) -> None:
 def test_why_comes_with_its_numbers_its_rule_and_its_parameters(as_ana: Client) -> None:
     page = as_ana.get(path(make.anomaly())).text
     assert "At this hour on a Friday ag_billing makes 38 requests" in page
-    assert "below 1 in 10<sup>12</sup>" in page
+    assert "less than 1 in a billion" in page
     assert "Rate spike, version 1 · 28 days of history" in page
     assert "<dt>min_excess</dt><dd>3.0 events</dd>" in page
 
@@ -167,12 +167,12 @@ def test_before_tells_how_the_same_was_decided(as_ana: Client, ana: User) -> Non
     make.anomaly(started_at=make.NOW - 2 * day)
     make.anomaly(started_at=make.NOW - 2 * day, type="new_principal")
     make.anomaly(started_at=make.NOW - 2 * day, agent=make.agent("ag_other"))
-    reviews.acknowledge(earlier, by=Actor("ana", ana), at=make.NOW - day, note="month-end run")
+    reviews.acknowledge(earlier, by=Actor("ana", ana), at=make.NOW - day, note="Month-end run.")
     page = as_ana.get(path(make.anomaly())).text
     assert "2 “Rate spike” of <bdi>ag_billing</bdi> before: " in page
     assert "1 acknowledged" in page
     assert "1 open" in page
-    assert "Last decided by <bdi>ana</bdi>, 19 Nov 2026: <q>month-end run</q>" in page
+    assert "Last decided by <bdi>ana</bdi>, 19 Nov 2026: <q>Month-end run.</q></p>" in page
     assert "The first “Rate spike” of <bdi>ag_billing</bdi>" in as_ana.get(path(earlier)).text
 
 

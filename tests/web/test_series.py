@@ -33,7 +33,7 @@ def with_series(**fields: object) -> Anomaly:
 
 def test_several_series_are_a_table_with_the_main_one_first(as_ana: Client) -> None:
     page = words(as_ana.get(path(with_series())).text)
-    assert "In Observed Expected When Requests of ag_billing chance below 1 in 10 13 5 min 412 ↑ above" in page
+    assert "In Observed Expected When Requests of ag_billing chance less than 1 in a billion 5 min 412 ↑ above" in page
     assert "Requests of ag_billing, token.issue only chance about 1 in 10,000 1 hour 400 ↑ above 38 (21 to 61)" in page
     assert "20 Nov 11:00 to 12:00 , new level" in page
     assert "Requests for user_7 chance about 1 in 10,000 5 min 412 ↓ below 38 (21 to 61) since 20 Nov 11:55" in page

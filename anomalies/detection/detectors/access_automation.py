@@ -217,19 +217,21 @@ def _finding(
         history_days=min(max(0.0, start - requester.first_seen) / DAY, config.usual_days),
         severity=severity,
         score=max(min(0.2 + 0.2 * len(signs), 1.0), scoring.floor_score(severity)),
-        description=f"{wording.plural(len(times), 'similar request')} in {wording.span(max(end - start, 1))} to {where}"
-        + (", at regular intervals" if regular else ""),
+        description=f"{wording.plural(run.most, 'similar request')} in {span} to {where}"
+        + (", at regular intervals" if regular else "")
+        + (f", {len(times):,} in {wording.span(end - start)}" if len(times) > run.most else ""),
         topic=_topic(group),
         signs=signs,
         gap_cv=cv,
         usual=run.usual,
-        why=f"{who} made {wording.plural(len(times), 'similar request')} to {where}, {run.most:,} of them within {span}"
+        why=f"{who} made {wording.plural(len(times), 'similar request')} to {where}"
+        f"{f', {run.most:,} of them' if len(times) > run.most else ''} within {span}"
         f"{', ' + wording.listing(signs, most=5) if signs else ''}. "
         + (
             f"On most of the {config.usual_days} days before, this account made {wording.number(run.usual)} in {span}."
             if run.usual
             else f"From {wording.number(config.min_requests)} in {span} on they count as made by code; in the "
-            f"{config.usual_days} days before there were {before:,} in all."
+            f"{config.usual_days} days before there were {f'{before:,} in all' if before else 'none'}."
         )
         + f" The gaps deviate by {wording.percent(round(cv, 4))} of their mean.",
         config=config,

@@ -121,7 +121,7 @@ def _finding(
         why=f"{request.name} of {who} was approved by {approver}. {ago.capitalize()} before, "
         f"{rejection.by or 'a person'} had rejected {again} "
         f"for {wording.listing([str(unit) for unit in units]) if units else 'the same'}. "
-        f"People had rejected such requests {wording.plural(len(rejected), 'time')} in the "
+        f"People had rejected such requests {wording.times(len(rejected))} in the "
         f"{wording.number(config.within_days)} days before the approval.",
         config=config,
         version=VERSION,

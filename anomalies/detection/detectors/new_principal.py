@@ -115,7 +115,7 @@ def _judge(history: History, row: int, run: list[Meeting], before: Sequence[floa
     end = run[-1].time + 1.0
     is_open = history.until < end + HOUR
     score = max(scoring.score(s), scoring.floor_score(severity))
-    rare = f"{wording.plural(new, 'new principal')} in {wording.plural(events, 'event')} before"
+    rare = f"{wording.none_or(new, 'new principal')} in {wording.plural(events, 'event')} before"
     if len(run) == 1:
         description = f"{names[0]} for the first time, {rare}"
     else:
@@ -153,7 +153,7 @@ def _judge(history: History, row: int, run: list[Meeting], before: Sequence[floa
             "parameters": asdict(config),
             "detector_version": VERSION,
             "why": f"{agent} acted for {wording.listing(names)} for the first time{_also(signs)}. In the "
-            f"{wording.plural(round(days), 'day')} before it met {wording.plural(new, 'new principal')} in "
+            f"{wording.plural(round(days), 'day')} before it met {wording.none_or(new, 'new principal')} in "
             f"{wording.plural(events, 'event')}: a new one is to be expected in {wording.chance(q)} events."
             + (" Most other agents know that principal." if common else ""),
         }

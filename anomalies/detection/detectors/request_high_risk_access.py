@@ -126,7 +126,7 @@ def _finding(
         why=f"{who} asked for {unit}{others}. The {plainest.where} contains “{plainest.sensitive}”"
         + ("" if plainest.begins else ", within a longer word,")
         + f" and the permission “{unit.permission}” contains “{plainest.elevated}”. "
-        + f"In the {RECENT_DAYS} days before, {who} made {wording.plural(len(asked_before), 'such request')}"
+        + f"In the {RECENT_DAYS} days before, {who} made {wording.none_or(len(asked_before), 'such request')}"
         + (", and was approved for the same." if known else "."),
         config=config,
         version=VERSION,

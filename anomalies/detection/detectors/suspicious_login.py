@@ -387,7 +387,7 @@ def _location(login: Login, before: Login | None, known: _Known, config: Config)
     level -= bool(trip and trip.speed < 2 * config.max_speed_kmh)
     if level < LOW:
         return  # kept as evidence only
-    device = " from a known device" if device_known else " from a device never seen" if device_new else ""
+    device = ", from a known device" if device_known else ", from a device never seen" if device_new else ""
     if trip:
         yield _Sign(
             name="travel",
