@@ -48,7 +48,7 @@ def _password(wanted: str) -> str | None:
     user = User.objects.filter(username=NAME).first()
     if user is None:
         user = User.objects.create_superuser(NAME, password=wanted)
-        user.groups.add(Group.objects.get(name="admin"))
+        user.groups.set(Group.objects.filter(name="admin"))  # none where it was deleted: a superuser may do all
     return wanted if user.check_password(wanted) else None
 
 

@@ -1,7 +1,7 @@
 from pathlib import Path
 
 import pytest
-from django.contrib.auth.models import User
+from django.contrib.auth.models import Group, User
 
 from anomalies.models import ApiKey
 from anomalies.services import api_keys, installation
@@ -22,6 +22,14 @@ def test_the_first_call_makes_a_superuser_and_a_key(tmp_path: Path) -> None:
     key = api_keys.authenticate(made.api_key, at=NOW)
     assert key
     assert set(key.scopes) == {"ingest", "read", "review"}
+
+
+def test_without_the_role_of_admins_there_is_a_superuser_all_the_same(tmp_path: Path) -> None:
+    Group.objects.all().delete()
+
+    installation.credentials(tmp_path / "login", database="one", at=NOW)
+
+    assert User.objects.get(username="admin").is_superuser
 
 
 def test_the_next_call_tells_the_same(tmp_path: Path) -> None:
