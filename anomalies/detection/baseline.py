@@ -144,6 +144,25 @@ def _parameters(mean: Floats, variance: Floats) -> tuple[Floats, Floats]:
     return size, size / (size + mean)
 
 
+# What the days before a UTC day say of it, for one series: all of a baseline that the day itself does not change.
+OUTLOOK = np.dtype(
+    [
+        ("usual", "<f8", LEVEL_HOURS),  # mean of the hours before, but for their level
+        ("base", "<f8", 24),  # mean of its own hours, but for their level and the one that the series moved to
+        ("least", "<f8", 24),  # share of it without what its neighbours add to an hour
+        ("weight", "<f8", 24),  # hours behind each mean
+        ("dispersion", "<f8"),
+        ("day_dispersion", "<f8"),
+        ("moved", "<f8"),  # level that it moved to, 1 if it did not,
+        ("moved_days", "<f8"),  # since when
+        ("mean_day", "<f8"),  # events expected in one
+        ("events", "<f8"),  # seen in the days that it is fitted to,
+        ("hours", "<f8"),  # of which it is known in so many
+    ]
+)
+Outlooks = NDArray[np.void]  # of that type, (n,)
+
+
 @dataclass(frozen=True, slots=True)
 class _Clock:
     """The hours of a stretch of time on one calendar."""
@@ -285,12 +304,12 @@ def _moved(counts: Floats, usual: Floats, known: Floats, dispersion: Floats) -> 
     return np.maximum(level, LEAST_LEVEL), days
 
 
-def _fit(counts: Floats, known: Floats, clock: _Clock, prior: Prior) -> _Fit:
+def _fit(counts: Floats, known: Floats, clock: _Clock, prior_dispersion: float) -> _Fit:
     """Fit profile, weekdays, level and over-dispersion to (n, h) hours of whole days; `known` is 0 or 1."""
     n, h = counts.shape
     hour = np.arange(h)
     weight, exposure = known, known
-    dispersion = np.full(n, prior.dispersion)
+    dispersion = np.full(n, prior_dispersion)
     burst = _usual_burst(counts)
     moved, days = np.ones(n), np.zeros(n, dtype=np.int64)
     for number in range(ROUNDS):
@@ -311,7 +330,7 @@ def _fit(counts: Floats, known: Floats, clock: _Clock, prior: Prior) -> _Fit:
         usual = usual * scale
         lately = _rolling_level(_winsorised(counts, usual, dispersion), usual)
         mean = usual * lately
-        dispersion = _dispersion(_capped(counts, mean, burst), mean, prior.dispersion)
+        dispersion = _dispersion(_capped(counts, mean, burst), mean, prior_dispersion)
         weight = known * _outlier_weight(counts, mean, dispersion)
         exposure = weight * scale
     own_profile = (sums + prior_sum) / (seen + SLOT_PRIOR_HOURS)
@@ -451,18 +470,21 @@ def of_days(
         known = replace(prior, events_per_hour=_prior_level(history.tenant, day, prior))
         priors = {group: of_group(peers, day, known) for group, peers in groups.items()}
         # Totals come first: a new action is held against all that its agent does.
-        for some, clock in _alike(history, todays, hour, fit_days):
-            _judge_day(
-                bands,
-                number,
-                some,
-                clock,
-                parents=np.array([totals[history.entities[row]] for row in some.tolist()], dtype=np.intp),
-                priors=[_prior_of(history, row, priors, known) for row in some.tolist()],
-                prior=prior,
-                young_days=young_days,
-                fit_days=fit_days,
-            )
+        for some in (todays[todays < len(history.totals)], todays[todays >= len(history.totals)]):
+            if len(some):
+                outlooks, usual = _foreseen(history, some, day, prior.dispersion, fit_days)
+                bands.lately[number].append((some, usual))
+                _enter(
+                    bands,
+                    number,
+                    some,
+                    outlooks,
+                    parents=np.array([totals[history.entities[row]] for row in some.tolist()], dtype=np.intp),
+                    priors=[_prior_of(history, row, priors, known) for row in some.tolist()],
+                    prior=prior,
+                    young_days=young_days,
+                    fit_days=fit_days,
+                )
     return bands
 
 
@@ -472,24 +494,71 @@ def _prior_of(history: History, row: int, by_group: Mapping[str, Prior], of_tena
 
 
 def _alike(history: History, rows: Rows, hour: int, fit_days: float) -> Iterator[tuple[Rows, _Clock]]:
-    """Yield rows that share a calendar, totals before actions, with the clock from the fit's begin to the day's end."""
+    """Yield rows that share a calendar, with the clock from the fit's begin to the day's end."""
     span = slice(max(0, hour - 24 * round(fit_days)), hour + 24)
     week, free = history.calendar.hour_of_week[:, span], history.calendar.free[:, span]
-    by_calendar: dict[tuple[bool, bytes], list[int]] = defaultdict(list)
-    totals = len(history.totals)
+    by_calendar: dict[bytes, list[int]] = defaultdict(list)
     for row in rows.tolist():
-        by_calendar[row >= totals, week[row].tobytes() + free[row].tobytes()].append(row)
-    for alike in sorted(by_calendar.values(), key=lambda alike: alike[0] >= totals):
+        by_calendar[week[row].tobytes() + free[row].tobytes()].append(row)
+    for alike in by_calendar.values():
         clock = _Clock.of(week[alike[0]], free[alike[0]])
         for first in range(0, len(alike), TOGETHER):
             yield np.array(alike[first : first + TOGETHER], dtype=np.intp), clock
 
 
-def _judge_day(
+def _foreseen(history: History, rows: Rows, day: float, dispersion: float, fit_days: float) -> tuple[Outlooks, Floats]:
+    """Return what the days before that day say of it, (m,), and the usual means of the 7 days before, (m, 168).
+
+    What was fitted once is kept with the history: detectors share it.
+    """
+    known = history.fits.setdefault((dispersion, fit_days, day), {})
+    names = [(history.entities[row], history.actions[row]) for row in rows.tolist()]
+    missing = rows[[name not in known for name in names]]
+    for some, clock in _alike(history, missing, history.hours.index(day), fit_days):
+        fitted = _outlooks(history, some, day, clock, dispersion)
+        for row, one, usual in zip(some.tolist(), *fitted, strict=True):
+            known[history.entities[row], history.actions[row]] = one, usual
+    found = [known[name] for name in names]
+    return np.array([one for one, _ in found], dtype=OUTLOOK), np.array([usual for _, usual in found])
+
+
+def _outlooks(history: History, rows: Rows, day: float, clock: _Clock, dispersion: float) -> tuple[Outlooks, Floats]:
+    """Fit the baseline of one UTC day to what rows of one calendar did before it; as `_foreseen`."""
+    last = history.hours.index(day) + 24
+    span = slice(last - len(clock.slots), last)
+    counts = history.hours.requests[rows, span.start : last - 24].astype(np.float64)
+    starts = history.hours.start + HOUR * np.arange(span.start, span.stop)
+    known = (starts[None, :] + HOUR > history.first_time[rows, None]).astype(np.float64)
+    before = _Clock(clock.slots[:-24], clock.weekdays[:-24], clock.in_slot[:-24], clock.on_weekday[:-24])
+    fit = _fit(counts, known[:, :-24], before, dispersion)
+    found = np.zeros(len(rows), dtype=OUTLOOK)
+    usual = np.zeros((len(rows), 24 * FIVES_DAYS))
+    hours = min(usual.shape[1], fit.usual.shape[1])
+    usual[:, usual.shape[1] - hours :] = fit.usual[:, fit.usual.shape[1] - hours :]
+    found["usual"] = usual[:, -LEVEL_HOURS:]
+    today = clock.slots[-24:]
+    found["base"] = known[:, -24:] * fit.profile[:, today] * fit.weekday[:, clock.weekdays[-24:]]
+    # Beside the begin and end of office hours, smoothing expects more than there ever is: that would be a drop a day.
+    # With it, 3.0 drops a day were found among 1,000 Poisson series without any; without, none.
+    found["least"] = np.minimum(fit.own_profile / np.maximum(fit.profile, TINY), 1.0)[:, today]
+    found["weight"] = fit.slot_weight[:, today]
+    found["dispersion"], found["moved"], found["moved_days"] = fit.dispersion, fit.moved, fit.moved_days
+    found["mean_day"] = _mean_day(fit.usual, fit.known)
+    found["events"], found["hours"] = counts.sum(axis=1), fit.known.sum(axis=1)
+    whole = (day - history.first_time[rows]) / DAY >= WHOLE_DAYS
+    if whole.any():
+        calm = _winsorised(counts, fit.usual * fit.level, fit.dispersion)
+        by_day = (fit.usual.reshape(len(rows), -1, 24).sum(axis=2)) * fit.level[:, ::24]
+        own = _dispersion(calm.reshape(len(rows), -1, 24).sum(axis=2), by_day, dispersion)
+        found["day_dispersion"] = np.where(whole, own, 0.0)
+    return found, usual
+
+
+def _enter(
     bands: Bands,
     number: int,
     rows: Rows,
-    clock: _Clock,
+    outlook: Outlooks,
     *,
     parents: Rows,
     priors: Sequence[Prior],
@@ -506,77 +575,74 @@ def _judge_day(
     """
     history = bands.history
     last = history.hours.index(bands.start + number * DAY) + 24
-    span = slice(last - len(clock.slots), last)
-    counts = history.hours.requests[rows, span].astype(np.float64)
-    starts = history.hours.start + HOUR * np.arange(span.start, span.stop)
+    counts = _lately(history.hours, rows, last, LEVEL_HOURS + 24)
+    starts = bands.start + number * DAY + HOUR * np.arange(24, dtype=np.float64)
     first_time = history.first_time[rows, None]
-    known = (starts[None, :] + HOUR > first_time).astype(np.float64)
 
-    before = _Clock(clock.slots[:-24], clock.weekdays[:-24], clock.in_slot[:-24], clock.on_weekday[:-24])
-    fit = _fit(counts[:, :-24], known[:, :-24], before, prior)
-    base = known[:, -24:] * fit.profile[:, clock.slots[-24:]] * fit.weekday[:, clock.weekdays[-24:]]
-    settled = fit.moved_days >= SHIFT_DAYS
-    high = base * np.where(settled, fit.moved, np.maximum(fit.moved, 1.0))[:, None]
-    # Beside the begin and end of office hours, smoothing expects more than there ever is: that would be a drop a day.
-    # With it, 3.0 drops a day were found among 1,000 Poisson series without any; without, none.
-    least = np.minimum(fit.own_profile / np.maximum(fit.profile, TINY), 1.0)[:, clock.slots[-24:]]
-    low = base * least * np.where(settled, fit.moved, np.minimum(fit.moved, 1.0))[:, None]
-    high_level, up = _levels(counts, fit, high)
-    low_level, down = _levels(counts, fit, low)
+    moved, settled = outlook["moved"], outlook["moved_days"] >= SHIFT_DAYS
+    high = outlook["base"] * np.where(settled, moved, np.maximum(moved, 1.0))[:, None]
+    low = outlook["base"] * outlook["least"] * np.where(settled, moved, np.minimum(moved, 1.0))[:, None]
+    high_level, up = _levels(counts, outlook, high)
+    low_level, down = _levels(counts, outlook, low)
 
     today = slice(24 * number, 24 * number + 24)
-    age_days = np.maximum(starts[None, -24:] - first_time, 0.0) / DAY
+    age_days = np.maximum(starts[None, :] - first_time, 0.0) / DAY
     young = age_days < young_days
     if young.any():
-        so_far = _before(counts, counts.shape[1])[:, -24:] / np.maximum(_before(known, counts.shape[1])[:, -24:], 1.0)
+        known = (starts[None, :] + HOUR > first_time).astype(np.float64)
+        events = outlook["events"][:, None] + _before(counts[:, -24:], 24)
+        so_far = events / np.maximum(outlook["hours"][:, None] + _before(known, 24), 1.0)
         of_all = bands.high[parents, today]
         level = np.array([each.events_per_hour for each in priors])[:, None]
         group = np.where((parents != rows)[:, None] & (of_all > 0), of_all, level)
         newcomer = np.maximum(group, so_far)
     else:
-        newcomer = base
+        newcomer = high
     mean = np.where(young, newcomer, high * np.maximum(high_level, up))
     bands.high[rows, today] = np.maximum(mean, LEAST_EVENTS_PER_HOUR)
     bands.low[rows, today] = np.where(young, 0.0, low * np.minimum(low_level, down))
     bands.young[rows, today] = np.where(young, np.array([1.0 / each.shape for each in priors])[:, None], 0.0)
-    bands.seen[rows, today] = np.where(young, np.inf, fit.slot_weight[:, clock.slots[-24:]])
+    bands.seen[rows, today] = np.where(young, np.inf, outlook["weight"])
     bands.history_days[rows, today] = np.minimum(age_days, fit_days)
-    bands.moved[rows, today] = (up > 1.0) | (down < 1.0) | (fit.moved != 1.0)[:, None]
-    bands.dispersion[rows, number] = fit.dispersion
-    bands.session[rows, number] = (
-        prior.session * SESSION_PRIOR_EVENTS / (SESSION_PRIOR_EVENTS + counts[:, :-24].sum(axis=1))
-    )
-    bands.level[rows, number] = np.maximum(fit.moved, 1.0) * np.maximum(high_level, up)[:, 0]
-    bands.lately[number].append((rows, fit.usual[:, -24 * FIVES_DAYS :]))
+    bands.moved[rows, today] = (up > 1.0) | (down < 1.0) | (moved != 1.0)[:, None]
+    bands.dispersion[rows, number] = outlook["dispersion"]
+    bands.session[rows, number] = prior.session * SESSION_PRIOR_EVENTS / (SESSION_PRIOR_EVENTS + outlook["events"])
+    bands.level[rows, number] = np.maximum(moved, 1.0) * np.maximum(high_level, up)[:, 0]
 
     whole = age_days[:, 0] >= WHOLE_DAYS
     bands.known_days[rows, number] = np.where(whole, age_days[:, 0], 0.0)
-    bands.day_high[rows, number] = whole * high.sum(axis=1) * np.maximum(high_level, up)[:, 0]
-    bands.day_low[rows, number] = whole * low.sum(axis=1) * np.minimum(low_level, down)[:, 0]
-    if whole.any():
-        calm = _winsorised(counts[:, :-24], fit.usual * fit.level, fit.dispersion)
-        by_day = (fit.usual.reshape(len(rows), -1, 24).sum(axis=2)) * fit.level[:, ::24]
-        own = _dispersion(calm.reshape(len(rows), -1, 24).sum(axis=2), by_day, prior.dispersion)
-        bands.day_dispersion[rows, number] = own
+    # By the level at its begin, but from the hour on in which it has moved: what that hour's band takes for usual is
+    # no news of the day.
+    bands.day_high[rows, number] = whole * (high * np.maximum(high_level[:, :1], up)).sum(axis=1)
+    bands.day_low[rows, number] = whole * (low * np.minimum(low_level[:, :1], down)).sum(axis=1)
+    bands.day_dispersion[rows, number] = np.where(whole, outlook["day_dispersion"], 0.0)
 
 
-def _levels(counts: Floats, fit: _Fit, today: Floats) -> tuple[Floats, Floats]:
+def _lately(hours: Counts, rows: Rows, last: int, wanted: int) -> Floats:
+    """Return the counts of so many hours before that one, (m, wanted); 0 before the first."""
+    counts = np.zeros((len(rows), wanted))
+    there = min(last, wanted)
+    counts[:, wanted - there :] = hours.requests[rows, last - there : last]
+    return counts
+
+
+def _levels(counts: Floats, outlook: Outlooks, today: Floats) -> tuple[Floats, Floats]:
     """Return the level of today's hours, and the level that they moved to within a day; both (n, 24).
 
-    The last is 1 unless the 24 hours before show a new level: then it is that of the last 12.
+    The last is 1 unless the 24 hours before show a new level: then it is that of the last 12. `counts` are those of
+    the hours of `outlook` and of today.
     """
-    usual = np.concatenate([fit.usual[:, -LEVEL_HOURS:], today], axis=1)
-    counts = counts[:, -usual.shape[1] :]
-    level = _rolling_level(_winsorised(counts, usual, fit.dispersion), usual)[:, -24:]
+    usual, dispersion = np.concatenate([outlook["usual"], today], axis=1), outlook["dispersion"]
+    level = _rolling_level(_winsorised(counts, usual, dispersion), usual)[:, -24:]
 
     seen, expected = _before(counts, 24)[:, -24:], _before(usual, 24)[:, -24:]
     ratio = seen / np.maximum(expected, TINY)
-    a_day = _mean_day(fit.usual, fit.known) * np.minimum(fit.moved, 1.0)
+    a_day = outlook["mean_day"] * np.minimum(outlook["moved"], 1.0)
     enough = expected >= np.maximum(SHIFT_EVENTS, SHIFT_DAY_SHARE * a_day)[:, None]
     moved = np.ones(level.shape)
     if not (enough & ((ratio >= SHIFT_RATIO) | (ratio <= 1 / SHIFT_RATIO))).any():
         return level, moved
-    noise = SHIFT_SD * np.sqrt(seen + 1 + fit.dispersion[:, None] * ratio**2 * _before(usual**2, 24)[:, -24:])
+    noise = SHIFT_SD * np.sqrt(seen + 1 + dispersion[:, None] * ratio**2 * _before(usual**2, 24)[:, -24:])
     half_seen, half_expected = _before(counts, 12)[:, -24:], _before(usual, 12)[:, -24:]
     now = np.where(half_expected >= SHIFT_EVENTS, half_seen / np.maximum(half_expected, TINY), ratio)
     for up in (True, False):

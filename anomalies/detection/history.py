@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -178,6 +178,8 @@ class History:
     peers: Mapping[str, Peers] = field(default_factory=dict)  # of agents in a group that may be newcomers
     # Seconds after which the events of a time are there, all but one in a hundred, (n,).
     lag: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
+    # What was fitted to it, by what with and of which day, and by entity and action: kept by `baseline`.
+    fits: dict[Any, dict[tuple[str, str], Any]] = field(default_factory=dict, compare=False)
 
     @property
     def totals(self) -> range:
