@@ -3,9 +3,11 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from anomalies.detection.wording import span
 from anomalies.models import Scan, Source
 
 LATE = timedelta(minutes=15)
+SLOW_SECONDS = 120.0  # a source that brings its events sooner holds nothing back that anybody would notice
 LIVE = timedelta(days=7)  # a source silent for longer, or fed with older events, is an import and never late
 
 
@@ -16,13 +18,26 @@ class LateSource:
 
 
 @dataclass(frozen=True, slots=True)
+class SlowSource:
+    """A live source for whose events everybody waits."""
+
+    name: str
+    lag_seconds: float
+
+    @property
+    def lag(self) -> str:
+        return span(self.lag_seconds)
+
+
+@dataclass(frozen=True, slots=True)
 class Freshness:
-    """`complete_to` is None before the first scan or without any source."""
+    """`complete_to` is None before the first scan or without any source; `slowest` is what holds it back, if any."""
 
     any_source: bool
     complete_to: datetime | None
     scan_is_late: bool
     late: list[LateSource]
+    slowest: SlowSource | None = None
 
     @property
     def first_late(self) -> LateSource | None:
@@ -48,10 +63,13 @@ def freshness(*, now: datetime) -> Freshness:
         if source.watermark < now - LATE and source.received_at - source.watermark < LIVE
     ]
     named = {source.name for source in late}
-    lag = max((source.lag_seconds for source in live if source.name not in named), default=0)
+    waited_for = [SlowSource(source.name, source.lag_seconds) for source in live if source.name not in named]
+    slowest = max(waited_for, key=lambda source: source.lag_seconds, default=None)
+    lag = slowest.lag_seconds if slowest else 0
     return Freshness(
         any_source=bool(sources),
         complete_to=min(scan.now, now) - timedelta(seconds=lag) if scan and sources else None,
         scan_is_late=bool(scan and now - scan.started_at > LATE),
         late=late,
+        slowest=slowest if lag >= SLOW_SECONDS else None,
     )

@@ -1,11 +1,13 @@
 """What surrounds the pages: freshness, time zone, theme, types reference, security headers."""
 
+import re
 from datetime import UTC, datetime, timedelta
 from html import unescape
 
 import pytest
-from django.contrib.auth.models import User
+from django.contrib.auth.models import Permission, User
 from django.test import Client
+from django.utils import timezone
 
 from anomalies.detection.registry import DETECTORS
 from anomalies.models import Scan
@@ -65,6 +67,25 @@ def test_what_is_complete_waits_for_the_slowest_live_source_that_is_not_late() -
     make.source("okta", watermark=make.NOW - 40 * MINUTE, received_at=make.NOW, lag_seconds=2400)
     make.source("retired", watermark=make.NOW, received_at=make.NOW - timedelta(days=30), lag_seconds=9000)
     assert freshness(now=make.NOW).complete_to == make.NOW - 5 * MINUTE
+
+
+def test_the_source_that_everybody_waits_for_is_named_with_its_lag(as_ana: Client, ana: User) -> None:
+    make.scan(now=make.NOW)
+    now = timezone.now()
+    make.source("quick", watermark=now, received_at=now, lag_seconds=4)
+    assert "late" not in _freshness_line(as_ana)
+    make.source("nightly export", watermark=now, received_at=now, lag_seconds=7200)
+    assert _freshness_line(as_ana).endswith(", nightly export brings events up to 2 hours late")
+    assert "/admin/anomalies/source/" not in as_ana.get("/").text
+    ana.is_staff = True
+    ana.save()
+    ana.user_permissions.add(Permission.objects.get(codename="view_source"))
+    assert '<a href="/admin/anomalies/source/"><bdi>nightly export</bdi></a>' in as_ana.get("/").text
+
+
+def _freshness_line(client: Client) -> str:
+    [line] = re.findall(r'<p class="fresh".*?</p>', client.get("/").text)
+    return re.sub(r"<[^>]*>", "", line)
 
 
 def test_times_are_in_utc_until_the_browser_told_its_zone(as_ana: Client) -> None:
