@@ -95,9 +95,12 @@ WHERE number <= %(most)s
 ORDER BY member."group", number
 """
 
+# Each entity's from its own time on, whoever else is looked at; the bound of all lets the planner leave out partitions.
 _ATTEMPTS = """
 SELECT {entity}, extract(epoch FROM time)::float8, status <> 'success', coalesce({partner}, '')
-FROM anomalies_event WHERE {column} = ANY(%s::{type}[]) AND time >= %s AND time < %s
+FROM unnest(%(entities)s::{type}[], %(sinces)s::timestamptz[]) AS suspect (entity, since)
+JOIN anomalies_event ON {column} = entity AND time >= since
+WHERE time >= %(earliest)s AND time < %(until)s
 ORDER BY 1, time, status = 'success', external_id
 """
 
@@ -369,7 +372,7 @@ def _attempts(
     suspects = np.flatnonzero(suspicious.any(axis=1))
     if not len(suspects):
         return {}
-    since = datetime.fromtimestamp(max(fives.start, judge_from[suspects].min() - 2 * HOUR), UTC)
+    sinces = [datetime.fromtimestamp(since - 2 * HOUR, UTC) for since in judge_from[suspects].tolist()]
     address = kind == Series.Kind.ADDRESS
     query = _ATTEMPTS.format(
         entity="host(ip)" if address else "principal_id",
@@ -379,7 +382,15 @@ def _attempts(
     )
     by_entity: dict[str, list[tuple[float, bool, str]]] = defaultdict(list)
     with connection.cursor() as cursor:
-        cursor.execute(query, [[entities[row] for row in suspects.tolist()], since, until])
+        cursor.execute(
+            query,
+            {
+                "entities": [entities[row] for row in suspects.tolist()],
+                "sinces": sinces,
+                "earliest": min(sinces),
+                "until": until,
+            },
+        )
         for entity, time, failed, partner in cursor.fetchall():
             by_entity[entity].append((time, failed, partner))
     return {
