@@ -23,7 +23,7 @@ from config.embedded.cluster import NAME, PORT, Cluster
 from tests.services import streaming
 from tests.services.days import MONDAY
 
-KILLS = int(os.environ.get("ANOMALIES_TEST_KILLS", "10"))  # 50 take six minutes
+KILLS = int(os.environ.get("ANOMALIES_TEST_KILLS", "10"))  # 50 take three minutes
 SECONDS = 120
 MOST_BETWEEN_KILLS = 0.8  # seconds
 PROGRAM = "import django; django.setup(); from tests.services.streaming import main; main()"
@@ -94,9 +94,17 @@ class Installation:
         self.stream.stdin.write(f"{number}\n")
         self.stream.stdin.flush()
 
-    def tick(self) -> bool:
+    def go_on(self, numbers: range) -> None:
+        """Send batches, and return when what was killed last is at work again: the next kill would hit nothing else."""
+        stored, scan = len(self.lines), self._newest_scan()
+        for number in numbers:
+            self.send(number)
+        _until(lambda: len(self.lines) > stored, "events are stored again")
+        _until(lambda: self._newest_scan() > scan or not self.tick(numbers[-1]), "the worker scans again")
+
+    def tick(self, known: int = streaming.BATCHES - 1) -> bool:
         """Let the clock go on, as it does each minute: a message may have died with its worker."""
-        self.send(streaming.BATCHES - 1)  # known by now; a tick follows each batch
+        self.send(known)  # a batch that was sent before; a tick follows each
         time.sleep(1)
         return True
 
@@ -129,6 +137,9 @@ class Installation:
         self.cluster.ensure()
         self.cluster.leave()
 
+    def _newest_scan(self) -> int:
+        return int(self.rows("SELECT coalesce(max(id), 0) FROM anomalies_scan")[0][0])
+
     def rows(self, query: str) -> list[Any]:
         address = {"host": str(self.cluster.socket_folder), "port": PORT, "dbname": NAME, "user": NAME}
         deadline = time.monotonic() + SECONDS
@@ -157,9 +168,7 @@ def test_kills_lose_no_event_double_no_count_and_lose_no_decision(installation: 
     rng = random.Random(KILLS)
     sent = 0
     for number in range(KILLS):
-        while sent < streaming.BATCHES * (number + 1) // KILLS:
-            installation.send(sent)
-            sent += 1
+        installation.go_on(range(sent, sent := streaming.BATCHES * (number + 1) // KILLS))
         time.sleep(rng.random() * MOST_BETWEEN_KILLS)
         rng.choice([installation.kill_worker, installation.kill_database])()
     stored = {f"stored {number}" for number in range(streaming.BATCHES)}
