@@ -1,6 +1,7 @@
 """services/histories: what an entity is judged by is its own, whoever is loaded with it."""
 
 from datetime import timedelta
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from tests.services.days import MONDAY, burst, store
 
 pytestmark = pytest.mark.django_db
 
-GUESSING = {"status": "failure", "agent_id": "sshd", "principal_id": "root"}
+GUESSING: dict[str, Any] = {"status": "failure", "agent_id": "sshd", "principal_id": "root"}
 LONG_KNOWN, JUST_SEEN = "192.0.2.1", "192.0.2.2"
 NOW = MONDAY + timedelta(days=3)
 
