@@ -1,6 +1,6 @@
 """Races, and a spike that was found."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from threading import Barrier
@@ -9,6 +9,7 @@ import pytest
 from django.db import connection
 
 from anomalies.models import Anomaly
+from anomalies.services import partitions
 from tests.services.days import MONDAY, SPIKE_SEEN, burst, run, store, usual
 
 
@@ -38,3 +39,16 @@ def spike(db: None) -> Anomaly:
     store([*usual(20), *burst(MONDAY + timedelta(days=20, hours=10), 300)])
     run(SPIKE_SEEN)
     return Anomaly.objects.get(type="rate_spike")
+
+
+@pytest.fixture
+def no_days(transactional_db: None) -> Iterator[None]:
+    """Partitions outlive the rows that tests delete: none are there before, and none are left."""
+    _drop_all_days()
+    yield
+    _drop_all_days()
+
+
+def _drop_all_days() -> None:
+    for day in partitions.days():
+        partitions.drop(day)

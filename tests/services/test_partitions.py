@@ -31,19 +31,6 @@ def table_of(time: datetime) -> str:
     return str(name)
 
 
-@pytest.fixture
-def _no_days(transactional_db: None) -> Any:
-    """Partitions outlive the rows that tests delete: none are there before, and none are left."""
-    _drop_all()
-    yield
-    _drop_all()
-
-
-def _drop_all() -> None:
-    for day in partitions.days():
-        partitions.drop(day)
-
-
 @pytest.mark.django_db
 def test_each_utc_day_has_its_own_partition() -> None:
     midnight = NOW.replace(hour=0)
@@ -74,7 +61,7 @@ def test_events_move_when_their_day_is_no_longer_far() -> None:
     assert store(ahead, at=ahead).duplicate == 1
 
 
-@pytest.mark.usefixtures("_no_days")
+@pytest.mark.usefixtures("no_days")
 @pytest.mark.django_db(transaction=True)
 def test_writers_of_the_same_new_days_make_each_once_and_never_deadlock(at_once: AtOnce) -> None:
     times = [NOW - n * DAY for n in range(12)] + [NOW - 900 * DAY, NOW + 9 * DAY]
@@ -88,7 +75,7 @@ def test_writers_of_the_same_new_days_make_each_once_and_never_deadlock(at_once:
     assert len(partitions.days()) == 12
 
 
-@pytest.mark.usefixtures("_no_days")
+@pytest.mark.usefixtures("no_days")
 @pytest.mark.django_db(transaction=True)
 def test_a_day_that_is_being_read_is_not_dropped(at_once: AtOnce, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(partitions, "LOCK_TIMEOUT", "100ms")
@@ -102,7 +89,7 @@ def test_a_day_that_is_being_read_is_not_dropped(at_once: AtOnce, monkeypatch: p
     assert not Event.objects.exists()
 
 
-@pytest.mark.usefixtures("_no_days")
+@pytest.mark.usefixtures("no_days")
 @pytest.mark.django_db(transaction=True)
 def test_a_scan_reads_no_day_but_those_of_its_window() -> None:
     """What a transaction read, it holds a lock on until it ends; an index is read by those of its partition."""
@@ -119,7 +106,7 @@ def test_a_scan_reads_no_day_but_those_of_its_window() -> None:
     assert min(read) >= NOW - 100 * DAY
 
 
-@pytest.mark.usefixtures("_no_days")
+@pytest.mark.usefixtures("no_days")
 @pytest.mark.django_db(transaction=True)
 def test_logins_and_requests_are_read_from_no_day_but_those_that_may_tell_of_them() -> None:
     days = [NOW - n * DAY for n in range(20)]
