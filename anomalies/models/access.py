@@ -100,7 +100,10 @@ class GrantQuerySet(models.QuerySet["Grant"]):
 
 
 class Grant(models.Model):
-    """A standing permission of an agent for a principal."""
+    """A standing permission: of an agent for a principal, or of a principal whose access request was granted.
+
+    The principal of a request's grant is who asked; its request says who got it, where that is another.
+    """
 
     class Status(models.TextChoices):
         ACTIVE = "active"
@@ -108,16 +111,33 @@ class Grant(models.Model):
         EXPIRED = "expired"
 
     public_id = models.CharField("grant", max_length=200, unique=True, default=new_grant_id)
-    agent = models.ForeignKey(Agent, models.PROTECT, to_field="public_id", related_name="grants")
+    agent = models.ForeignKey(Agent, models.PROTECT, to_field="public_id", related_name="grants", null=True, blank=True)
     principal = models.ForeignKey(
         Principal, models.PROTECT, to_field="public_id", related_name="grants", null=True, blank=True
     )
+    request = models.OneToOneField(
+        "AccessRequest",
+        models.PROTECT,
+        to_field="public_id",
+        related_name="grant",
+        null=True,
+        blank=True,
+        help_text="That gave it; empty: known by the events that name it",
+    )
     scopes = models.JSONField(default=list, blank=True)
+    units = models.JSONField(
+        default=list, blank=True, help_text="Integration, resource, its type and tags, and permission of each"
+    )
     status = models.CharField(max_length=20, choices=Status, default=Status.ACTIVE)
     issued_at = models.DateTimeField(db_default=Now())
-    expires_at = models.DateTimeField(null=True, blank=True)
+    expires_at = models.DateTimeField(
+        null=True, blank=True, help_text="As planned, or when it did; empty: it has no planned end"
+    )
     revoked_at = models.DateTimeField(null=True, blank=True)
     revoked_by = models.CharField(max_length=200, blank=True)
+    ended_by_event = models.CharField(
+        max_length=200, blank=True, default="", db_default="", help_text="Id of the event that revoked or expired it"
+    )
 
     objects = GrantQuerySet.as_manager()
 
@@ -130,6 +150,11 @@ class Grant(models.Model):
                 condition=models.Q(status="revoked", revoked_at__isnull=False)
                 | (~models.Q(status="revoked") & models.Q(revoked_at__isnull=True)),
                 name="grant_revoked_has_time",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(agent__isnull=False, request__isnull=True)
+                | models.Q(agent__isnull=True, request__isnull=False),
+                name="grant_of_agent_or_request",
             ),
         ]
 

@@ -7,7 +7,7 @@ from django.db import transaction
 from django.db.models import Q
 
 from anomalies.models import Agent, Anomaly, Grant, ResponsePolicy, Scan
-from anomalies.services import reviews
+from anomalies.services import access_requests, reviews
 from anomalies.services.actor import Actor
 
 GRANTS_IN_NOTE = 20  # a note names so many; the grants themselves say who revoked them and when
@@ -88,15 +88,23 @@ def delete_agent(agent: Agent, *, by: Actor, at: datetime) -> None:
 
 
 def revoke_grant(grant: Grant, *, by: Actor, at: datetime) -> None:
-    """End an active grant. Raises GrantNotActiveError if it had ended before."""
-    changed = (
-        Grant.objects.active()
-        .filter(pk=grant.pk)
-        .update(status=Grant.Status.REVOKED, revoked_at=at, revoked_by=by.name)
-    )
+    """End an active grant, and with it the access request that gave it. Raises GrantNotActiveError if it had ended."""
+    changed = _revoke(grant, by, at)
     grant.refresh_from_db()
     if not changed:
         raise GrantNotActiveError(grant)
+
+
+def _revoke(grant: Grant, by: Actor, at: datetime) -> bool:
+    """End a grant, and say whether it was active until then."""
+    if grant.request is None:
+        active = Grant.objects.active().filter(pk=grant.pk)
+        return active.update(status=Grant.Status.REVOKED, revoked_at=at, revoked_by=by.name) == 1
+    try:
+        access_requests.revoke(grant.request, by=by, at=at)
+    except access_requests.NotActiveError:
+        return False
+    return True
 
 
 def response_mode() -> str:

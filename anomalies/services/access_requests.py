@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 import numpy as np
-from django.db import connection
+from django.db import connection, transaction
 from django.db.backends.utils import CursorWrapper
 from django.db.models import Q
 from numpy.typing import NDArray
@@ -17,7 +17,9 @@ from anomalies.detection import request as detection
 from anomalies.detection import wording
 from anomalies.ingest.access_request import AccessRequestRecord, Approval, Requester, Unit
 from anomalies.ingest.record import FieldError
-from anomalies.models import AccessFlow, AccessRequest, Principal
+from anomalies.models import AccessFlow, AccessRequest, Grant, Principal
+from anomalies.services import grants
+from anomalies.services.actor import Actor
 from anomalies.services.locks import Lock
 
 PREFIX = "access_request."  # of the actions of request events; the rest is the type
@@ -72,6 +74,13 @@ FROM anomalies_accessrequest WHERE requester_id = ANY(%s) AND known_at < %s GROU
 """
 
 
+class NotActiveError(Exception):
+    """Access that cannot be revoked, as the request gives none."""
+
+    def __init__(self, request: AccessRequest) -> None:
+        super().__init__(f"The access request {request} gives no access: it is {request.status}.")
+
+
 @dataclass(frozen=True, slots=True)
 class _Told:
     """One event of a request, and the request as it was then."""
@@ -97,6 +106,7 @@ def fold(cursor: CursorWrapper, chosen: Mapping[str, Any]) -> None:
     events that are stored, by time: their order, batching and repetition make no difference. An id names one request,
     whichever sources tell of it, as the ids of agents and grants do: a webhook and an export of the same system are to
     agree. What its requester, flow, units, justification and duration are is what the first event says that says it.
+    Its grant comes with it.
     """
     cursor.execute(_NEW, {**chosen, "actions": _ACTIONS})
     ids = [request_id for (request_id,) in cursor.fetchall()]
@@ -106,7 +116,9 @@ def fold(cursor: CursorWrapper, chosen: Mapping[str, Any]) -> None:
     columns = [field.name for field in AccessRequest._meta.concrete_fields if field.name not in ("id", "public_id")]
     for first in range(0, len(ids), AT_ONCE):
         some = ids[first : first + AT_ONCE]
-        known = AccessRequest.objects.in_bulk(some, field_name="public_id")
+        # Locked: a person may be about to revoke one.
+        rows = AccessRequest.objects.select_for_update().filter(public_id__in=some).order_by("public_id")
+        known = {row.public_id: row for row in rows}
         told = _told(
             cursor,
             some,
@@ -114,12 +126,29 @@ def fold(cursor: CursorWrapper, chosen: Mapping[str, Any]) -> None:
             last=max([chosen["last"], *(row.updated_at for row in known.values())]),
         )
         _name(told.values())
+        gathered = [_row(events, known.get(request_id)) for request_id, events in sorted(told.items())]
         AccessRequest.objects.bulk_create(
-            [_row(events, known.get(request_id)) for request_id, events in sorted(told.items())],
-            update_conflicts=True,
-            unique_fields=["public_id"],
-            update_fields=columns,
+            gathered, update_conflicts=True, unique_fields=["public_id"], update_fields=columns
         )
+        grants.gather(gathered)
+
+
+@transaction.atomic
+def revoke(request: AccessRequest, *, by: Actor, at: datetime) -> None:
+    """End the access that a request gave, and note in its history who did. Raises NotActiveError if it gives none.
+
+    What events tell of it later does not take that back, unless access is granted anew after it.
+    """
+    row = AccessRequest.objects.select_for_update().get(pk=request.pk)
+    if not Grant.objects.active().filter(request=row).exists():
+        raise NotActiveError(row)
+    # After all that is known of it, whatever the clock of its source says.
+    time = max(at, _time(row.history[-1]["time"]))
+    entry = {"type": "revoked", "time": time.isoformat(), "actor": by.name, "note": "", "by_person": True}
+    row.history = [*row.history, {**entry, "decided": True}]
+    _conclude(row)
+    row.save(update_fields=["history", "status", "ended_at"])
+    grants.gather([row])
 
 
 def facts(principals: Iterable[str], *, since: datetime, until: datetime) -> dict[str, detection.Requester]:
@@ -171,7 +200,12 @@ def history_of(request: AccessRequest) -> list[Entry]:
 
 def asked_for(request: AccessRequest) -> str:
     """Return in a few words what a request is for, such as `read on orders and 2 more`."""
-    return wording.listing([str(_unit(unit)) for unit in request.units], most=1) if request.units else "nothing named"
+    return listed(request.units) if request.units else "nothing named"
+
+
+def listed(units: Sequence[Mapping[str, Any]]) -> str:
+    """Return in a few words the access of some units, of which there is one at least."""
+    return wording.listing([str(_unit(unit)) for unit in units], most=1)
 
 
 def _told(cursor: CursorWrapper, ids: Sequence[str], *, first: datetime, last: datetime) -> dict[str, list[_Told]]:
@@ -217,8 +251,11 @@ def _row(events: Sequence[_Told], known: AccessRequest | None) -> AccessRequest:
     """Return the request as its events tell it, and where the first of them are gone by now, as they told it."""
     first = events[0]
     records = [event.record for event in events]
-    earlier = [entry for entry in known.history if _time(entry["time"]) < first.time] if known else []
-    history = [*earlier, *_history(events)]
+    before = known.history if known else []
+    earlier = [entry for entry in before if _time(entry["time"]) < first.time]
+    decided = [entry for entry in before if entry.get("decided") and entry not in earlier]
+    entries = [*earlier, *_history(events), *decided]
+    history = sorted(entries, key=lambda entry: (_time(entry["time"]), _RANKS[entry["type"]]))
     row = AccessRequest(
         public_id=first.request_id,
         friendly_id=_fitting("friendly_id", _first(record.friendly_id for record in records)),
@@ -266,7 +303,18 @@ def _history(events: Sequence[_Told]) -> list[dict[str, Any]]:
     for event in events:
         who, by_person = _actor(event)
         note = event.unreadable or (event.record.justification if event.type == "created" else "")
-        entry = {"type": event.type, "time": event.time.isoformat(), "actor": who, "note": note, "by_person": by_person}
+        entry = {
+            "type": event.type,
+            "time": event.time.isoformat(),
+            "actor": who,
+            "note": note,
+            "by_person": by_person,
+            "event": event.external_id,
+        }
+        if event.type == "granted":
+            until = _planned_end(event)
+            entry["until"] = until and until.isoformat()
+            entry["units"] = msgspec.to_builtins(event.record.units)
         entries.setdefault((event.type, event.time), entry)
     return list(entries.values())
 
@@ -302,6 +350,15 @@ def _moment(seconds: float | None) -> datetime | None:
         return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
     except (OverflowError, ValueError, OSError):
         return None  # no time that there is
+
+
+def _planned_end(granted: _Told) -> datetime | None:
+    """Return until when access was granted, as far as the event says: the end that is planned, or how long it lasts."""
+    planned = _moment(granted.record.revoked_at)
+    if planned and planned > granted.time:
+        return planned
+    seconds = _duration(granted.record)
+    return _moment(granted.time.timestamp() + seconds) if seconds else None
 
 
 def _duration(record: AccessRequestRecord) -> int | None:
