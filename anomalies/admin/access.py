@@ -11,10 +11,19 @@ from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
-from anomalies.admin.base import BoundedPaginator, InnerAdmin, ReadOnlyAdmin, ToldChangesAdmin, actor_of, link_to
+from anomalies.admin.base import (
+    BoundedPaginator,
+    InnerAdmin,
+    ReadOnlyAdmin,
+    ToldChangesAdmin,
+    actor_of,
+    link_to,
+    linked,
+    pretty,
+)
 from anomalies.detection.registry import DETECTORS
 from anomalies.models import Agent, AgentPrincipal, Grant, Principal, ResponsePolicy
-from anomalies.services import access, detectors, working_hours
+from anomalies.services import access, access_requests, detectors, working_hours
 from anomalies.services.working_hours import WorkingHoursError
 
 _WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
@@ -169,12 +178,38 @@ class AgentPrincipalAdmin(InnerAdmin):
 
 @admin.register(Grant)
 class GrantAdmin(ReadOnlyAdmin):
-    list_display = ("public_id", "agent_id", "principal_id", "status", "issued_at", "expires_at")
-    list_filter = ("status",)
-    search_fields = ("public_id__exact", "agent_id__exact", "principal_id__exact")
-    search_help_text = "The whole id of a grant, an agent or a user"
+    list_display = ("public_id", "agent_id", "principal_id", "what", "request", "status", "issued_at", "expires_at")
+    list_select_related = ("request",)
+    list_filter = ("status", ("request", admin.EmptyFieldListFilter))
+    search_fields = ("public_id__exact", "agent_id__exact", "principal_id__exact", "request_id__exact")
+    search_help_text = "The whole id of a grant, an agent, a user or an access request"
     ordering = ("-id",)
     actions = ("revoke",)
+    fieldsets = (
+        (None, {"fields": ("public_id", "status", "agent", "principal")}),
+        ("Access", {"fields": ("scopes", "units_shown", "request_shown", "flow_shown", "grantee_shown")}),
+        ("Since and until", {"fields": ("issued_at", "expires_at", "revoked_at", "revoked_by", "ended_by_event")}),
+    )
+
+    @admin.display(description="access")
+    def what(self, grant: Grant) -> str:
+        return access_requests.listed(grant.units) if grant.units else ", ".join(grant.scopes)
+
+    @admin.display(description="units")
+    def units_shown(self, grant: Grant) -> SafeString:
+        return pretty(grant.units)
+
+    @admin.display(description="access request")
+    def request_shown(self, grant: Grant) -> SafeString | str:
+        return linked(grant.request)
+
+    @admin.display(description="access flow")
+    def flow_shown(self, grant: Grant) -> SafeString | str:
+        return linked(grant.request.flow if grant.request else None)
+
+    @admin.display(description="grantee")
+    def grantee_shown(self, grant: Grant) -> SafeString:
+        return pretty(grant.request.grantee if grant.request else {})
 
     def has_revoke_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm("anomalies.change_grant")

@@ -8,7 +8,7 @@ from django.utils.formats import localize
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
-from anomalies.admin.base import ReadOnlyAdmin, link_to, pretty
+from anomalies.admin.base import ReadOnlyAdmin, linked, pretty
 from anomalies.detection.wording import span
 from anomalies.models import AccessFlow, AccessRequest
 from anomalies.services import access_requests
@@ -28,7 +28,16 @@ class AccessRequestAdmin(ReadOnlyAdmin):
         ("Asked for", {"fields": ("units_shown", "duration", "flow_shown")}),
         (
             "What became of it",
-            {"fields": ("requested_at", "approved_at", "rejected_at", "rejected_by_person", "ended_at")},
+            {
+                "fields": (
+                    "requested_at",
+                    "approved_at",
+                    "rejected_at",
+                    "rejected_by_person",
+                    "grant_shown",
+                    "ended_at",
+                )
+            },
         ),
         ("History", {"fields": ("timeline", "approvals_shown", "source", "known_at", "updated_at")}),
     )
@@ -39,7 +48,11 @@ class AccessRequestAdmin(ReadOnlyAdmin):
 
     @admin.display(description="access flow")
     def flow_shown(self, request: AccessRequest) -> SafeString | str:
-        return format_html('<a href="{}">{}</a>', link_to(request.flow), request.flow) if request.flow else "none"
+        return linked(request.flow)
+
+    @admin.display(description="grant")
+    def grant_shown(self, request: AccessRequest) -> SafeString | str:
+        return linked(getattr(request, "grant", None))
 
     @admin.display(description="history")
     def timeline(self, request: AccessRequest) -> SafeString:

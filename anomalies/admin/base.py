@@ -77,6 +77,11 @@ def link_to(row: models.Model) -> str:
     return reverse(f"admin:{row._meta.app_label}_{row._meta.model_name}_change", args=[row.pk])
 
 
+def linked(row: models.Model | None) -> SafeString | str:
+    """The row by its name, with a link to its page."""
+    return format_html('<a href="{}">{}</a>', link_to(row), row) if row else "none"
+
+
 def pretty(content: Any) -> SafeString:
     """JSON as people read it."""
     return format_html('<pre class="json">{}</pre>', json.dumps(content, indent=2, ensure_ascii=False))

@@ -8,7 +8,7 @@ from typing import Any
 from anomalies.detection.detectors import custom_rule
 from anomalies.detection.request import Unit
 from anomalies.detection.wording import percent, plural, span
-from anomalies.models import AccessRequest, Anomaly
+from anomalies.models import AccessRequest, Anomaly, Grant
 from anomalies.services.evidence import events_behind
 from anomalies.web.charts import clock
 from anomalies.web.facets import count_values
@@ -108,13 +108,16 @@ def _told(anomaly: Anomaly) -> Iterator[Fact]:
 
 
 def _of_requests(evidence: Mapping[str, Any]) -> Iterator[Fact]:
-    """Tell of the access request that an anomaly links to, the one rejected before it, their flow and what for."""
+    """Tell of the access request that an anomaly links to, its grant, the one rejected before it, and what for."""
     ids = [evidence["request_id"], evidence.get("rejected_request_id", "")]
-    known = {one.public_id: one for one in AccessRequest.objects.filter(public_id__in=ids).select_related("flow")}
+    stored = AccessRequest.objects.filter(public_id__in=ids).select_related("flow", "grant")
+    known = {one.public_id: one for one in stored}
     first = known.get(ids[0])
     others = 0 if ids[1] else max(0, int(evidence.get("event_count", 1)) - 1)
     name = evidence.get("request_name") or ids[0]
     yield Fact("Request ID", [(name, first.get_status_display().lower() if first else "")], others)
+    if grant := getattr(first, "grant", None):
+        yield Fact(COUNTED["grant_id"], [(grant.public_id, _standing(grant))])
     if ids[1] and ids[1] != ids[0]:
         before = known.get(ids[1])
         yield Fact("Rejected", [(str(before) if before else ids[1], "")])
@@ -127,6 +130,15 @@ def _of_requests(evidence: Mapping[str, Any]) -> Iterator[Fact]:
     ]
     if units:
         yield Fact("Asked for", [(unit, "") for unit in dict.fromkeys(units)])
+
+
+def _standing(grant: Grant) -> str:
+    """`active since 20 Nov 12:00 until 20 Nov 13:00`, or since when it is not."""
+    if grant.status == Grant.Status.ACTIVE:
+        return f"active since {clock(grant.issued_at)}{f' until {clock(grant.expires_at)}' if grant.expires_at else ''}"
+    ended_at = grant.revoked_at or grant.expires_at
+    by = f" by {grant.revoked_by}" if grant.revoked_by else ""
+    return f"{grant.status} {clock(ended_at) if ended_at else ''}{by}"
 
 
 def _counted(anomaly: Anomaly) -> Iterator[Fact]:

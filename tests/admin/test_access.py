@@ -9,8 +9,11 @@ from django.http import HttpResponse
 from django.test import Client
 from django.urls import reverse
 
-from anomalies.models import Agent, ResponsePolicy
+from anomalies.models import AccessRequest, Agent, Grant, ResponsePolicy
+from anomalies.services import counts
 from tests import make
+from tests.services.access_requests import life
+from tests.services.days import store
 
 pytestmark = pytest.mark.django_db
 
@@ -104,6 +107,28 @@ def test_revoking_grants_tells_each_outcome(as_boss: Client) -> None:
     assert told == {"1 revoked.", "The grant grnt_2 is already expired."}
     active.refresh_from_db()
     assert (active.status, active.revoked_by) == ("revoked", "boss")
+
+
+def test_a_grant_shows_what_it_is_for_and_leads_to_its_request_and_its_flow(as_boss: Client) -> None:
+    store(life()[:3])
+    counts.count_some()
+    grant = Grant.objects.get()
+    listed = as_boss.get(reverse("admin:anomalies_grant_changelist"), {"q": "req_1"}).content.decode()
+    assert "read on orders" in listed
+    assert "AR-1" in listed
+    page = as_boss.get(reverse("admin:anomalies_grant_change", args=[grant.pk])).content.decode()
+    request = AccessRequest.objects.get()
+    assert reverse("admin:anomalies_accessrequest_change", args=[request.pk]) in page
+    assert reverse("admin:anomalies_accessflow_change", args=[request.flow.pk]) in page  # type: ignore[union-attr]
+    page = as_boss.get(reverse("admin:anomalies_accessrequest_change", args=[request.pk])).content.decode()
+    assert reverse("admin:anomalies_grant_change", args=[grant.pk]) in page
+
+
+def test_grants_are_listed_in_few_queries(as_boss: Client, django_assert_max_num_queries: Any) -> None:
+    store([event for n in range(20) for event in life(f"req_{n}")])
+    counts.count_some()
+    with django_assert_max_num_queries(12):
+        assert "read on orders" in as_boss.get(reverse("admin:anomalies_grant_changelist")).content.decode()
 
 
 def test_the_response_policy_says_who_chose_it(as_boss: Client) -> None:

@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 from django.test import Client
 
-from anomalies.models import AccessFlow, AccessRequest
+from anomalies.models import AccessFlow, AccessRequest, Grant
 from tests import make
 from tests.web.test_panel import path, words
 
@@ -59,8 +59,15 @@ def test_an_access_anomaly_names_its_request_its_flow_and_what_for(as_ana: Clien
     anomaly = make.anomaly(
         type="access_automation", kind="principal", entity="user_7", evidence={**make.EVIDENCE, **found}
     )
+    grant = Grant.objects.create(
+        public_id="grnt_7", request_id="req_1", issued_at=make.NOW, expires_at=make.NOW + timedelta(hours=1)
+    )
     page = as_ana.get(path(anomaly)).text
     assert fact(page, "Request ID") == "AR-2041 active and 2 more"
+    assert fact(page, "Grant") == "grnt_7 active since 20 Nov 12:00 UTC until 20 Nov 13:00 UTC"
+    grant.status, grant.revoked_at, grant.revoked_by = "revoked", make.NOW, "ana"
+    grant.save()
+    assert fact(as_ana.get(path(anomaly)).text, "Grant") == "grnt_7 revoked 20 Nov 12:00 UTC by ana"
     assert fact(page, "Access flow") == "Billing, production read"
     assert fact(page, "Asked for") == "admin on customers"
     gone = {**make.EVIDENCE, **found, "request_id": "req_9", "request_name": "AR-9", "access_flow": "flow_9"}
