@@ -22,10 +22,12 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from anomalies.detection.history import DAY, HOUR, Counts, History, Peers
+from anomalies.detection.screening import Records
 
 Floats = NDArray[np.float64]
 Rows = NDArray[np.intp]
 
+VERSION = 1  # of what is kept for the scans of a day
 MINUTE, FIVE_MINUTES, WEEK = 60, 300, 7 * DAY
 RESOLUTIONS = (MINUTE, FIVE_MINUTES, HOUR, DAY, WEEK)
 
@@ -145,7 +147,7 @@ def _parameters(mean: Floats, variance: Floats) -> tuple[Floats, Floats]:
 
 
 # What the days before a UTC day say of it, for one series: all of a baseline that the day itself does not change.
-OUTLOOK = np.dtype(
+_OUTLOOK = np.dtype(
     [
         ("usual", "<f8", LEVEL_HOURS),  # mean of the hours before, but for their level
         ("base", "<f8", 24),  # mean of its own hours, but for their level and the one that the series moved to
@@ -158,9 +160,12 @@ OUTLOOK = np.dtype(
         ("mean_day", "<f8"),  # events expected in one
         ("events", "<f8"),  # seen in the days that it is fitted to,
         ("hours", "<f8"),  # of which it is known in so many
+        ("week_before", "<f8"),  # events of its week before it
+        ("week_mean", "<f8"),
+        ("week_variance", "<f8"),
+        ("week_days", "<f8"),  # of history behind these
     ]
 )
-Outlooks = NDArray[np.void]  # of that type, (n,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -437,6 +442,58 @@ def _with_variance(
     return Band(mean, variance, history_days)
 
 
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """What the days before a UTC day let expect of it: a `screening.Outlook`."""
+
+    dispersion: float  # of the prior
+    fit_days: float
+
+    @property
+    def name(self) -> str:
+        return f"baseline {VERSION} {self.dispersion} {self.fit_days}"
+
+    @property
+    def dtype(self) -> np.dtype[np.void]:
+        return _OUTLOOK
+
+    def of(self, history: History, day: float) -> Records:
+        """Return it for all rows, (n,), that of the day's week with it."""
+        found, _ = _foreseen(history, np.arange(len(history.entities)), day, self.dispersion, self.fit_days)
+        week, hour = monday(day), history.hours.index(day)
+        first = history.hours.index(week)
+        found["week_before"] = history.hours.requests[:, max(0, first) : hour].sum(axis=1)
+        found["week_mean"], found["week_variance"], found["week_days"] = _week(
+            history, week, np.arange(len(found)), self.dispersion
+        )
+        return found
+
+
+def of_outlook(history: History, outlook: Records, *, prior: Prior, young_days: float, fit_days: float) -> Bands:
+    """Return the bands of the last day of a history, of which these days before it are known by their outlook alone.
+
+    Those of newcomers are not to be relied on: what other agents do is not known here.
+    """
+    bands = Bands(history, history.hours.end - DAY, 1)
+    bands.least_fine_dispersion, bands.least_fine_young = prior.dispersion, 1.0 / prior.shape
+    totals = {history.entities[row]: row for row in history.totals}
+    every = np.arange(len(history.entities), dtype=np.intp)
+    for rows in (every[: len(totals)], every[len(totals) :]):
+        if len(rows):
+            _enter(
+                bands,
+                0,
+                rows,
+                outlook[rows],
+                parents=np.array([totals[history.entities[row]] for row in rows.tolist()], dtype=np.intp),
+                priors=[prior] * len(rows),
+                prior=prior,
+                young_days=young_days,
+                fit_days=fit_days,
+            )
+    return bands
+
+
 def of_days(
     history: History,
     *,
@@ -506,7 +563,7 @@ def _alike(history: History, rows: Rows, hour: int, fit_days: float) -> Iterator
             yield np.array(alike[first : first + TOGETHER], dtype=np.intp), clock
 
 
-def _foreseen(history: History, rows: Rows, day: float, dispersion: float, fit_days: float) -> tuple[Outlooks, Floats]:
+def _foreseen(history: History, rows: Rows, day: float, dispersion: float, fit_days: float) -> tuple[Records, Floats]:
     """Return what the days before that day say of it, (m,), and the usual means of the 7 days before, (m, 168).
 
     What was fitted once is kept with the history: detectors share it.
@@ -519,10 +576,10 @@ def _foreseen(history: History, rows: Rows, day: float, dispersion: float, fit_d
         for row, one, usual in zip(some.tolist(), *fitted, strict=True):
             known[history.entities[row], history.actions[row]] = one, usual
     found = [known[name] for name in names]
-    return np.array([one for one, _ in found], dtype=OUTLOOK), np.array([usual for _, usual in found])
+    return np.array([one for one, _ in found], dtype=_OUTLOOK), np.array([usual for _, usual in found])
 
 
-def _outlooks(history: History, rows: Rows, day: float, clock: _Clock, dispersion: float) -> tuple[Outlooks, Floats]:
+def _outlooks(history: History, rows: Rows, day: float, clock: _Clock, dispersion: float) -> tuple[Records, Floats]:
     """Fit the baseline of one UTC day to what rows of one calendar did before it; as `_foreseen`."""
     last = history.hours.index(day) + 24
     span = slice(last - len(clock.slots), last)
@@ -531,7 +588,7 @@ def _outlooks(history: History, rows: Rows, day: float, clock: _Clock, dispersio
     known = (starts[None, :] + HOUR > history.first_time[rows, None]).astype(np.float64)
     before = _Clock(clock.slots[:-24], clock.weekdays[:-24], clock.in_slot[:-24], clock.on_weekday[:-24])
     fit = _fit(counts, known[:, :-24], before, dispersion)
-    found = np.zeros(len(rows), dtype=OUTLOOK)
+    found = np.zeros(len(rows), dtype=_OUTLOOK)
     usual = np.zeros((len(rows), 24 * FIVES_DAYS))
     hours = min(usual.shape[1], fit.usual.shape[1])
     usual[:, usual.shape[1] - hours :] = fit.usual[:, fit.usual.shape[1] - hours :]
@@ -558,7 +615,7 @@ def _enter(
     bands: Bands,
     number: int,
     rows: Rows,
-    outlook: Outlooks,
+    outlook: Records,
     *,
     parents: Rows,
     priors: Sequence[Prior],
@@ -626,7 +683,7 @@ def _lately(hours: Counts, rows: Rows, last: int, wanted: int) -> Floats:
     return counts
 
 
-def _levels(counts: Floats, outlook: Outlooks, today: Floats) -> tuple[Floats, Floats]:
+def _levels(counts: Floats, outlook: Records, today: Floats) -> tuple[Floats, Floats]:
     """Return the level of today's hours, and the level that they moved to within a day; both (n, 24).
 
     The last is 1 unless the 24 hours before show a new level: then it is that of the last 12. `counts` are those of
@@ -721,24 +778,34 @@ def of_weeks(history: History, *, prior: Prior) -> Weeks:
     for number, start in enumerate(starts.tolist()):
         first = hours.index(start)
         observed[:, number] = hours.requests[:, max(0, first) : first + 168].sum(axis=1)
-        weeks = min(MOST_WEEKS, first // 168)
-        age = np.clip((start - history.first_time) // WEEK, 0, max(weeks, 0))
-        rows = np.flatnonzero((age >= WHOLE_WEEKS) & (observed[:, number] > 0))
-        if not len(rows):
-            continue
-        past = hours.requests[rows, first - 168 * weeks : first].reshape(len(rows), weeks, 168).sum(axis=2)
-        past, age = past.astype(np.float64), age[rows]
-        known = (np.arange(weeks)[None, :] >= weeks - age[:, None]).astype(np.float64)
-        weight, dispersion = known, np.full(len(rows), prior.dispersion)
-        for _ in range(ROUNDS):
-            level = (weight * past).sum(axis=1) / weight.sum(axis=1)
-            means = known * level[:, None]
-            dispersion = _dispersion(known * _winsorised(past, means, dispersion), means, prior.dispersion)
-            weight = known * _outlier_weight(past, means, dispersion)
-        mean[rows, number] = level
-        variance[rows, number] = level + dispersion * level**2 + level * (1 + dispersion * level) / age
-        known_days[rows, number] = 7.0 * age
+        rows = np.flatnonzero(observed[:, number])
+        found = _week(history, start, rows, prior.dispersion)
+        mean[rows, number], variance[rows, number], known_days[rows, number] = found
     return Weeks(starts, observed, Band(mean, variance, known_days))
+
+
+def _week(history: History, start: float, rows: Rows, prior_dispersion: float) -> tuple[Floats, Floats, Floats]:
+    """Return mean, variance and the days of history behind them of the week from that Monday on, each (m,)."""
+    mean, variance, known_days = (np.zeros(len(rows)) for _ in range(3))
+    first = history.hours.index(start)
+    weeks = min(MOST_WEEKS, first // 168)
+    age = np.clip((start - history.first_time[rows]) // WEEK, 0, max(weeks, 0))
+    old = np.flatnonzero(age >= WHOLE_WEEKS)
+    if not len(old):
+        return mean, variance, known_days
+    past = history.hours.requests[rows[old], first - 168 * weeks : first].reshape(len(old), weeks, 168).sum(axis=2)
+    past, age = past.astype(np.float64), age[old]
+    known = (np.arange(weeks)[None, :] >= weeks - age[:, None]).astype(np.float64)
+    weight, dispersion = known, np.full(len(old), prior_dispersion)
+    for _ in range(ROUNDS):
+        level = (weight * past).sum(axis=1) / weight.sum(axis=1)
+        means = known * level[:, None]
+        dispersion = _dispersion(known * _winsorised(past, means, dispersion), means, prior_dispersion)
+        weight = known * _outlier_weight(past, means, dispersion)
+    mean[old] = level
+    variance[old] = level + dispersion * level**2 + level * (1 + dispersion * level) / age
+    known_days[old] = 7.0 * age
+    return mean, variance, known_days
 
 
 def monday(time: float) -> float:

@@ -11,6 +11,7 @@ from anomalies.detection.chart import Chart
 from anomalies.detection.finding import Finding
 from anomalies.detection.history import History
 from anomalies.detection.parameter import Parameter, parameters_of
+from anomalies.detection.screening import Glance, Mask, Outlook, nothing_foreseen, whatever
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +63,14 @@ class Detector:
     detect: Callable[[History, Any], list[Finding]]
     chart: Callable[[History, Any, int], Chart]  # what a person should see of it, at that resolution in seconds
     explains: bool = False  # that an entity did more than usual, or failed more: so that this is told once
+    short: str = ""  # the label in two or three words, where it has more
     learning: Callable[[Seen, Any], Learning | None] = _none  # what it still lacks to judge an agent in full
+    screen: Callable[[Glance, Any], Mask] = whatever  # rows (n,) that may be worth its look
+    outlook: Callable[[Any], Outlook | None] = nothing_foreseen  # what its screen holds them against
+
+    @property
+    def short_label(self) -> str:
+        return self.short or self.label
 
     @property
     def parameters(self) -> tuple[Parameter, ...]:

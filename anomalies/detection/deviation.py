@@ -11,6 +11,7 @@ from anomalies.detection import baseline, interval, scoring, wording
 from anomalies.detection.baseline import FIVE_MINUTES, MINUTE, RESOLUTIONS, WEEK, Band, Bands, Prior, Rows
 from anomalies.detection.finding import PATTERN_CHANGE, TRANSIENT, Interval, Metric, metric, plain
 from anomalies.detection.history import DAY, HOUR, Counts, History
+from anomalies.detection.screening import Glance
 
 Floats = NDArray[np.float64]
 Observed = NDArray[np.int32]
@@ -45,6 +46,10 @@ class Limits:
     def widths(self) -> tuple[int, ...]:
         """Drops show in complete buckets alone, of an hour or more."""
         return RESOLUTIONS if self.up else tuple(width for width in RESOLUTIONS if width >= HOUR)
+
+    @property
+    def outlook(self) -> baseline.Outlook:
+        return baseline.Outlook(self.prior.dispersion, self.fit_days)
 
     def alpha(self, width: int) -> float:
         """Return the tail probability below which a bucket of that many seconds opens an interval."""
@@ -170,6 +175,31 @@ def spells(history: History, limits: Limits, rows: Rows | None = None) -> list[S
     return sorted(_spells(history, found, limits), key=lambda spell: (spell.main, spell.bounds()))
 
 
+def screen(glance: Glance, limits: Limits) -> Mask:
+    """Return the rows in which `spells` may find what it did not when they were last looked at, (n,).
+
+    Of spikes, those of newcomers: what is expected of them takes more to know.
+    """
+    history, outlook = glance.history, glance.outlooks[limits.outlook]
+    bands = baseline.of_outlook(
+        history, outlook, prior=limits.prior, young_days=limits.young_days, fit_days=limits.fit_days
+    )
+    every = np.arange(len(history.entities), dtype=np.intp)
+    found = np.zeros(len(every), dtype=np.bool_)
+    for counts in (history.hours, history.fives, history.minutes):
+        if counts.width in limits.widths:
+            found[_hot_rows(counts, bands, every, limits, history.judge_from)] = True
+    if limits.up:
+        totals = every < len(history.totals)
+        found |= totals & (history.first_time > glance.day - limits.young_days * DAY)
+        today = history.hours.requests[:, -24:].sum(axis=1)
+        found |= _hot(limits, DAY, today[:, None].astype(np.int32), bands.whole_days(every))[:, 0]
+        week = Band(*(outlook[name][:, None] for name in ("week_mean", "week_variance", "week_days")))
+        so_far = (outlook["week_before"] + today).astype(np.int32)[:, None]
+        found |= _hot(limits, WEEK, so_far, week)[:, 0]
+    return found
+
+
 def metrics(history: History, spell: Spell) -> tuple[Metric, ...]:
     """Return the series of a spell, the one it is told by first, then the most surprising."""
     rows = sorted({one.row for one in spell.deviations})
@@ -272,24 +302,9 @@ def _fine(
     width, parts = counts.width, HOUR // counts.width
     offset = counts.index(bands.start)
     observed = counts.requests[rows, offset : offset + 24 * bands.days * parts]
-    n, t = observed.shape
+    t = observed.shape[1]
     starts = counts.starts[offset : offset + t]
-    if not n or not t:
-        return
-    # Only what is large is worth a tail, and only series that then deviate, by the over-dispersion of their hours,
-    # which is the smaller one, are worth one of their own.
-    mean = (bands.high if limits.up else bands.low)[rows, : t // parts]
-    large = limits.large(observed.reshape(n, -1, parts), mean[:, :, None] / parts)
-    at, hour, part = np.nonzero(large)
-    if not len(at):
-        return
-    rough = bands.hours(rows, up=limits.up)
-    some_mean = mean[at, hour] / parts
-    excess = np.maximum(bands.dispersion[rows[at], hour // 24] + bands.young[rows[at], hour], 0.0)
-    variance = some_mean * (1 + bands.session[rows[at], hour // 24]) + excess * some_mean**2
-    few = Band(some_mean[:, None], variance[:, None], rough.history_days[at, hour][:, None])
-    p = limits.tail(few, observed.reshape(n, -1, parts)[at, hour, part][:, None])
-    hot_rows = np.unique(at[(p < limits.threshold(width, few.history_days))[:, 0]])
+    hot_rows = _hot_rows(counts, bands, rows, limits)
     if not len(hot_rows):
         return
     mine = rows[hot_rows]
@@ -303,6 +318,37 @@ def _fine(
         one = _Judged(int(mine[i]), width, starts, observed[hot_rows[i]], p[i], band.part(slice(i, i + 1), slice(None)))
         for first, last in interval.runs(hot[i], p[i] < limits.extend_alpha, width):
             yield _deviation(history, limits, one, first, last, hot[i], moved[i])
+
+
+def _hot_rows(counts: Counts, bands: Bands, rows: Rows, limits: Limits, since: Floats | None = None) -> Rows:
+    """Return which of these rows may have a hot bucket, or one that ends after `since` (n,); numbers into `rows`.
+
+    Only what is large is worth a tail, and only series that then deviate, by the over-dispersion of their hours, which
+    is the smaller one, are worth one of their own.
+    """
+    width, parts = counts.width, HOUR // counts.width
+    first = 0 if since is None else max(0, int((since[rows].min() - bands.start) // HOUR)) if len(rows) else 0
+    offset = counts.index(bands.start) + first * parts
+    observed = counts.requests[rows, offset : offset + (24 * bands.days - first) * parts]
+    n, t = observed.shape
+    if not n or not t:
+        return rows[:0]
+    mean = (bands.high if limits.up else bands.low)[rows, first : first + t // parts]
+    large = limits.large(observed.reshape(n, -1, parts), mean[:, :, None] / parts)
+    at, hour, part = np.nonzero(large)
+    if since is not None:
+        ends = bands.start + (first + hour) * HOUR + (part + 1) * width
+        new = ends > since[rows[at]]
+        at, hour, part = at[new], hour[new], part[new]
+    if not len(at):
+        return rows[:0]
+    some_mean, day = mean[at, hour] / parts, (first + hour) // 24
+    excess = np.maximum(bands.dispersion[rows[at], day] + bands.young[rows[at], first + hour], 0.0)
+    variance = some_mean * (1 + bands.session[rows[at], day]) + excess * some_mean**2
+    history_days = bands.history_days[rows[at], first + hour]
+    few = Band(some_mean[:, None], variance[:, None], history_days[:, None])
+    p = limits.tail(few, observed.reshape(n, -1, parts)[at, hour, part][:, None])
+    return np.unique(at[(p < limits.threshold(width, few.history_days))[:, 0]])
 
 
 def _days(

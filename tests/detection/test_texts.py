@@ -148,7 +148,7 @@ TEXTS: list[tuple[Callable[[], Finding], str, str]] = [
         _off_hours,
         "40 actions between 02:00 and 04:00 on Tuesday (UTC), usually hardly any",
         "ag_0 acted 40 times between 02:00 and 04:00 on Tuesday (UTC), outside the hours it has kept so far: "
-        "in 24 periods of 5 minutes, of the 84 in which it was active that night. Its history explains 5.4 of"
+        "in 24 periods of 5 minutes, of the 84 in which it was active that night. Its history explains 2.8 of"
         " them; the chance of so many is less than 1 in a billion.",
     ),
     (

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from anomalies.detection import scoring, wording
+from anomalies.detection import scoring, screening, wording
 from anomalies.detection.access_finding import Observation, access_finding
 from anomalies.detection.chart import Chart, of_requests
 from anomalies.detection.detector import Detector
@@ -253,6 +253,7 @@ def _topic(group: tuple[str, str]) -> str:
 DETECTOR = Detector(
     type="access_automation",
     label="Access automation detected",
+    short="Access automation",
     meaning="Code has made repeated requests with similar scope.",
     may_indicate=("Someone is using CLI commands or other cloud automations to bypass the just-in-time mechanism.",),
     recommended_actions=("Investigate the request with the requester.",),
@@ -261,4 +262,5 @@ DETECTOR = Detector(
     config=Config,
     detect=detect,
     chart=chart,
+    screen=screening.after_requests,
 )

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from anomalies.detection import scoring, wording
+from anomalies.detection import scoring, screening, wording
 from anomalies.detection.access_finding import Observation, access_finding
 from anomalies.detection.chart import Chart, of_requests
 from anomalies.detection.detector import Detector
@@ -136,6 +136,7 @@ def _shared_units(request: AccessRequest, other: AccessRequest) -> list[Unit]:
 DETECTOR = Detector(
     type="approved_after_rejected",
     label="Approved after being rejected in the past",
+    short="After rejection",
     meaning="Triggered when a request of similar scope was manually rejected and subsequently approved within the last "
     "90 days.",
     may_indicate=(
@@ -150,4 +151,5 @@ DETECTOR = Detector(
     config=Config,
     detect=detect,
     chart=chart,
+    screen=screening.after_requests,
 )

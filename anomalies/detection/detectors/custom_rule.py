@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from anomalies.detection import scoring, wording
+from anomalies.detection import scoring, screening, wording
 from anomalies.detection.chart import Chart, of_requests
 from anomalies.detection.detector import Detector
 from anomalies.detection.finding import Finding, Interval, metric, plain
@@ -157,4 +157,5 @@ DETECTOR = Detector(
     config=Config,
     detect=detect,
     chart=chart,
+    screen=screening.by_rules,
 )

@@ -13,6 +13,7 @@ from anomalies.detection.detector import Detector, Learning, Seen
 from anomalies.detection.finding import HIGH, LOW, MEDIUM, Finding, Interval, metric, plain
 from anomalies.detection.history import DAY, Counts, History
 from anomalies.detection.parameter import parameter
+from anomalies.detection.screening import Glance, Mask
 
 VERSION = 2
 Floats = NDArray[np.float64]
@@ -118,6 +119,18 @@ def detect(history: History, config: Config) -> list[Finding]:
     ]
 
 
+def screen(glance: Glance, config: Config) -> Mask:
+    """Return the rows with many failures, or with a bucket that failed more than one that never fails may, (n,)."""
+    history = glance.history
+    found = glance.rows_of(glance.news.attempts)
+    for counts in (history.hours, history.fives):
+        hot = _complete(history, counts) & _enough(counts, config)
+        hot &= _wilson(counts.failures, counts.requests) > config.min_excess_ratio
+        found |= hot.any(axis=1)
+    found[len(history.totals) :] = False
+    return found
+
+
 def chart(history: History, config: Config, width: int) -> Chart:
     """Return the failures of the only entity of a history with what its requests let expect."""
     counts = history.hours if width == history.hours.width else history.fives
@@ -149,11 +162,8 @@ def learning(seen: Seen, config: Config) -> Learning | None:
 
 def _rates(history: History, counts: Counts, config: Config) -> Iterator[tuple[int, _Rate]]:
     starts = counts.starts
-    # Complete buckets only: successes may yet come. Guessing is found without waiting.
-    lag = history.lag[:, None] if len(history.lag) else 0.0
-    complete = starts[None, :] + counts.width + lag <= history.until
-    due = (starts[None, :] + counts.width > history.judge_from[:, None]) & complete
-    enough = due & (counts.requests >= config.min_requests) & (counts.failures >= config.min_failures)
+    due = _complete(history, counts)
+    enough = due & _enough(counts, config)
     enough[len(history.totals) :] = False
     rows = np.flatnonzero(enough.any(axis=1))
     if not len(rows):
@@ -207,6 +217,17 @@ def _rates(history: History, counts: Counts, config: Config) -> Iterator[tuple[i
                     total=int(n[i, first : last + 1].sum()),
                 ),
             )
+
+
+def _complete(history: History, counts: Counts) -> NDArray[np.bool_]:
+    """Return which buckets are to be judged: complete ones, as successes may yet come. Guessing need not wait."""
+    ends = counts.starts[None, :] + counts.width
+    lag = history.lag[:, None] if len(history.lag) else 0.0
+    return np.asarray((ends > history.judge_from[:, None]) & (ends + lag <= history.until))
+
+
+def _enough(counts: Counts, config: Config) -> NDArray[np.bool_]:
+    return np.asarray((counts.requests >= config.min_requests) & (counts.failures >= config.min_failures))
 
 
 def _usual(history: History, rows: NDArray[np.intp], day: float, config: Config) -> tuple[Floats, Floats]:
@@ -444,4 +465,5 @@ DETECTOR = Detector(
     detect=detect,
     chart=chart,
     learning=learning,
+    screen=screen,
 )

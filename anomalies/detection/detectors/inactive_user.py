@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from anomalies.detection import scoring, wording
+from anomalies.detection import scoring, screening, wording
 from anomalies.detection.access_finding import Observation, access_finding
 from anomalies.detection.chart import Chart, of_requests
 from anomalies.detection.detector import Detector
@@ -113,6 +113,7 @@ def _judge(
 DETECTOR = Detector(
     type="inactive_user",
     label="Inactive user detected",
+    short="Inactive user",
     meaning="Triggered when a user makes a request for the first time in 90 days.",
     may_indicate=(
         "The requester is an Infrequent user who needs new access.",
@@ -125,4 +126,5 @@ DETECTOR = Detector(
     config=Config,
     detect=detect,
     chart=chart,
+    screen=screening.after_requests,
 )

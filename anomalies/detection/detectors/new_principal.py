@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from anomalies.detection import scoring, wording
+from anomalies.detection import scoring, screening, wording
 from anomalies.detection.chart import Chart, of_requests
 from anomalies.detection.detector import Detector, Learning, Seen
 from anomalies.detection.finding import HIGH, LOW, MEDIUM, Finding, Interval, metric, plain
@@ -198,4 +198,5 @@ DETECTOR = Detector(
     detect=detect,
     chart=chart,
     learning=learning,
+    screen=screening.after_meetings,
 )

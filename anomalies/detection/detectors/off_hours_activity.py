@@ -1,5 +1,6 @@
 """Off hours: activity in hours in which an agent is not at work, or hardly ever is."""
 
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -15,13 +16,17 @@ from anomalies.detection.detector import Detector, Learning, Seen
 from anomalies.detection.finding import LOW, Finding, Interval, metric, plain
 from anomalies.detection.history import DAY, HOUR, History
 from anomalies.detection.parameter import parameter
+from anomalies.detection.screening import Glance, Mask, Records
 
-VERSION = 1
+VERSION = 2
 WEEK_HOURS = 168
 NIGHT_BEGINS = 12  # local hour: a night is from noon to noon
 OFTEN = 0.25  # of past days on which an hour was active: then it is at work, however little it does there
 USUAL_BURST = 0.75  # quantile of an agent's active hours at which each hour's weight is capped
 OFF_AT_WORK_RATIO = 1e-3  # share of a night's events expected off the configured hours
+TOGETHER = 128  # agents looked at at once: their arrays stay in the cache
+Rows = NDArray[np.intp]
+Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,17 +69,57 @@ def detect(history: History, config: Config) -> list[Finding]:
     """Return the nights in which agents were active off hours.
 
     With configured working hours (agent's zone, holidays), all else is off. Otherwise hours are learned: the
-    hour-of-week histogram before that night, hours capped at the agent's usual burst, smoothed by 1/2-1-1/2, with an
-    even prior; the rarest hours that together hold at most `rare_mass`, and were active on few days, are off. Per
-    night, noon to noon local time, `p = binom.sf(k - 1, n, mass)` where k of the n slots of 5 minutes in which it acted
-    are off hours and mass is the histogram's share of the night's off hours: slots, because events come in bursts and a
-    burst is one decision to act. Agents that are young, rare or never sleep have no learned hours.
+    hour-of-week histogram before the UTC day in which the night begins, hours capped at the agent's usual burst,
+    smoothed by 1/2-1-1/2, with an even prior; the rarest hours that together hold at most `rare_mass`, and were active
+    on few days, are off. Per night, noon to noon local time, `p = binom.sf(k - 1, n, mass)` where k of the n slots of
+    5 minutes in which it acted are off hours and mass is the histogram's share of the night's off hours: slots, because
+    events come in bursts and a burst is one decision to act. Agents that are young, rare or never sleep have no learned
+    hours.
 
     Source: exact binomial test; hours after Freeman et al. (2016), NDSS.
     """
     if history.kind != "agent":
         return []
-    return [_finding(history, row, night, config) for row in history.totals for night in _nights(history, row, config)]
+    found = sorted(_nights(history, config), key=lambda one: (one[0], one[1].opened))
+    return [_finding(history, row, night, config) for row, night in found]
+
+
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """Which hours of a UTC day are off, by the days before: a `screening.Outlook`."""
+
+    config: Config
+
+    @property
+    def name(self) -> str:
+        return f"{DETECTOR.type} {VERSION} {asdict(self.config)}"
+
+    @property
+    def dtype(self) -> np.dtype[np.void]:
+        return np.dtype([("off", "?", 24)])
+
+    def of(self, history: History, day: float) -> Records:
+        """Return it for all rows, (n,); of those of one action, and of agents without hours, none is off."""
+        found = np.zeros(len(history.entities), dtype=self.dtype)
+        if history.kind != "agent":
+            return found
+        first = history.hours.index(day)
+        for rows, night_of in _alike(history):
+            for night in np.unique(night_of[first : first + 24]).tolist():
+                hours = np.flatnonzero(night_of == night)
+                off, _, _ = _off(history, rows, hours, self.config)
+                today = (hours >= first) & (hours < first + 24)
+                found["off"][rows[:, None], hours[today] - first] = off[:, today]
+        return found
+
+
+def screen(glance: Glance, config: Config) -> Mask:
+    """Return the agents that acted in an hour that is off, (n,)."""
+    history, day = glance.history, glance.day
+    off = glance.outlooks[Outlook(config)]["off"]
+    active = history.hours.requests[:, -24:] > 0
+    ends = day + HOUR * np.arange(1, 25)
+    return np.asarray((off & active & (ends[None, :] > history.judge_from[:, None])).any(axis=1))
 
 
 def chart(history: History, _: Config, width: int) -> Chart:
@@ -97,81 +142,129 @@ def learning(seen: Seen, config: Config) -> Learning | None:
     return Learning(why, max(0.0, config.min_days - seen.age_days, config.min_active_days - active))
 
 
-def _nights(history: History, row: int, config: Config) -> Iterator[_Night]:
-    counts = history.hours.requests[row]
-    slots = _active_slots(history, row)
-    until = min(len(counts), history.hours.index(history.until) + 1)
-    first = max(0, history.hours.index(history.judge_from[row]))
-    if not counts[first:until].any():
-        return
-    hour_of_week = history.calendar.hour_of_week[row].astype(np.int64)
-    # Nights are numbered by their noon; a zone's change of clock makes one an hour longer or shorter.
-    night_of = np.cumsum(hour_of_week % 24 == NIGHT_BEGINS)
-    configured = bool(history.calendar.configured[row])
-    for night in np.unique(night_of[first:until]).tolist():
-        hours = np.flatnonzero(night_of == night)
-        hours = hours[hours < until]
-        if not counts[hours].any():
+def _nights(history: History, config: Config) -> Iterator[tuple[int, _Night]]:
+    until = min(history.hours.requests.shape[1], history.hours.index(history.until) + 1)
+    for rows, night_of in _alike(history):
+        first = np.maximum(0, (history.judge_from[rows] - history.hours.start) // HOUR).astype(np.intp)
+        active = history.hours.requests[rows] > 0
+        due = np.array([active[i, since:until].any() for i, since in enumerate(first.tolist())], dtype=np.bool_)
+        if not due.any():
             continue
-        if configured:
-            off = ~history.calendar.at_work[row, hours]
-            mass = OFF_AT_WORK_RATIO
-        else:
-            week = _learned(history, row, int(hours[0]), hour_of_week, config)
-            if week is None:
+        slots = _active_slots(history, rows)
+        # That of the first hour to judge: it may have begun long before.
+        first_night = night_of[np.minimum(first, len(night_of) - 1)]
+        for night in range(int(first_night[due].min()), int(night_of[until - 1]) + 1):
+            hours = np.flatnonzero(night_of == night)
+            hours = hours[hours < until]
+            mine = np.flatnonzero(due & (first_night <= night) & active[:, hours].any(axis=1))
+            if not len(mine):
                 continue
-            rare = _rare(week, config.rare_mass) & ~_often_active(history, row, int(hours[0]), config)
-            off = rare[hour_of_week[hours]]
-            share = week[hour_of_week[hours]]
-            mass = float(share[off].sum() / share.sum())
-        if found := _test(counts, slots, hours, off, mass, config):
-            yield found
+            off, mass, known = _off(history, rows[mine], hours, config)
+            worth = known & (np.where(off, slots[np.ix_(mine, hours)], 0).sum(axis=1) >= config.min_slots)
+            for i in np.flatnonzero(worth).tolist():
+                row = int(rows[mine[i]])
+                seen = history.hours.requests[row]
+                if found := _test(seen, slots[mine[i]], hours, off[i], float(mass[i]), config):
+                    yield row, found
 
 
-def _learned(
-    history: History, row: int, before: int, hour_of_week: NDArray[np.int64], config: Config
-) -> NDArray[np.float64] | None:
-    """Return the agent's share of activity by hour of the week, (168,), or None if it has no hours of its own."""
-    past = slice(max(0, before - round(24 * config.history_days)), before)
-    counts = history.hours.requests[row, past].astype(np.float64)
-    active = counts[counts > 0]
-    age_days = (history.hours.start + HOUR * before - history.first_time[row]) / DAY
-    active_days = len(np.unique(np.flatnonzero(counts) // 24))
-    if age_days < config.min_days or active.sum() < config.min_events_known or active_days < config.min_active_days:
-        return None
-    capped = np.minimum(counts, np.quantile(active, USUAL_BURST))
-    week = np.bincount(hour_of_week[past], weights=capped, minlength=WEEK_HOURS)
-    entropy = stats.entropy(week + config.prior_events / WEEK_HOURS) / np.log(WEEK_HOURS)
-    if entropy > config.max_entropy:
-        return None
-    week = (week + 0.5 * np.roll(week, 1) + 0.5 * np.roll(week, -1)) / 2 + config.prior_events / WEEK_HOURS
-    return np.asarray(week / week.sum())
+def _alike(history: History) -> Iterator[tuple[Rows, NDArray[np.int64]]]:
+    """Yield agents that share a clock, with the number of the night of each hour, (t,)."""
+    by_calendar: dict[bytes, list[int]] = defaultdict(list)
+    for row in history.totals:
+        by_calendar[history.calendar.hour_of_week[row].tobytes()].append(row)
+    for rows in by_calendar.values():
+        # Nights are numbered by their noon; a zone's change of clock makes one an hour longer or shorter.
+        night_of = np.cumsum(history.calendar.hour_of_week[rows[0]] % 24 == NIGHT_BEGINS)
+        for first in range(0, len(rows), TOGETHER):
+            yield np.array(rows[first : first + TOGETHER], dtype=np.intp), night_of
 
 
-def _often_active(history: History, row: int, before: int, config: Config) -> NDArray[np.bool_]:
-    """Return in which hours of the week the agent was often active, on work days or on free ones, (168,)."""
-    past = slice(max(0, before - round(24 * config.history_days)), before)
-    hour = history.calendar.hour_of_week[row, past].astype(np.int64) % 24 + 24 * history.calendar.free[row, past]
-    known = history.hours.starts[past] + HOUR > history.first_time[row]
-    active = known & (history.hours.requests[row, past] > 0)
-    share = np.bincount(hour[active], minlength=48) / np.maximum(np.bincount(hour[known], minlength=48), 1)
+def _off(
+    history: History, rows: Rows, hours: NDArray[np.intp], config: Config
+) -> tuple[NDArray[np.bool_], Floats, NDArray[np.bool_]]:
+    """Return which of a night's hours are off (m, h), their share of its activity (m,), and who has hours at all (m,).
+
+    Learned are those of the days before the UTC day in which the night begins, as all that a day is judged by.
+    """
+    configured = history.calendar.configured[rows]
+    off = np.zeros((len(rows), len(hours)), dtype=np.bool_)
+    mass, known = np.full(len(rows), OFF_AT_WORK_RATIO), configured.copy()
+    off[configured] = ~history.calendar.at_work[np.ix_(rows[configured], hours)]
+    learners = np.flatnonzero(~configured)
+    past = slice(max(0, int(hours[0]) // 24 * 24 - round(24 * config.history_days)), int(hours[0]) // 24 * 24)
+    week, learned = _learned(history, rows[learners], past, config)
+    mine = learners[learned]
+    if len(mine):
+        hour_of_week = history.calendar.hour_of_week[rows[mine[0]], hours].astype(np.int64)
+        rare = _rare(week[learned], config.rare_mass) & ~_often_active(history, rows[mine], past)
+        off[mine] = rare[:, hour_of_week]
+        share = week[learned][:, hour_of_week]
+        mass[mine] = np.where(off[mine], share, 0.0).sum(axis=1) / share.sum(axis=1)
+        known[mine] = True
+    return off, mass, known
+
+
+def _learned(history: History, rows: Rows, past: slice, config: Config) -> tuple[Floats, NDArray[np.bool_]]:
+    """Return the share of activity by hour of the week, (m, 168), and who has hours of its own, (m,)."""
+    counts = history.hours.requests[rows, past].astype(np.float64)
+    week = np.zeros((len(rows), WEEK_HOURS))
+    age_days = (history.hours.start + HOUR * past.stop - history.first_time[rows]) / DAY
+    active_days = counts.reshape(len(rows), counts.shape[1] // 24, 24).any(axis=2).sum(axis=1)
+    old = (age_days >= config.min_days) & (active_days >= config.min_active_days)
+    old &= counts.sum(axis=1) >= config.min_events_known
+    if not old.any():
+        return week, old
+    counts = counts[old]
+    hour_of_week = history.calendar.hour_of_week[rows[0], past]
+    # Sums of quarters: exact, so that equal hours stay equal whoever is looked at together.
+    own = np.minimum(counts, _usual_burst(counts)[:, None]) @ np.eye(WEEK_HOURS)[hour_of_week]
+    even = config.prior_events / WEEK_HOURS
+    entropy = stats.entropy(own + even, axis=1) / np.log(WEEK_HOURS)
+    own = (own + 0.5 * np.roll(own, 1, axis=1) + 0.5 * np.roll(own, -1, axis=1)) / 2 + even
+    week[old] = own / own.sum(axis=1, keepdims=True)
+    learned = old.copy()
+    learned[old] = entropy <= config.max_entropy
+    return week, learned
+
+
+def _usual_burst(counts: Floats) -> Floats:
+    """Return the quantile of each row's active hours at which their weight is capped, (m,)."""
+    ordered = np.sort(counts, axis=1)
+    active = np.count_nonzero(ordered, axis=1)
+    place = ordered.shape[1] - active + USUAL_BURST * (active - 1)
+    below = np.floor(place).astype(np.intp)
+    above = np.minimum(below + 1, ordered.shape[1] - 1)
+    row = np.arange(len(ordered))
+    return np.asarray(ordered[row, below] + (place - below) * (ordered[row, above] - ordered[row, below]))
+
+
+def _often_active(history: History, rows: Rows, past: slice) -> NDArray[np.bool_]:
+    """Return in which hours of the week agents were often active, on work days or on free ones, (m, 168)."""
+    hour = history.calendar.hour_of_week[rows, past].astype(np.int64) % 24 + 24 * history.calendar.free[rows, past]
+    known = history.hours.starts[None, past] + HOUR > history.first_time[rows, None]
+    active = known & (history.hours.requests[rows, past] > 0)
+    place = hour + 48 * np.arange(len(rows))[:, None]
+    seen, hours = (
+        np.bincount(place[which], minlength=48 * len(rows)).reshape(len(rows), 48) for which in (active, known)
+    )
     week = np.arange(WEEK_HOURS)
-    return np.asarray(share[week % 24 + 24 * (week // 24 >= 5)] > OFTEN)
+    return np.asarray((seen / np.maximum(hours, 1) > OFTEN)[:, week % 24 + 24 * (week // 24 >= 5)])
 
 
-def _rare(week: NDArray[np.float64], mass: float) -> NDArray[np.bool_]:
-    """Return which hours of the week are the rarest that together hold at most that mass, (168,)."""
-    order = np.argsort(week, kind="stable")
-    rare = np.zeros(WEEK_HOURS, dtype=np.bool_)
-    rare[order[np.cumsum(week[order]) <= mass]] = True
+def _rare(week: Floats, mass: float) -> NDArray[np.bool_]:
+    """Return which hours of the week are the rarest that together hold at most that mass, (m, 168)."""
+    order = np.argsort(week, axis=1, kind="stable")
+    rare = np.zeros(week.shape, dtype=np.bool_)
+    np.put_along_axis(rare, order, np.cumsum(np.take_along_axis(week, order, axis=1), axis=1) <= mass, axis=1)
     return rare
 
 
-def _active_slots(history: History, row: int) -> NDArray[np.int64]:
-    """Return in how many slots of 5 minutes of each hour an agent acted, (t,); 0 before `history.fives` begins."""
-    slots = np.zeros(history.hours.requests.shape[1], dtype=np.int64)
-    active = (history.fives.requests[row] > 0).reshape(-1, 12).sum(axis=1)
-    slots[len(slots) - len(active) :] = active
+def _active_slots(history: History, rows: Rows) -> NDArray[np.int64]:
+    """Return in how many slots of 5 minutes of each hour agents acted, (m, t); 0 before `history.fives` begins."""
+    slots = np.zeros((len(rows), history.hours.requests.shape[1]), dtype=np.int64)
+    active = (history.fives.requests[rows] > 0).reshape(len(rows), -1, 12).sum(axis=2)
+    slots[:, slots.shape[1] - active.shape[1] :] = active
     return slots
 
 
@@ -294,4 +387,6 @@ DETECTOR = Detector(
     detect=detect,
     chart=chart,
     learning=learning,
+    screen=screen,
+    outlook=Outlook,
 )

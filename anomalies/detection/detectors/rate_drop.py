@@ -13,6 +13,7 @@ from anomalies.detection.deviation import Deviation, Limits, Spell
 from anomalies.detection.finding import LOW, MEDIUM, PATTERN_CHANGE, TRANSIENT, Finding, plain
 from anomalies.detection.history import DAY, History
 from anomalies.detection.parameter import parameter
+from anomalies.detection.screening import Glance, Mask
 
 VERSION = 2
 WEEKS_BEFORE = 4  # whose same hours and days are a first guess at what is expected
@@ -76,6 +77,15 @@ def detect(history: History, config: Config) -> list[Finding]:
     rows = _worth_a_baseline(history, config)
     spells = deviation.spells(history, config.limits, rows) if len(rows) else []
     return [_finding(history, spell, config) for spell in spells]
+
+
+def screen(glance: Glance, config: Config) -> Mask:
+    """Return the agents with an hour that may be too quiet."""
+    if glance.history.kind != "agent":
+        return np.zeros(len(glance.history.entities), dtype=np.bool_)
+    found = deviation.screen(glance, config.limits)
+    found[len(glance.history.totals) :] = False
+    return found
 
 
 def chart(history: History, config: Config, width: int) -> Chart:
@@ -180,4 +190,6 @@ DETECTOR = Detector(
     detect=detect,
     chart=chart,
     learning=learning,
+    screen=screen,
+    outlook=lambda config: config.limits.outlook,
 )

@@ -9,6 +9,7 @@ from anomalies.detection.deviation import Deviation, Limits, Spell
 from anomalies.detection.finding import LOW, MEDIUM, PATTERN_CHANGE, TRANSIENT, Finding, plain
 from anomalies.detection.history import DAY, History
 from anomalies.detection.parameter import parameter
+from anomalies.detection.screening import Glance, Mask
 
 VERSION = 4
 
@@ -98,6 +99,11 @@ def detect(history: History, config: Config) -> list[Finding]:
     Source: Noufaily et al. (2013), Statistics in Medicine 32(7); what is joined to one finding: `deviation`.
     """
     return [_finding(history, spell, config) for spell in deviation.spells(history, config.limits)]
+
+
+def screen(glance: Glance, config: Config) -> Mask:
+    """Return the rows with a bucket that may be hot."""
+    return deviation.screen(glance, config.limits)
 
 
 def chart(history: History, config: Config, width: int) -> Chart:
@@ -214,4 +220,6 @@ DETECTOR = Detector(
     detect=detect,
     chart=chart,
     learning=learning,
+    screen=screen,
+    outlook=lambda config: config.limits.outlook,
 )

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from anomalies.detection import scoring, wording
+from anomalies.detection import scoring, screening, wording
 from anomalies.detection.access_finding import Observation, access_finding
 from anomalies.detection.chart import Chart, of_requests
 from anomalies.detection.detector import Detector
@@ -140,6 +140,7 @@ def _granted(request: AccessRequest, unit: Unit, until: float) -> bool:
 DETECTOR = Detector(
     type="request_high_risk_access",
     label="Request high risk access",
+    short="High-risk access",
     meaning="Triggered when elevated access is requested to a sensitive resource and may pose risks to the "
     "organization.",
     may_indicate=(
@@ -151,4 +152,5 @@ DETECTOR = Detector(
     config=Config,
     detect=detect,
     chart=chart,
+    screen=screening.after_requests,
 )

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from anomalies.detection import scoring, wording
+from anomalies.detection import scoring, screening, wording
 from anomalies.detection.chart import BAND, Chart
 from anomalies.detection.detector import Detector
 from anomalies.detection.finding import HIGH, LOW, Finding, Interval, metric, plain
@@ -700,4 +700,5 @@ DETECTOR = Detector(
     config=Config,
     detect=detect,
     chart=chart,
+    screen=screening.after_logins,
 )
