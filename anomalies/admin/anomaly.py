@@ -96,6 +96,8 @@ class AnomalyAdmin(ReadOnlyAdmin):
         "description",
         "agent_named",
         "principal_named",
+        "ip",
+        "integration",
         "detected",
         "status",
     )

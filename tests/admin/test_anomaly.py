@@ -47,6 +47,15 @@ def test_reviewing_staff_may_acknowledge(as_reviewing_staff: Client) -> None:
     assert _told(_acknowledge(as_reviewing_staff, anomaly)) == ["1 acknowledged."]
 
 
+def test_a_row_says_who_from_where_and_on_which_platform(as_boss: Client) -> None:
+    make.anomaly(kind="principal", entity="user_7", agent=make.agent("ag_x"), principal=make.principal("user_7"))
+    make.anomaly(kind="address", entity="192.0.2.7", ip="192.0.2.7", integration="postgres-eu")
+    page = as_boss.get(reverse(LIST)).content.decode()
+    for column, value in (("agent_named", "ag_x"), ("principal_named", "user_7"), ("ip", "192.0.2.7")):
+        assert f'<td class="field-{column}">{value}</td>' in page
+    assert '<td class="field-integration">postgres-eu</td>' in page
+
+
 def test_who_only_looks_is_not_offered_to_acknowledge_and_cannot(as_looking_staff: Client) -> None:
     anomaly = make.anomaly()
     assert "Acknowledge selected" not in as_looking_staff.get(reverse(LIST)).content.decode()
