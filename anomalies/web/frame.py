@@ -54,8 +54,10 @@ def fragment(request: Request, template: str, context: dict[str, Any]) -> HttpRe
 
 def shared(request: Request) -> dict[str, Any]:
     """What pages and their parts both need. `zone_name` is the zone's own: what it is called changes in summer."""
+    zone = timezone.get_current_timezone_name()
     return {
         "can_review": request.user.has_perm(REVIEW),
-        "zone_name": timezone.get_current_timezone_name(),
+        "zone_name": zone,
+        "zone_city": zone.rpartition("/")[2].replace("_", " "),
         "this_year": this_year(),
     }

@@ -142,3 +142,8 @@ def _list_url(query: str) -> str:
 def agent_url(public_id: str) -> str:
     """The list of one agent's anomalies, whatever its id contains."""
     return _list_url(f"agent={quote(public_id, safe='')}")
+
+
+def user_url(public_id: str) -> str:
+    """The list of one user's anomalies, whatever its id contains."""
+    return _list_url(f"user={quote(public_id, safe='')}")

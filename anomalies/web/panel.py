@@ -23,7 +23,7 @@ from anomalies.services.evidence import banded_series, events_behind
 from anomalies.services.retention import dropped_at
 from anomalies.web.charts import SPANS, Chart, draw
 from anomalies.web.facts import Fact, facts_of
-from anomalies.web.listing import agent_url
+from anomalies.web.listing import agent_url, user_url
 from anomalies.web.row import Row
 from anomalies.web.series import MOST_METRICS, Deviating, deviating
 from anomalies.web.told import Told, agreement
@@ -71,7 +71,16 @@ class Panel:
         self.wanted_span, self.wanted_metric = span, metric
         self.spans = [(word, label) for word, (label, _) in SPANS.items()]
         self.evidence: dict[str, Any] = anomaly.evidence
-        self.agent_url = agent_url(anomaly.agent_id) if anomaly.agent_id else ""
+        self.urls = {
+            **({anomaly.principal_id: user_url(anomaly.principal_id)} if anomaly.principal_id else {}),
+            **({anomaly.agent_id: agent_url(anomaly.agent_id)} if anomaly.agent_id else {}),
+        }
+
+    @property
+    def people(self) -> list[tuple[str, str, str]]:
+        """Whom it is about: how they belong to the one before, what they are called, and the list of theirs."""
+        how, whom = self.row.with_whom
+        return [(word, name, self.urls.get(name, "")) for word, name in (("", self.row.who), (how, whom)) if name]
 
     @cached_property
     def series(self) -> list[Deviating]:

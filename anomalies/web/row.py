@@ -7,7 +7,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from anomalies.detection.registry import DETECTORS
-from anomalies.models import Anomaly, Severity
+from anomalies.models import Anomaly, Series, Severity
 from anomalies.models.anomaly import SUPPRESSED, WITHDRAWN
 
 # The first number that stands alone: not the 301 of user_301, nor a part of an address or a clock time.
@@ -23,21 +23,40 @@ class Row:
         return type_label(self.anomaly.type)
 
     @property
+    def short_type(self) -> str:
+        """The type in two or three words, for a narrow column."""
+        detector = DETECTORS.get(self.anomaly.type)
+        return detector.short_label if detector else self.anomaly.type
+
+    @property
     def severity(self) -> str:
         return Severity(self.anomaly.severity).label
 
     @property
     def sentence(self) -> SafeString:
+        request = self.anomaly.evidence.get("request_name")
+        if request and self.anomaly.description.startswith(f"{request}: "):
+            # What was asked for may have any name, numbers among them.
+            observed = f"{int(self.anomaly.evidence.get('observed', 0)):,}"
+            return emphasised(self.anomaly.description, re.compile(rf"\b{observed}\b(?= days)"))
         return emphasised(self.anomaly.description)
 
     @property
     def who(self) -> str:
-        return self.anomaly.agent_id or self.anomaly.principal_id or self.anomaly.entity
+        """Whom it is about: of a user's anomaly the user, else the agent."""
+        one = self.anomaly
+        first, second = one.agent_id, one.principal_id
+        if one.kind == Series.Kind.PRINCIPAL:
+            first, second = second, first
+        return first or second or one.entity
 
     @property
-    def for_whom(self) -> str:
-        """The user, where an agent stands before them."""
-        return (self.anomaly.principal_id or "") if self.anomaly.agent_id else ""
+    def with_whom(self) -> tuple[str, str]:
+        """The other one, and how they belong together: `for` the agent's user, `via` the user's agent."""
+        one = self.anomaly
+        if one.kind == Series.Kind.PRINCIPAL:
+            return "via", (one.agent_id or "") if one.principal_id else ""
+        return "for", (one.principal_id or "") if one.agent_id else ""
 
     @property
     def set_aside(self) -> str:
@@ -58,9 +77,9 @@ def type_label(type_: str) -> str:
     return DETECTORS[type_].label if type_ in DETECTORS else type_
 
 
-def emphasised(sentence: str) -> SafeString:
+def emphasised(sentence: str, number: re.Pattern[str] = _NUMBER) -> SafeString:
     """Return the sentence, escaped, with its first number in bold: the one that was observed."""
-    found = _NUMBER.search(sentence)
+    found = number.search(sentence)
     if not found:
         return format_html("{}", sentence)
     return format_html("{}<b>{}</b>{}", sentence[: found.start()], found[0], sentence[found.end() :])

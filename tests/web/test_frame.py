@@ -42,7 +42,7 @@ def test_each_time_has_the_name_that_its_zone_had_then(as_ana: Client) -> None:
     page = as_ana.get("/").text
     assert "28 Mar 2026 13:00 CET" in page
     assert "29 Mar 2026 14:00 CEST" in page
-    assert "Detected <small>Europe/Berlin</small>" in page
+    assert "Detected <small>Berlin</small>" in page
 
 
 def test_the_year_is_told_of_another_year(as_ana: Client) -> None:
@@ -100,7 +100,7 @@ def test_times_are_in_the_browsers_zone_and_say_so(as_ana: Client) -> None:
     as_ana.cookies["local_zone"] = "Asia%2FTokyo"
     page = as_ana.get("/").text
     assert "20 Nov 21:00" in page
-    assert "Detected <small>Asia/Tokyo</small>" in page
+    assert "Detected <small>Tokyo</small>" in page
     assert 'datetime="2026-11-20T21:00:00+09:00"' in page
 
 

@@ -46,6 +46,35 @@ def test_a_row_says_all_that_the_contract_lists(as_ana: Client) -> None:
     assert "Recommendation" in page
 
 
+def test_of_a_users_anomaly_the_user_comes_first_and_the_agent_after(as_ana: Client) -> None:
+    user, agent = make.principal("user_7"), make.agent("ag_x")
+    make.anomaly(kind="principal", entity="user_7", agent=agent, principal=user)
+    assert '<bdi>user_7</bdi> <span class="whom">via <bdi>ag_x</bdi></span>' in as_ana.get("/").text
+    make.anomaly(agent=agent, principal=user)
+    assert '<bdi>ag_x</bdi> <span class="whom">for <bdi>user_7</bdi></span>' in as_ana.get("/").text
+
+
+def test_a_type_with_a_long_name_is_short_in_the_list_and_whole_in_the_filter(as_ana: Client) -> None:
+    make.anomaly(type="approved_after_rejected")
+    page = as_ana.get("/").text
+    assert '<td class="type" title="Approved after being rejected in the past">After rejection</td>' in page
+    assert "<bdi>Approved after being rejected in the past</bdi>" in page
+
+
+@pytest.mark.parametrize(
+    ("said", "observed", "shown"),
+    [
+        ("AR-13: post entries 842 on ledger-842 approved", 1, "AR-13: post entries 842 on ledger-842 approved"),
+        ("AR-13: first request in 212 days", 212.7, "AR-13: first request in <b>212</b> days"),
+    ],
+)
+def test_numbers_in_the_name_of_what_was_asked_for_are_no_figures(
+    as_ana: Client, said: str, observed: float, shown: str
+) -> None:
+    make.anomaly(description=said, evidence={**make.EVIDENCE, "request_name": "AR-13", "observed": observed})
+    assert f"data-row-link>{shown}</a>" in as_ana.get("/").text
+
+
 def test_what_is_withdrawn_is_marked_quietly_and_needs_no_review(as_ana: Client) -> None:
     withdrawn = make.anomaly(state="withdrawn", ended_at=make.NOW)
     everything = as_ana.get("/").text

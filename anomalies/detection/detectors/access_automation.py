@@ -253,7 +253,7 @@ def _topic(group: tuple[str, str]) -> str:
 DETECTOR = Detector(
     type="access_automation",
     label="Access automation detected",
-    short="Access automation",
+    short="Automation",
     meaning="Code has made repeated requests with similar scope.",
     may_indicate=("Someone is using CLI commands or other cloud automations to bypass the just-in-time mechanism.",),
     recommended_actions=("Investigate the request with the requester.",),
