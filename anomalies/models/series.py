@@ -2,6 +2,7 @@
 
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
+from django.db.models import Value
 
 from anomalies.detection.finding import series_name
 
@@ -29,8 +30,11 @@ class Series(models.Model):
     dirty_from = models.DateTimeField(
         null=True, blank=True, help_text="Earliest time counted since detection last looked"
     )
+    source_ids = ArrayField(
+        models.BigIntegerField(), default=list, db_default=Value([]), help_text="Sources by which its events came"
+    )
     lag_seconds = models.FloatField(
-        default=0, db_default=0, help_text="Of the slowest source by which its lately counted events came"
+        default=0, db_default=0, help_text="For so long its events were waited for when detection last looked"
     )
 
     class Meta:

@@ -12,6 +12,7 @@ from django.db.models import F, Sum
 from anomalies.models import Batch, Source
 from anomalies.services import access_requests, lags, sightings
 
+MAX_SOURCES = 62  # of the events of one transaction: a bit each
 MAX_EVENTS = 500_000  # counted in one transaction; a batch that is larger is counted alone
 BLOCK_SECONDS = {60: 3600, 300: 86400, 3600: 86400}  # of a bucket: of the row that holds it
 
@@ -23,7 +24,7 @@ WHERE counted_at IS NULL ORDER BY id LIMIT 1000 FOR UPDATE SKIP LOCKED
 # One pass over the new events, for all kinds of entities at once.
 _TALLY = """
 CREATE TEMPORARY TABLE tally ON COMMIT DROP AS
-SELECT kind, entity, action, slot, metric, amount, first_time, last_time, lag
+SELECT kind, entity, action, slot, metric, amount, first_time, last_time, sources
 FROM (
     SELECT
         CASE GROUPING(agent_id, principal_id, ip)
@@ -38,12 +39,12 @@ FROM (
         count(*) FILTER (WHERE status <> 'success') AS failures,
         min(time) AS first_time,
         max(time) AS last_time,
-        max(lag) AS lag
+        bit_or(source) AS sources
     FROM (
-        SELECT agent_id, principal_id, ip, action, status, time, lag,
+        SELECT agent_id, principal_id, ip, action, status, time, source,
                date_bin('1 minute', time, TIMESTAMPTZ '2000-01-01 00:00:00+00') AS slot
         FROM anomalies_event
-        JOIN unnest(%(ids)s::bigint[], %(lags)s::float8[]) AS batch (id, lag) ON batch_id = batch.id
+        JOIN unnest(%(ids)s::bigint[], %(bits)s::bigint[]) AS batch (id, source) ON batch_id = batch.id
         WHERE time >= %(first)s::timestamptz AND time <= %(last)s::timestamptz
     ) AS new
     GROUP BY GROUPING SETS ((slot, agent_id), (slot, agent_id, action), (slot, principal_id), (slot, ip), (slot))
@@ -53,14 +54,22 @@ WHERE entity IS NOT NULL AND amount > 0
 """
 
 _SERIES = """
-INSERT INTO anomalies_series (kind, entity, action, metric, first_time, last_time, dirty_from, lag_seconds)
-SELECT kind, entity, action, metric, min(first_time), max(last_time), min(first_time), max(lag)
-FROM tally GROUP BY kind, entity, action, metric ORDER BY kind, entity, action, metric
+INSERT INTO anomalies_series (kind, entity, action, metric, first_time, last_time, dirty_from, source_ids)
+SELECT kind, entity, action, metric, first_time, last_time, first_time, ARRAY(
+    SELECT id FROM unnest(%(sources)s::bigint[]) WITH ORDINALITY AS source (id, number)
+    WHERE sources & (1::bigint << (number - 1)::integer) <> 0)
+FROM (
+    SELECT kind, entity, action, metric, min(first_time) AS first_time, max(last_time) AS last_time,
+           bit_or(sources) AS sources
+    FROM tally GROUP BY kind, entity, action, metric
+) AS counted
+ORDER BY kind, entity, action, metric
 ON CONFLICT (kind, entity, action, metric) DO UPDATE SET
     first_time = least(anomalies_series.first_time, excluded.first_time),
     last_time = greatest(anomalies_series.last_time, excluded.last_time),
     dirty_from = least(anomalies_series.dirty_from, excluded.dirty_from),
-    lag_seconds = excluded.lag_seconds
+    source_ids = CASE WHEN anomalies_series.source_ids @> excluded.source_ids THEN anomalies_series.source_ids
+        ELSE ARRAY(SELECT DISTINCT unnest(anomalies_series.source_ids || excluded.source_ids) AS id ORDER BY id) END
 """
 
 _BLOCKS = """
@@ -167,7 +176,7 @@ def count_some() -> Counted:
             lag_of = lags.learn(
                 [lags.Delays(batch.source_id, batch.received_at, batch.lags) for batch in batches if batch.lags]
             )
-            chosen = _chosen(batches, lag_of)
+            chosen = _chosen(batches)
             late = _late(cursor, chosen)
             _tally(cursor, chosen)
             access_requests.fold(cursor, chosen)
@@ -182,23 +191,30 @@ def count_some() -> Counted:
 def _claim(cursor: CursorWrapper) -> list[_Claimed]:
     cursor.execute(_CLAIM)
     batches: list[_Claimed] = []
+    sources: set[int] = set()
     events = 0
     for row in cursor.fetchall():
         batch = _Claimed(*row)
         events += batch.accepted
-        if batches and events > MAX_EVENTS:
+        sources.add(batch.source_id)
+        if batches and (events > MAX_EVENTS or len(sources) > MAX_SOURCES):
             break
         batches.append(batch)
     return batches
 
 
-def _chosen(batches: Sequence[_Claimed], lag_of: Mapping[int, float]) -> dict[str, Any]:
-    """Return what chooses the batches' events: their ids, and the times that tell in which partitions they are."""
+def _chosen(batches: Sequence[_Claimed]) -> dict[str, Any]:
+    """Return what chooses the batches' events: their ids, and the times that tell in which partitions they are.
+
+    With their sources, and the bit that stands for that of each batch.
+    """
+    sources = sorted({batch.source_id for batch in batches})
     first = [batch.first_time for batch in batches if batch.accepted]
     last = [batch.last_time for batch in batches if batch.accepted]
     return {
         "ids": [batch.id for batch in batches],
-        "lags": [lag_of.get(batch.source_id, 0.0) if batch.lags else 0.0 for batch in batches],
+        "sources": sources,
+        "bits": [1 << sources.index(batch.source_id) for batch in batches],
         "first": min(time or datetime.min.replace(tzinfo=UTC) for time in first),
         "last": max(time or datetime.max.replace(tzinfo=UTC) for time in last),
     }
@@ -217,7 +233,7 @@ def _late(cursor: CursorWrapper, chosen: Mapping[str, Any]) -> list[tuple[int, i
 def _tally(cursor: CursorWrapper, chosen: Mapping[str, Any]) -> None:
     cursor.execute(_TALLY, chosen)
     cursor.execute("ANALYZE tally")
-    cursor.execute(_SERIES)
+    cursor.execute(_SERIES, chosen)
     for width, block in BLOCK_SECONDS.items():
         cursor.execute(_BLOCKS, {"width": width, "block": block})
         cursor.execute("ANALYZE added")

@@ -16,12 +16,12 @@ from anomalies.detection.history import DAY, HOUR, Attempts, Calendar, Counts, H
 from anomalies.models import Agent, Series
 from anomalies.services import access_requests, logins, rules
 from anomalies.services.counts import BLOCK_SECONDS
+from anomalies.services.lags import LEAST_LAG, slow
 
 HISTORY_DAYS = 90  # that the longest fit may read
 SILENT = timedelta(days=3)  # after its last event, in which an entity may be missed: then silence is its level
 MANY_FAILURES = 10  # within an hour, from which the attempts themselves are read,
 FAILING_SHARE = 0.3  # if they are that much of the hour
-LEAST_LAG = 120.0  # seconds; by so much also the fastest source's events may come after their time
 MOST_PEERS = 64  # of a group, that newcomers are held against: of more, those whose ids come first by their hash
 POSTGRES_EPOCH = datetime(2000, 1, 1, tzinfo=UTC).timestamp()
 
@@ -141,7 +141,7 @@ def load(kind: str, windows: Sequence[Window], *, until: datetime, replayed: boo
         return min(max(known.date(), earliest.date() - timedelta(days=days)), last_day)
 
     first_day = since(HISTORY_DAYS)
-    rows = _rows(kind, windows, earliest)
+    rows = _rows(kind, windows, earliest, slow(at=until))
     hours = _counts(rows, 3600, first_day, last_day)
     fives = _counts(rows, 300, since(FIVES_DAYS), last_day)
     judge_from = np.array([window.judge_from.timestamp() for window in windows])
@@ -171,21 +171,21 @@ def load(kind: str, windows: Sequence[Window], *, until: datetime, replayed: boo
     )
 
 
-def _rows(kind: str, windows: Sequence[Window], earliest: datetime) -> _Rows:
+def _rows(kind: str, windows: Sequence[Window], earliest: datetime, slowness: Mapping[int, float]) -> _Rows:
     """Return all series of the entities, of single actions those that did anything since `earliest`."""
     number = {window.entity: n for n, window in enumerate(windows)}
     known = (
         Series.objects.filter(kind=kind, entity__in=list(number))
         .filter(Q(action="") | Q(last_time__gte=earliest))
-        .values_list("id", "entity", "action", "metric", "first_time", "lag_seconds")
+        .values_list("id", "entity", "action", "metric", "first_time", "source_ids")
     )
     lag: dict[tuple[int, str], float] = {}
     first_time = {(n, ""): window.first_time.timestamp() for n, window in enumerate(windows)}
     series: dict[int, tuple[tuple[int, str], str]] = {}
-    for series_id, entity, action, metric, first, lag_seconds in known:
+    for series_id, entity, action, metric, first, source_ids in known:
         key = (number[entity], action)
         series[series_id] = key, metric
-        lag[key] = max(lag.get(key, LEAST_LAG), lag_seconds)
+        lag[key] = max([lag.get(key, LEAST_LAG), *(slowness[one] for one in source_ids if one in slowness)])
         first_time[key] = min(first_time.get(key, np.inf), first.timestamp())
     keys = sorted(first_time, key=lambda key: (key[1] != "", key))
     row = {key: n for n, key in enumerate(keys)}

@@ -15,7 +15,7 @@ from anomalies.services import access, causes, histories
 from anomalies.services.actor import Actor
 from anomalies.services.detectors import Judges
 from anomalies.services.findings import Kept, keep
-from anomalies.services.lags import LATE_HORIZON
+from anomalies.services.lags import LATE_HORIZON, OF_WAITED, WAITED
 
 logger = logging.getLogger(__name__)
 
@@ -41,13 +41,13 @@ def unseen(what: str, done: int, total: int) -> None:
 # lately, when 5 minutes or an hour are complete since the last scan: a rate is judged as a whole; and agents without
 # an event since an hour that is complete since then, for as long as silence may be a drop.
 # md5: all workers part the entities alike.
-_DUE = """
+_DUE = f"""
 WITH related AS (
     SELECT a.entity, min(a.started_at) AS since
     FROM anomalies_anomaly c
     JOIN anomalies_anomaly a ON a.kind = %(kind)s
         AND a.started_at < c.active_until AND a.active_until > c.started_at
-        AND (a.told_by <> '{}' OR a.explained_by <> '{}')
+        AND (a.told_by <> '{{}}' OR a.explained_by <> '{{}}')
         AND (c.kind <> 'agent' OR a.agent_id IS NULL OR a.agent_id = c.entity)
         AND (c.kind <> 'address' OR a.ip IS NULL OR host(a.ip) = c.entity)
     WHERE c.last_scan_id > %(since)s AND c.kind <> %(kind)s
@@ -62,10 +62,10 @@ WITH related AS (
 ), failing AS (
     SELECT entity
     FROM (
-        SELECT entity, last_time, seen.until - lag AS seen,
+        SELECT entity, last_time, seen.until - make_interval(secs => greatest(lag_seconds, %(least_lag)s)) AS seen,
                date_bin('5 minutes', %(now)s - lag, TIMESTAMPTZ '2000-01-01 00:00:00+00') AS complete
         FROM anomalies_series,
-             make_interval(secs => greatest(lag_seconds, %(least_lag)s)) AS lag,
+             make_interval(secs => {WAITED}) AS lag,
              (SELECT max(judged_until) AS until FROM anomalies_series WHERE kind = 'tenant') AS seen
         WHERE kind = %(kind)s AND action = '' AND metric = 'failures' AND last_time >= seen.until - interval '1 day'
     ) AS failed
@@ -73,9 +73,10 @@ WITH related AS (
 ), silent AS (
     SELECT entity
     FROM (
-        SELECT entity, last_time, seen.until - lag AS seen, date_trunc('hour', %(now)s - lag) AS complete
+        SELECT entity, last_time, seen.until - make_interval(secs => greatest(lag_seconds, %(least_lag)s)) AS seen,
+               date_trunc('hour', %(now)s - lag) AS complete
         FROM anomalies_series,
-             make_interval(secs => greatest(lag_seconds, %(least_lag)s)) AS lag,
+             make_interval(secs => {WAITED}) AS lag,
              (SELECT max(judged_until) AS until FROM anomalies_series WHERE kind = 'tenant') AS seen
         WHERE %(may_drop)s AND kind = %(kind)s AND action = '' AND metric = 'requests'
     ) AS agent
@@ -110,13 +111,14 @@ SELECT entity, first_time, last_time, series, coalesce(dirty_from < judged_until
            WHERE a.kind = %(kind)s AND a.entity = judged.entity
              AND (a.state = 'open' OR a.active_until >= judge_from - %(gap)s::interval)))
 FROM judged
-"""
+"""  # noqa: S608  our own
 
-_JUDGED = """
+_JUDGED = f"""
 UPDATE anomalies_series SET judged_until = least(last_time, %(now)s),
-    dirty_from = CASE WHEN last_time >= %(now)s THEN %(now)s::timestamptz END
+    dirty_from = CASE WHEN last_time >= %(now)s THEN %(now)s::timestamptz END,
+    lag_seconds = {WAITED}
 WHERE kind = %(kind)s AND entity = ANY(%(entities)s)
-"""
+"""  # noqa: S608  our own
 
 
 def judge_due(scan: Scan, kind: str, share: int, judges: Judges, by: Actor, progress: Progress = unseen) -> None:
@@ -141,7 +143,7 @@ def _due(scan: Scan, kind: str, share: int) -> list[histories.Window]:
         "shares": scan.shares,
         "horizon": LATE_HORIZON,
         "may_drop": kind == Series.Kind.AGENT,
-        "least_lag": histories.LEAST_LAG,
+        **OF_WAITED,
         "silent": histories.SILENT,
         "gap": LONGEST_GAP,
     }
@@ -216,7 +218,8 @@ def _judge_together(
     if not replayed:
         scan.grants_revoked += access.respond(scan, by=by, at=scan.now)
     with connection.cursor() as cursor:
-        cursor.execute(_JUDGED, {"now": scan.now, "kind": kind, "entities": [window.entity for window in windows]})
+        judged: dict[str, Any] = {"now": scan.now, "kind": kind, "entities": [window.entity for window in windows]}
+        cursor.execute(_JUDGED, {**judged, **OF_WAITED})
     return kept, len(found), len(told)
 
 

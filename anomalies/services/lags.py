@@ -20,6 +20,22 @@ LATE_HORIZON = timedelta(hours=48)  # older than this, a late event is counted a
 CLASSES = 36  # of which the first is a second long; the last ends beyond the horizon
 KEPT_WITHIN = 0.99  # of the events
 LATELY_DAYS = 3  # with today
+LEAST_LAG = 120.0  # seconds; by so much also the fastest source's events may come after their time
+
+# The sources that are slower than `LEAST_LAG` and sent anything lately.
+_SLOW = """
+SELECT id, lag_seconds FROM anomalies_source
+WHERE lag_seconds > %(least_lag)s AND received_at >= %(now)s - make_interval(days => %(lately_days)s)
+"""
+
+# For how long the events of a series are waited for at the time `now`: as its slowest source needs. Hardly any series
+# needs the subquery, and the array is made once.
+WAITED = f"""
+CASE WHEN source_ids && ARRAY(SELECT id FROM ({_SLOW}) AS slow) THEN (
+    SELECT max(slow.lag_seconds) FROM ({_SLOW}) AS slow WHERE slow.id = ANY(source_ids))
+ELSE %(least_lag)s END
+"""  # noqa: S608  our own
+OF_WAITED = {"least_lag": LEAST_LAG, "lately_days": LATELY_DAYS}
 
 _ADD = """
 INSERT INTO anomalies_sourcelag (source_id, day, counts) VALUES (%s, %s, %s)
@@ -71,6 +87,13 @@ def keep(lags: Mapping[int, float]) -> None:
     """Store the lag of each source."""
     for source_id, seconds in lags.items():
         Source.objects.filter(pk=source_id).update(lag_seconds=seconds)
+
+
+def slow(*, at: datetime) -> dict[int, float]:
+    """Return the lag of each source slower than `LEAST_LAG` that sent anything lately, in seconds, by its id."""
+    with connection.cursor() as cursor:
+        cursor.execute(_SLOW, {"now": at, **OF_WAITED})
+        return dict(cursor.fetchall())
 
 
 def _lately(source_id: int) -> float:

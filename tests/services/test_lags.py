@@ -1,14 +1,15 @@
 """services/lags: how late a source is, whatever the order of its batches, and what came too late."""
 
+import itertools
 import random
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import numpy as np
 import pytest
 
 from anomalies.models import Series, Source
-from anomalies.services import events, lags
+from anomalies.services import counts, events, histories, lags
 from tests.make import NOW
 from tests.services.days import record, run
 
@@ -60,10 +61,53 @@ def test_files_and_what_is_older_than_the_horizon_tell_nothing() -> None:
     assert Source.objects.get().lag_seconds == pytest.approx(2**2.5)
 
 
-def test_a_series_knows_the_lag_of_the_source_that_fed_it_last() -> None:
-    store([200.0])
+def _lag(agent: str = "ag_billing", now: datetime = NOW) -> float:
+    """For how long events of an agent are waited for."""
+    window = histories.Window(agent, NOW - DAY, NOW - DAY, NOW)
+    return float(histories.load(Series.Kind.AGENT, [window], until=now).lag[0])
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations(["quick", "slow", "slower"])))
+@pytest.mark.parametrize("at_once", [True, False])
+def test_a_series_is_waited_for_as_its_slowest_source_needs_whichever_came_last(
+    order: Sequence[str], at_once: bool
+) -> None:
+    delays = {"quick": 3.0, "slow": 200.0, "slower": 400.0}
+    for source in order:
+        store([delays[source]], name=source, source=source)
+        if not at_once:
+            run(NOW)
     run(NOW)
-    assert set(Series.objects.filter(kind="agent").values_list("lag_seconds", flat=True)) == {256.0}
+    assert _lag() == 512.0
+    assert set(Series.objects.filter(kind="agent").values_list("lag_seconds", flat=True)) == {512.0}
+
+
+def test_a_series_is_waited_for_as_long_as_its_source_needs_by_now() -> None:
+    store([3.0])
+    run(NOW)
+    assert _lag() == lags.LEAST_LAG
+    late = [record(NOW - timedelta(seconds=1000), n, agent_id="ag_other") for n in range(9)]
+    events.store(late, source_name="test", format="native", received_at=NOW)
+    run(NOW)
+    assert _lag() == 1024.0
+
+
+def test_a_source_that_sends_nothing_any_more_is_not_waited_for() -> None:
+    store([1000.0], source="slow")
+    store([3.0], name="quick", source="quick")
+    run(NOW)
+    assert _lag(now=NOW + lags.LATELY_DAYS * DAY) == 1024.0
+    assert _lag(now=NOW + lags.LATELY_DAYS * DAY + HOUR) == lags.LEAST_LAG
+
+
+def test_events_of_more_sources_than_there_are_bits_are_counted_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(counts, "MAX_SOURCES", 2)
+    for number in range(5):
+        store([200.0 * number], name=str(number), source=f"source {number}")
+    scan = run(NOW)
+    assert (scan.batches_counted, scan.events_counted) == (5, 5)
+    [series] = Series.objects.filter(kind="tenant", metric="requests")
+    assert series.source_ids == sorted(Source.objects.values_list("id", flat=True))
 
 
 def test_what_is_later_than_the_horizon_is_counted_once_for_its_source() -> None:
