@@ -122,7 +122,8 @@ def store(
             return earlier
         if rows:
             _write(cursor, rows, batch)
-            cursor.execute(_FRESHEN, [rows.last_time, received_at, source.pk])
+            # A clock that is ahead of ours does not make its source complete beyond now.
+            cursor.execute(_FRESHEN, [min(rows.last_time, received_at), received_at, source.pk])
     return Stored(batch, batch.accepted, batch.duplicate, rejected, rejections)
 
 

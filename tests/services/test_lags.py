@@ -131,6 +131,22 @@ def test_the_first_log_of_an_agent_is_not_late_however_old() -> None:
     assert Source.objects.get().late_events == 0
 
 
+def test_a_clock_that_is_ahead_makes_no_source_complete_beyond_now() -> None:
+    store([3600.0, 60.0])
+    store([-7200.0], name="ahead")
+    assert Source.objects.get().watermark == NOW
+
+
+def test_events_of_a_clock_that_is_ahead_or_jumps_back_are_counted_at_the_time_they_say() -> None:
+    store([-7200.0])
+    store([7200.0], name="back")
+    assert run(NOW).events_counted == 2
+    [series] = Series.objects.filter(kind="agent", metric="requests", action="")
+    assert (series.first_time, series.last_time) == (NOW - 2 * HOUR, NOW + 2 * HOUR)
+    assert (series.judged_until, series.dirty_from) == (NOW, NOW)  # it is looked at again once that time has come
+    assert Source.objects.get().late_events == 0
+
+
 def test_the_watermark_never_falls_though_a_clock_jumps_back() -> None:
     store([10.0])
     store([7200.0], name="back")
