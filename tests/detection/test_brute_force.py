@@ -83,6 +83,21 @@ def test_spraying_names_how_many_users() -> None:
     ]
 
 
+def test_a_spray_is_as_severe_as_so_many_failures_are_improbable() -> None:
+    assert _found(build.attempts(*_failures(90, every=3, users=36))) == [
+        (HIGH, "90 failures from 192.0.2.7 over 36 users in 4 minutes")
+    ]
+    assert _found(build.attempts(*_failures(90, every=3))) == [(MEDIUM, "90 failures from 192.0.2.7 in 4 minutes")]
+
+
+def test_the_most_within_an_hour_is_told_of_an_hour() -> None:
+    hourly = [[40] + [0] * 23]
+    history = build.history(hourly, kind="address", entities=["a"], attempts={"a": build.attempts(*_failures(30))})
+    [finding] = detect(history, Config())
+    [interval] = finding.metrics[0].intervals
+    assert (interval.resolution_seconds, interval.peak) == (3600, 30)
+
+
 def test_addresses_that_tried_a_user_are_called_addresses() -> None:
     history = build.history(
         [[40] + [0] * 23],

@@ -15,7 +15,7 @@ from anomalies.detection.history import DAY, Counts, History
 from anomalies.detection.parameter import parameter
 from anomalies.detection.screening import Glance, Mask
 
-VERSION = 2
+VERSION = 3
 Floats = NDArray[np.float64]
 
 TENANT_PRIOR_RATIO = 0.05  # refused, before anything is known
@@ -96,7 +96,9 @@ def detect(history: History, config: Config) -> list[Finding]:
     the Wilson lower bound of k/n exceeds m0 by `min_excess_ratio`.
 
     Addresses and principals are held against the rules of `brute_force` besides, whatever their history: they make a
-    finding of at least medium severity, high if a success followed.
+    finding of at least medium severity, high if a success followed. Many users tried from one address are as severe
+    as so many failures are improbable: a lock of single accounts does not stop that, and the rate spike that it causes
+    is judged so, too.
 
     Source: Williams (1975), Biometrics 31(4), for the beta-binomial; Wilson (1927), JASA 22.
     """
@@ -366,7 +368,9 @@ def _guessing(
     # How improbable: that many failures in an hour where one is expected, Gamma(1/2).
     most = max(spell.most_in_an_hour for spell in spells)
     p = min([float(stats.nbinom.sf(most - 1, 0.5, 1 / 3)), *(rate.p for rate in rates)])
-    severity = HIGH if success else max([MEDIUM, *(_severity(rate, config) for rate in rates)])
+    sprayed = any(spell.sprayed for spell in spells)
+    by_rule = scoring.severity(scoring.surprise(p)) if sprayed else MEDIUM
+    severity = HIGH if success else max([MEDIUM, by_rule, *(_severity(rate, config) for rate in rates)])
     score = max(scoring.score(scoring.surprise(p)), scoring.floor_score(severity))
     noun = "user" if history.kind == "address" else "address"
     among = f"{len(partners):,} {noun}{'' if len(partners) == 1 else 's' if noun == 'user' else 'es'}"
@@ -375,7 +379,7 @@ def _guessing(
     if success:
         to = f" for {success.success_for}" if success.success_for and noun == "user" else ""
         description = f"Success{to} after {failures:,} failures{of} in {length}"
-    elif any(spell.sprayed for spell in spells):
+    elif sprayed:
         description = f"{failures:,} failures{of} over {among} in {length}"
     else:
         description = f"{failures:,} failures{of} in {length}"
@@ -383,7 +387,7 @@ def _guessing(
         rule
         for rule, holds in (
             (f"at least {config.brute_force_failures} failures in an hour", most >= config.brute_force_failures),
-            (f"at least {config.spraying_users} users tried in 10 minutes", any(spell.sprayed for spell in spells)),
+            (f"at least {config.spraying_users} users tried in 10 minutes", sprayed),
             (f"a success after at least {config.failures_before_success} failures in a row", success is not None),
         )
         if holds
@@ -393,7 +397,7 @@ def _guessing(
     quiet = 60 * config.quiet_minutes
     intervals = (
         Interval(
-            resolution_seconds=history.fives.width,
+            resolution_seconds=int(brute_force.HOUR),
             start=start,
             end=end + 1,
             open=history.until < end + quiet,
