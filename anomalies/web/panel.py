@@ -24,6 +24,7 @@ from anomalies.services.retention import dropped_at
 from anomalies.web.charts import SPANS, Chart, draw
 from anomalies.web.facts import Fact, facts_of
 from anomalies.web.listing import agent_url, user_url
+from anomalies.web.related import Neighbours, neighbours
 from anomalies.web.row import Row
 from anomalies.web.series import MOST_METRICS, Deviating, deviating
 from anomalies.web.told import Told, agreement
@@ -239,6 +240,10 @@ class Panel:
         if self.now - self.anomaly.detected_at < timedelta(minutes=1):
             return "just now"
         return f"{timesince(self.anomaly.detected_at, self.now, depth=1)} ago"
+
+    @cached_property
+    def related(self) -> Neighbours:
+        return neighbours(self.anomaly)
 
     @cached_property
     def before(self) -> Before:

@@ -96,6 +96,14 @@ def test_its_state_and_who_has_it(as_ana: Client, ana: User) -> None:
     assert "unassigned" in as_ana.get(path(ended)).text
 
 
+def test_whom_it_is_about_leads_to_all_of_theirs(as_ana: Client) -> None:
+    of_user = make.anomaly(kind="principal", entity="eve/1", principal=make.principal("eve/1"))
+    page = as_ana.get(path(of_user)).text
+    assert '<a href="/?user=eve%2F1"><bdi>eve/1</bdi></a> via <a href="/?agent=ag_billing">' in page
+    of_address = make.anomaly(kind="address", entity="203.0.113.7")
+    assert '<a href="/?agent=ag_billing"><bdi>ag_billing</bdi></a> · detected' in as_ana.get(path(of_address)).text
+
+
 def test_details_come_from_the_events_with_counts(as_ana: Client) -> None:
     page = as_ana.get(path(with_events(3))).text
     assert "<dt>Request ID</dt><dd><bdi>AR-2041</bdi></dd>" in page
@@ -239,7 +247,7 @@ def test_the_panel_asks_the_database_as_often_for_50_events_as_for_5(
     make.interval(make.metric(anomaly))
     # session, user, two of permissions; the anomaly, its parts, its series, their intervals, what was still learned,
     # its events, when some were dropped, their facts, two of before, timeline
-    with django_assert_num_queries(16):  # type: ignore[operator]
+    with django_assert_num_queries(17):  # type: ignore[operator]
         as_ana.get(path(anomaly), headers=IN_PANEL)
 
 
