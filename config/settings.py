@@ -98,8 +98,8 @@ if DATABASE_URL and not DATABASE_URL.startswith(("postgres://", "postgresql://")
 DATABASES: dict[str, dict[str, Any]] = {
     "default": env.db_url_config(DATABASE_URL) if DATABASE_URL else {"ENGINE": "config.embedded", "NAME": "anomalies"},
 }
-# Twice as long after each attempt in vain, the pool tries again for up to `reconnect_timeout`: with its own of 5 minutes
-# a server that was away for two is found two minutes after its return.
+# Twice as long after each attempt in vain, the pool tries again for up to `reconnect_timeout`: with its own of 5
+# minutes a server that was away for two is found two minutes after its return.
 DATABASES["default"].setdefault("OPTIONS", {})["pool"] = {
     "min_size": 1,
     "max_size": 20,
