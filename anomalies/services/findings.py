@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from django.db import transaction
+from django.db.models import Min
 
 from anomalies.detection.finding import Finding
-from anomalies.models import Anomaly, Interval, ReviewEntry, Scan, Severity
+from anomalies.models import Anomaly, Interval, ReviewEntry, Scan, Series, Severity
 from anomalies.services import agreement, evidence, merging, metrics, suppressions
 from anomalies.services.outbox import announce
 from anomalies.services.timeline import record
@@ -52,10 +53,11 @@ def keep(
     """
     kept = Kept()
     known = _known(findings, told, kind, judged_from)
-    pairs = _match(findings, known, scan, replayed, kept)
+    counted = _counted(kind, known)
+    pairs = _match(findings, known, scan, replayed, kept, counted)
     confirmed = set(pairs)
     for finding, anomaly in [*pairs.values(), *told]:
-        kept.merged += _merge(known[_key(finding)], finding, confirmed, anomaly, scan)
+        kept.merged += _merge(known[_key(finding)], finding, confirmed, anomaly, scan, counted)
     parts = [pair for pk, pair in pairs.items() if pair[1].pk != pk]
     metrics.attach([*told, *parts], kind=kind, judged_from=judged_from)
 
@@ -75,6 +77,7 @@ def _match(
     scan: Scan,
     replayed: bool,
     kept: Kept,
+    counted: Mapping[str, datetime],
 ) -> dict[int, tuple[Finding, Anomaly]]:
     """Give each finding its anomaly, or the one that this was merged into; return the pairs by the anomaly's number."""
     confirmed: dict[int, tuple[Finding, Anomaly]] = {}
@@ -92,12 +95,12 @@ def _match(
                 continue
             whole = match.merged_into
             if whole is not None and not merging.same_series(match, whole):
-                _refresh(match, finding, scan)  # whether it has a cause of its own is seen once all kinds are judged
+                _refresh(match, finding, scan, counted)  # its cause is looked for once all kinds are judged
                 confirmed[match.pk] = finding, whole
                 continue
             if whole is not None:
                 merging.part(match, scan=scan)
-            kept.extended += _extend(match, finding, scan, replayed)
+            kept.extended += _extend(match, finding, scan, replayed, counted)
         confirmed[match.pk] = finding, match
         if match.state == Anomaly.State.OPEN and not finding.open:
             kept.closed += _close(match, scan)
@@ -140,6 +143,7 @@ def _known(
     for anomaly in (
         stored.filter(kind=kind, entity__in=list(judged_from))
         .select_related("last_scan", "merged_into")
+        .prefetch_related("metrics__intervals")
         .select_for_update(of=("self",))
         .order_by("started_at", "id")
     ):
@@ -156,14 +160,29 @@ def _key(finding: Finding) -> tuple[str, str, str]:
     return finding.type, finding.entity, finding.topic
 
 
-def _merge(known: Sequence[Anomaly], finding: Finding, confirmed: set[int], into: Anomaly, scan: Scan) -> int:
+def _counted(kind: str, known: Mapping[tuple[str, str, str], Sequence[Anomaly]]) -> dict[str, datetime]:
+    """Return the earliest time counted since detection last looked, of the entities of which anything was."""
+    if not (entities := {entity for _, entity, _ in known}):
+        return {}
+    series = Series.objects.filter(kind=kind, entity__in=entities, dirty_from__isnull=False)
+    return dict(series.values_list("entity").annotate(Min("dirty_from")))
+
+
+def _merge(
+    known: Sequence[Anomaly],
+    finding: Finding,
+    confirmed: set[int],
+    into: Anomaly,
+    scan: Scan,
+    counted: Mapping[str, datetime],
+) -> int:
     """Merge what the finding shows to be one with another anomaly, and return how many that are."""
     merged = 0
     for anomaly in known:
         if anomaly.pk not in confirmed and anomaly.pk != into.pk and _overlap(finding, anomaly):
             merged += merging.merge(anomaly, into=into, scan=scan)
             if not merging.same_series(anomaly, into):
-                _refresh(anomaly, finding, scan)
+                _refresh(anomaly, finding, scan, counted)
             confirmed.add(anomaly.pk)
     return merged
 
@@ -213,7 +232,7 @@ def _raise(finding: Finding, scan: Scan, replayed: bool) -> Anomaly:
     _describe(anomaly, finding)
     anomaly.suppression = suppressions.in_force_for(anomaly, at=detected_at)
     anomaly.save(force_insert=True)
-    metrics.keep(anomaly, finding.metrics)
+    metrics.store(anomaly, finding.metrics)
     record(anomaly, ReviewEntry.Action.DETECTED, detected_at, note=_severity_name(finding.severity))
     if anomaly.suppression:
         record(anomaly, ReviewEntry.Action.SUPPRESSED, detected_at, note=suppressions.told(anomaly.suppression))
@@ -226,9 +245,13 @@ def _noticed_at(finding: Finding, scan: Scan) -> datetime:
     return min(_time(math.ceil(finding.raised_at / TICK_SECONDS) * TICK_SECONDS), scan.now)
 
 
-def _bring_up(anomaly: Anomaly, finding: Finding) -> None:
+def _bring_up(anomaly: Anomaly, finding: Finding, counted: Mapping[str, datetime]) -> None:
     """Let an anomaly say what its finding does."""
-    _describe(anomaly, finding)
+    events = finding.entity in counted and counted[finding.entity] < _time(finding.end)
+    if events or not _told(anomaly, finding):
+        _describe(anomaly, finding)
+    else:
+        anomaly.evidence = {**finding.evidence, "events": anomaly.evidence["events"]}
     # Judged anew from its start on: a finer resolution may know both ends better than what was known at first.
     anomaly.started_at, anomaly.active_until = _time(finding.start), _time(finding.end)
     anomaly.description, anomaly.score, anomaly.severity = finding.description, finding.score, finding.severity
@@ -236,17 +259,26 @@ def _bring_up(anomaly: Anomaly, finding: Finding) -> None:
     anomaly.told_by, anomaly.explained_by = list(finding.told_by), list(finding.explained_by)
 
 
-def _refresh(anomaly: Anomaly, finding: Finding, scan: Scan) -> None:
+def _told(anomaly: Anomaly, finding: Finding) -> bool:
+    """Return whether an anomaly says all that its finding does, so that of the same events the same would be said."""
+    known = {name: figure for name, figure in anomaly.evidence.items() if name not in ("events", "agreement")}
+    return known == finding.evidence and (anomaly.started_at, anomaly.active_until) == (
+        _time(finding.start),
+        _time(finding.end),
+    )
+
+
+def _refresh(anomaly: Anomaly, finding: Finding, scan: Scan, counted: Mapping[str, datetime]) -> None:
     """Keep a part of another anomaly up with its finding, so that it can stand for itself again."""
-    _bring_up(anomaly, finding)
+    _bring_up(anomaly, finding, counted)
     anomaly.state, anomaly.ended_at, anomaly.last_scan = Anomaly.State.CLOSED, anomaly.active_until, scan
     anomaly.save()
 
 
-def _extend(anomaly: Anomaly, finding: Finding, scan: Scan, replayed: bool) -> bool:
+def _extend(anomaly: Anomaly, finding: Finding, scan: Scan, replayed: bool, counted: Mapping[str, datetime]) -> bool:
     """Bring an anomaly up to what is known now, and say whether anything changed."""
     before = copy.copy(anomaly)
-    _bring_up(anomaly, finding)
+    _bring_up(anomaly, finding, counted)
     if replayed:
         anomaly.detected_at = min(anomaly.detected_at, _noticed_at(finding, scan))
     agreement.keep(before, anomaly)
@@ -255,7 +287,7 @@ def _extend(anomaly: Anomaly, finding: Finding, scan: Scan, replayed: bool) -> b
         anomaly.state, anomaly.ended_at = Anomaly.State.OPEN, None
     elif anomaly.state == Anomaly.State.CLOSED:
         anomaly.ended_at = anomaly.active_until
-    if not _changed(before, anomaly):
+    if not metrics.keep(anomaly, finding.metrics) and not _changed(before, anomaly):
         return False
 
     if anomaly.detected_at < before.detected_at:
@@ -268,7 +300,6 @@ def _extend(anomaly: Anomaly, finding: Finding, scan: Scan, replayed: bool) -> b
     asked_again = _ask_again(anomaly, scan, worse=worse)
     anomaly.updated_at, anomaly.last_scan = scan.now, scan
     anomaly.save()
-    metrics.keep(anomaly, finding.metrics)
     if asked_again:
         _announce("anomaly.detected", anomaly)
     elif resumed or worse:

@@ -6,8 +6,11 @@ from datetime import UTC, datetime
 from django.db.models import Prefetch
 
 from anomalies.detection.finding import FIGURES, Finding
+from anomalies.detection.finding import Interval as FoundInterval
 from anomalies.detection.finding import Metric as Found
 from anomalies.models import Anomaly, Interval, Metric
+
+_OF_INTERVALS = ("peak", "expected", "lower", "upper", "sum_deltas", "up", "deviation", "score")
 
 
 def of(anomaly: Anomaly) -> list[Metric]:
@@ -24,18 +27,25 @@ def of(anomaly: Anomaly) -> list[Metric]:
     return sorted(known, key=rank)
 
 
-def keep(anomaly: Anomaly, found: Sequence[Found]) -> None:
-    """Store what was found of an anomaly's own entity, in the caller's transaction; what it had of it is forgotten."""
+def keep(anomaly: Anomaly, found: Sequence[Found]) -> bool:
+    """Store what was found of an anomaly's own entity, in the caller's transaction, and say whether anything changed.
+
+    What it had of it is forgotten.
+    """
+    own = [one for one in anomaly.metrics.all() if (one.kind, one.entity) == (anomaly.kind, anomaly.entity)]
+    if {one.name: _figures(one) for one in own} == {one.name: _figures_found(one) for one in found}:
+        return False
     names = [metric.name for metric in found]
     Metric.objects.filter(anomaly=anomaly, kind=anomaly.kind, entity=anomaly.entity).exclude(name__in=names).delete()
-    _store(anomaly, found)
+    store(anomaly, found)
+    return True
 
 
 def attach(told: Sequence[tuple[Finding, Anomaly]], *, kind: str, judged_from: Mapping[str, datetime]) -> None:
     """Store findings as metrics of the anomalies that are their cause; of those judged before, the others go."""
     kept = set()
     for finding, cause in told:
-        _store(cause, finding.metrics)
+        store(cause, finding.metrics)
         kept |= {(cause.pk, metric.name) for metric in finding.metrics}
     attached = Metric.objects.filter(
         kind=kind, entity__in=list(judged_from), anomaly__started_at__gte=min(judged_from.values())
@@ -56,7 +66,44 @@ def move(before: Anomaly, after: Anomaly, *, of: Anomaly | None = None) -> None:
     moved.update(anomaly=after)
 
 
-def _store(anomaly: Anomaly, found: Sequence[Found]) -> None:
+def _figures(metric: Metric) -> tuple[object, ...]:
+    intervals = {
+        (
+            one.resolution_seconds,
+            one.started_at,
+            one.ended_at,
+            one.state,
+            *(getattr(one, name) for name in _OF_INTERVALS),
+        )
+        for one in metric.intervals.all()
+    }
+    return metric.score, metric.evidence, intervals
+
+
+def _figures_found(metric: Found) -> tuple[object, ...]:
+    intervals = {
+        (
+            one.resolution_seconds,
+            _time(one.start),
+            _time(one.end),
+            _state(one),
+            *(getattr(one, name) for name in _OF_INTERVALS),
+        )
+        for one in metric.intervals
+    }
+    return metric.score, metric.evidence, intervals
+
+
+def _time(seconds: float) -> datetime:
+    return datetime.fromtimestamp(seconds, UTC)
+
+
+def _state(interval: FoundInterval) -> Anomaly.State:
+    return Anomaly.State.OPEN if interval.open else Anomaly.State.CLOSED
+
+
+def store(anomaly: Anomaly, found: Sequence[Found]) -> None:
+    """Store metrics of an anomaly with their intervals, instead of those of the same names."""
     names = [metric.name for metric in found]
     Metric.objects.bulk_create(
         [
@@ -78,7 +125,7 @@ def _store(anomaly: Anomaly, found: Sequence[Found]) -> None:
     )
     stored = dict(Metric.objects.filter(anomaly=anomaly, name__in=names).values_list("name", "id"))
     kept = {
-        (stored[metric.name], interval.resolution_seconds, datetime.fromtimestamp(interval.start, UTC)): interval
+        (stored[metric.name], interval.resolution_seconds, _time(interval.start)): interval
         for metric in found
         for interval in metric.intervals
     }
@@ -91,31 +138,13 @@ def _store(anomaly: Anomaly, found: Sequence[Found]) -> None:
                 metric_id=metric_id,
                 resolution_seconds=resolution_seconds,
                 started_at=started_at,
-                ended_at=datetime.fromtimestamp(interval.end, UTC),
-                state=Anomaly.State.OPEN if interval.open else Anomaly.State.CLOSED,
-                peak=interval.peak,
-                expected=interval.expected,
-                lower=interval.lower,
-                upper=interval.upper,
-                sum_deltas=interval.sum_deltas,
-                up=interval.up,
-                deviation=interval.deviation,
-                score=interval.score,
+                ended_at=_time(interval.end),
+                state=_state(interval),
+                **{name: getattr(interval, name) for name in _OF_INTERVALS},
             )
             for (metric_id, resolution_seconds, started_at), interval in kept.items()
         ],
         update_conflicts=True,
         unique_fields=["metric", "resolution_seconds", "started_at"],
-        update_fields=[
-            "ended_at",
-            "state",
-            "peak",
-            "expected",
-            "lower",
-            "upper",
-            "sum_deltas",
-            "up",
-            "deviation",
-            "score",
-        ],
+        update_fields=["ended_at", "state", *_OF_INTERVALS],
     )

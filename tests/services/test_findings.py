@@ -1,10 +1,15 @@
 """services/findings and causes: what becomes of a finding."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from msgspec import structs
 
+from anomalies.detection.finding import Finding
+from anomalies.detection.history import History
 from anomalies.ingest.record import EventRecord
 from anomalies.models import (
     Anomaly,
@@ -13,6 +18,7 @@ from anomalies.models import (
 )
 from anomalies.services import evidence, reviews
 from anomalies.services.actor import Actor
+from anomalies.services.detectors import Judges
 from tests.services.days import MONDAY, SPIKE_SEEN, burst, record, run, store, usual
 
 pytestmark = pytest.mark.django_db
@@ -80,6 +86,39 @@ def test_a_late_event_in_the_middle_leaves_the_rest_of_the_anomaly(spike: Anomal
     run(SPIKE_SEEN + timedelta(hours=6))
     assert Anomaly.objects.values("started_at", "active_until").get() == before
     assert Anomaly.objects.get().evidence["observed"] == 301
+
+
+def test_a_further_series_of_an_anomaly_that_says_the_same_is_kept(
+    spike: Anomaly, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = Anomaly.objects.values("evidence", "severity", "started_at", "active_until").get()
+    detect = Judges.detect
+
+    def further(judges: Judges, history: History) -> list[Finding]:
+        found = detect(judges, history)
+        return [replace(one, metrics=(*one.metrics, replace(one.metrics[0], action="more"))) for one in found]
+
+    monkeypatch.setattr(Judges, "detect", further)
+    scan = run(SPIKE_SEEN + timedelta(minutes=1))
+    assert Anomaly.objects.values("evidence", "severity", "started_at", "active_until").get() == before
+    assert spike.metrics.get(action="more").intervals.exists()
+    assert scan.anomalies_extended == 1
+    monkeypatch.undo()
+    run(SPIKE_SEEN + timedelta(minutes=2))
+    assert not spike.metrics.filter(action="more").exists()
+
+
+def test_events_of_an_anomaly_are_read_again_only_if_any_came_or_its_figures_changed(spike: Anomaly) -> None:
+    with CaptureQueriesContext(connection) as nothing_new:
+        assert run(SPIKE_SEEN + timedelta(minutes=1)).series_judged
+    assert not [query for query in nothing_new if "bit_xor" in query["sql"]]
+    spike.refresh_from_db()
+    events = spike.evidence["events"]
+    store([record(spike.started_at, 9999, action="other")])
+    run(SPIKE_SEEN + timedelta(minutes=2))
+    spike.refresh_from_db()
+    assert spike.evidence["events"]["count"] == events["count"] + 1
+    assert spike.evidence["events"]["hash"] != events["hash"]
 
 
 def test_another_new_principal_is_another_anomaly_and_the_decision_about_the_first_stays() -> None:
