@@ -50,8 +50,11 @@ TINY = 1e-9
 # Of the silent: without it a few events after months of silence would be impossible rather than rare.
 LEAST_EVENTS_PER_HOUR = 0.01
 
-# Of 40 series each whose level tripled for good, 1.1 anomalies a series were raised where it never rests and 1.3 where
-# it keeps office hours, and all spikes on the new level were found; of those that fell silent, 1.0 and 1.05.
+# Of 80 series each whose level tripled for good (`method.changes`), 1.00 to 1.08 anomalies a series were raised where
+# it never rests and 1.01 to 1.13 where it keeps office hours, with over-dispersions of 0, 0.05 and 0.2; of those that
+# fell silent, 1.00 and 1.06. None was missed, and of spikes on the new level 159 of 160 were found (99 at 0.2). The
+# further ones: nights of a weekend that begin the change more than a day before Monday tells, and single hours of a
+# week later. Before what settles was told as one (`deviation`), it were 1.00 to 1.43, 1.13 to 1.38, 1.20 and 1.36.
 # A level that moved for good: at least twice (or half) the usual one, in hours that hold most of what was expected.
 SHIFT_RATIO = 2.0
 SHIFT_HOUR_RATIO = 1.5  # of a single hour that counts as moved
@@ -370,7 +373,7 @@ class Bands:
         self.least_fine_young = 0.0  # of 5 minutes and of minutes: a group's prior tells of hours alone
         self.seen = np.full((n, t), np.inf)  # hours behind the mean
         self.history_days = np.zeros((n, t))
-        self.moved = np.zeros((n, t), dtype=np.bool_)  # to a level that is now usual
+        self.risen, self.fallen = (np.zeros((n, t), dtype=np.bool_) for _ in range(2))  # to a level that is now usual
         self.dispersion, self.session = np.zeros((n, days)), np.zeros((n, days))
         self.day_high, self.day_low = np.zeros((n, days)), np.zeros((n, days))
         self.day_dispersion, self.known_days = np.zeros((n, days)), np.zeros((n, days))
@@ -661,17 +664,18 @@ def _enter(
     bands.young[rows, today] = np.where(young, np.array([1.0 / each.shape for each in priors])[:, None], 0.0)
     bands.seen[rows, today] = np.where(young, np.inf, outlook["weight"])
     bands.history_days[rows, today] = np.minimum(age_days, fit_days)
-    bands.moved[rows, today] = (up > 1.0) | (down < 1.0) | (moved != 1.0)[:, None]
+    bands.risen[rows, today] = (up > 1.0) | (moved > 1.0)[:, None]
+    bands.fallen[rows, today] = (down < 1.0) | (moved < 1.0)[:, None]
     bands.dispersion[rows, number] = outlook["dispersion"]
     bands.session[rows, number] = prior.session * SESSION_PRIOR_EVENTS / (SESSION_PRIOR_EVENTS + outlook["events"])
     bands.level[rows, number] = np.maximum(moved, 1.0) * np.maximum(high_level, up)[:, 0]
 
     whole = age_days[:, 0] >= WHOLE_DAYS
     bands.known_days[rows, number] = np.where(whole, age_days[:, 0], 0.0)
-    # By the level at its begin, but from the hour on in which it has moved: what that hour's band takes for usual is
-    # no news of the day.
-    bands.day_high[rows, number] = whole * (high * np.maximum(high_level[:, :1], up)).sum(axis=1)
-    bands.day_low[rows, number] = whole * (low * np.minimum(low_level[:, :1], down)).sum(axis=1)
+    # By the level at its begin. With that of each hour, 9 of 80 over-dispersed series whose level tripled for good and
+    # of which no hour alone was improbable were not found at all.
+    bands.day_high[rows, number] = whole * high.sum(axis=1) * np.maximum(high_level, up)[:, 0]
+    bands.day_low[rows, number] = whole * low.sum(axis=1) * np.minimum(low_level, down)[:, 0]
     bands.day_dispersion[rows, number] = np.where(whole, outlook["day_dispersion"], 0.0)
 
 

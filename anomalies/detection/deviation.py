@@ -1,7 +1,7 @@
 """From counts and their bands to deviations: runs of buckets at each resolution, joined where they are one spell."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,7 +23,12 @@ Mask = NDArray[np.bool_]
 # false a day and 1,000 series instead of 0 to 0.3; and a verdict would depend on who else was looked at.
 SERIES = 1000
 ACTIONS = 10  # that an agent is taken to have: all of them together have the budget of one series
-LASTING_SECONDS = 6 * HOUR  # from which a level that is usual by now is called a change of pattern
+# What an entity did while a level became usual for good is one change of pattern: all that overlaps the 24 hours by
+# which an hour's level is recognised (`baseline`), and the days that begin in the next 24, since their first hours are
+# held against what was usual at their begin. Of buckets shorter than an hour, only spells of 6 hours and more are
+# called that: they end with the hour's level, not with one of their own.
+SETTLING_SECONDS = DAY
+LASTING_SECONDS = 6 * HOUR
 BAND = 0.9999
 
 
@@ -103,6 +108,7 @@ class Spell:
 
     main: int  # row of the series that it is told by
     deviations: tuple[Deviation, ...]
+    lasting: bool  # a level became usual by which it would be none
 
     @property
     def best(self) -> Deviation:
@@ -165,14 +171,17 @@ def spells(history: History, limits: Limits, rows: Rows | None = None) -> list[S
         hot = _hot(limits, WEEK, weeks.observed, weeks.band) & _judged(history, weeks.starts, WEEK, limits, 0.0)
         deep = wanted[hot[wanted].any(axis=1)]
     found: list[Deviation] = []
+    settled: dict[str, list[float]] = defaultdict(list)
     shallow = np.setdiff1d(wanted, deep)
     if len(shallow):
         bands = _bands(history, limits, shallow, None)
         found += _deviations(history, bands, shallow, limits, None)
+        _settle(history, bands, shallow, limits, settled)
     if len(deep) and weeks is not None:
         bands = _bands(history, limits, deep, float(weeks.starts[0]))
         found += _deviations(history, bands, deep, limits, weeks)
-    return sorted(_spells(history, found, limits), key=lambda spell: (spell.main, spell.bounds()))
+        _settle(history, bands, deep, limits, settled)
+    return sorted(_spells(history, found, limits, settled), key=lambda spell: (spell.main, spell.bounds()))
 
 
 def screen(glance: Glance, limits: Limits) -> Mask:
@@ -313,7 +322,7 @@ def _fine(
     judged = _judged(history, starts, width, limits, since or 0.0)[mine]
     p = np.where(judged, limits.tail(band, observed[hot_rows]), 1.0)
     hot = (p < limits.threshold(width, band.history_days)) & limits.large(observed[hot_rows], band.mean)
-    moved = np.repeat(bands.moved[mine, : t // parts], parts, axis=1)
+    moved = np.repeat(_moved(history, bands, mine, limits)[:, : t // parts], parts, axis=1)
     for i in np.flatnonzero(hot.any(axis=1)).tolist():
         one = _Judged(int(mine[i]), width, starts, observed[hot_rows[i]], p[i], band.part(slice(i, i + 1), slice(None)))
         for first, last in interval.runs(hot[i], p[i] < limits.extend_alpha, width):
@@ -362,6 +371,7 @@ def _days(
     judged = _judged(history, starts, DAY, limits, since or 0.0)[rows]
     mean = (bands.high if limits.up else bands.low)[rows]
     hot = _hot(limits, DAY, observed, band) & judged
+    usual_by_now = _moved(history, bands, rows, limits)
     for i in np.flatnonzero(hot.any(axis=1)).tolist():
         own = band.part(slice(i, i + 1), slice(None))
         rest = np.where(explained[i], mean[i], hourly[i]).reshape(-1, 24).sum(axis=1).astype(np.int32)
@@ -369,7 +379,7 @@ def _days(
         p = np.where(judged[i], limits.tail(own, observed[i][None, :])[0], 1.0)
         warm = np.where(judged[i], limits.tail(own, rest[None, :])[0], 1.0) < limits.extend_alpha
         one = _Judged(int(rows[i]), DAY, starts, observed[i], p, own)
-        moved = bands.moved[rows[i]].reshape(-1, 24)[:, 0]
+        moved = usual_by_now[i].reshape(-1, 24)[:, 0]
         for begin, last in interval.runs(left, warm, DAY):
             yield _deviation(history, limits, one, begin, last, left, moved)
 
@@ -384,6 +394,7 @@ def _weeks(
     seen = history.hours.requests[rows, hour : hour + 24 * bands.days]
     hourly[:, : seen.shape[1]] = np.where(explained, (bands.high if limits.up else bands.low)[rows], seen)
     rest = hourly.reshape(len(rows), -1, 168).sum(axis=2).astype(np.int32)
+    usual_by_now = _moved(history, bands, rows, limits)
     for i, row in enumerate(rows.tolist()):
         # What moved before the week is no news of it.
         level = bands.level[row, monday][None, :]
@@ -397,7 +408,32 @@ def _weeks(
         warm = np.where(judged[row], limits.tail(band, rest[i][None, :])[0], 1.0) < limits.extend_alpha
         one = _Judged(row, WEEK, weeks.starts, weeks.observed[row], p, band)
         for first, last in interval.runs(left, warm, WEEK):
-            yield _deviation(history, limits, one, first, last, left, bands.moved[row, 24 * monday])
+            yield _deviation(history, limits, one, first, last, left, usual_by_now[i, 24 * monday])
+
+
+def _moved(history: History, bands: Bands, rows: Rows, limits: Limits) -> Mask:
+    """Return the hours whose usual level is a new one; of the hours before each all is known, (len(rows), t)."""
+    moved = (bands.risen if limits.up else bands.fallen)[rows]
+    lag = history.lag[rows, None] if len(history.lag) and not limits.up else 0.0
+    starts = bands.start + HOUR * np.arange(moved.shape[1])
+    return np.asarray(moved & (starts[None, :] + lag <= history.until))
+
+
+def _settle(history: History, bands: Bands, rows: Rows, limits: Limits, settled: dict[str, list[float]]) -> None:
+    """Add the times at which a new level of all that an entity does became its usual one.
+
+    Of one that does more, these are hours in which it did anything: for what it did it is looked at.
+    """
+    totals = rows[rows < len(history.totals)]
+    moved = _moved(history, bands, totals, limits)
+    first = history.hours.index(bands.start)
+    for i in np.flatnonzero(moved.any(axis=1)).tolist():
+        new = False
+        for hour in range(1, moved.shape[1]):
+            new = bool(moved[i, hour]) and (new or not moved[i, hour - 1])
+            if new and (not limits.up or history.hours.requests[totals[i], first + hour]):
+                settled[history.entities[totals[i]]].append(bands.start + HOUR * hour)
+                new = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -425,7 +461,7 @@ def _deviation(
     p, expected = _rounded(one.p[best]), _rounded(band.mean[0, best - first])
     beyond = np.maximum(seen - upper, 0.0) if limits.up else np.maximum(lower - seen, 0.0)
     after = moved[last : last + 2]
-    lasting = end - start >= LASTING_SECONDS and bool(after.any())
+    lasting = (one.width >= HOUR or end - start >= LASTING_SECONDS) and bool(after.any())
     hour = min(history.hours.index(float(one.starts[best])), history.calendar.hour_of_week.shape[1] - 1)
     return Deviation(
         row=one.row,
@@ -480,13 +516,16 @@ def _raised_at(history: History, limits: Limits, one: _Judged, bucket: int) -> f
     return end
 
 
-def _spells(history: History, found: Sequence[Deviation], limits: Limits) -> Iterator[Spell]:
+def _spells(
+    history: History, found: Sequence[Deviation], limits: Limits, settled: Mapping[str, Sequence[float]]
+) -> Iterator[Spell]:
     by_entity: dict[str, list[Deviation]] = defaultdict(list)
     for one in found:
         by_entity[history.entities[one.row]].append(one)
     totals = len(history.totals)
-    for mine in by_entity.values():
-        parted = _overlapping([one for one in mine if one.row < totals])
+    for entity, mine in by_entity.items():
+        times = settled.get(entity, ())
+        parted = _overlapping([one for one in mine if one.row < totals], times)
         alone: list[Deviation] = []
         for one in (one for one in mine if one.row >= totals):
             joined = next(
@@ -501,7 +540,9 @@ def _spells(history: History, found: Sequence[Deviation], limits: Limits) -> Ite
             if any(one.interval.end > judge_from for one in some):
                 of_all = [one for one in some if one.row < totals] or some
                 main = min(of_all, key=lambda one: (one.adjusted_p, history.actions[one.row])).row
-                yield Spell(main, _without_minutes_of_weeks(some))
+                start, end = min(one.interval.start for one in some), max(one.interval.end for one in some)
+                lasting = any(start < time and time - SETTLING_SECONDS < end for time in times)
+                yield Spell(main, _without_minutes_of_weeks(some), lasting)
 
 
 def _without_minutes_of_weeks(some: Sequence[Deviation]) -> tuple[Deviation, ...]:
@@ -513,17 +554,22 @@ def _overlap(one: Deviation, other: Deviation) -> bool:
     return one.interval.start < other.interval.end and other.interval.start < one.interval.end
 
 
-def _overlapping(found: Sequence[Deviation]) -> list[list[Deviation]]:
+def _overlapping(found: Sequence[Deviation], settled: Sequence[float] = ()) -> list[list[Deviation]]:
+    """Group what overlaps, or overlaps the time in which a level that became usual at one of these times did so."""
+    spans: list[tuple[float, float, Deviation | None]] = [(time - SETTLING_SECONDS, time, None) for time in settled]
+    for one in found:
+        start = one.interval.start
+        late = [time - 1 for time in settled if one.width >= DAY and time <= start < time + SETTLING_SECONDS]
+        spans.append((min([start, *late]), one.interval.end, one))
     groups: list[list[Deviation]] = []
     end = -np.inf
-    for one in sorted(found, key=lambda one: (one.interval.start, one.row, one.width)):
-        if groups and one.interval.start < end:
-            groups[-1].append(one)
-            end = max(end, one.interval.end)
-        else:
-            groups.append([one])
-            end = one.interval.end
-    return groups
+    for start, until, deviation in sorted(spans, key=lambda span: span[:2]):
+        if not groups or start >= end:
+            groups.append([])
+            end = until
+        end = max(end, until)
+        groups[-1] += [deviation] if deviation else []
+    return [sorted(some, key=lambda one: (one.interval.start, one.row, one.width)) for some in groups if some]
 
 
 def _zone(history: History, row: int) -> str:

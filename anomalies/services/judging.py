@@ -19,7 +19,7 @@ from anomalies.services.lags import LATE_HORIZON, OF_WAITED, WAITED
 
 logger = logging.getLogger(__name__)
 
-LONGEST_GAP = timedelta(hours=2)  # after which nothing belongs to an anomaly any more
+LONGEST_GAP = timedelta(days=3)  # after which nothing belongs to an anomaly any more: so long may a level settle
 KINDS = (Series.Kind.AGENT, Series.Kind.ADDRESS, Series.Kind.PRINCIPAL)  # in the order that `causes` needs
 SERIES_DAYS_AT_ONCE = 20_000  # in one transaction: bounds memory, and what a crash repeats
 _PLURALS: dict[str, str] = {

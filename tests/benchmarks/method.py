@@ -5,6 +5,7 @@ All in memory. Each function returns figures; nothing is printed.
 
 import csv
 import json
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 
 from anomalies.detection import interval
 from anomalies.detection.detectors import rate_drop, rate_spike
-from anomalies.detection.finding import Finding
+from anomalies.detection.finding import PATTERN_CHANGE, Finding
 from anomalies.detection.history import DAY, HOUR, Calendar, Counts, History, Peers
 
 Floats = NDArray[np.float64]
@@ -158,6 +159,60 @@ def newcomers(*, groups: int = 40, members: int = 10, newcomers: int = 5, spread
         np.zeros((0, 0)),
         np.zeros(0),
         tuple(sorted(placed)),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What was found of series that move to another level for good."""
+
+    a_series: float  # anomalies, but for those of the spikes on the new level
+    missed: float  # share of series in which nothing was found of it
+    named: float  # share in which it is called a change of pattern
+    spikes: int
+    spikes_found: int
+
+
+def changes(*, times: float, office: bool, dispersion: float = 0.05, series: int = 80, seed: int = 1) -> Changes:
+    """Return what is found of series whose level is `times` as high from somewhen in a week on, with 4 weeks before.
+
+    By rate_spike where it rises, each then with a spike of five times the new level for an hour, days later; by
+    rate_drop where it falls.
+    """
+    rng = np.random.default_rng(seed)
+    first, t = 24 * 30, 24 * 44
+    hour = np.arange(t)
+    level = np.exp(rng.uniform(np.log(20), np.log(200), (series, 1)))
+    at_work = np.where((hour % 24 >= 8) & (hour % 24 < 18) & (hour // 24 % 7 < 5), 1.0, 0.05)
+    always = 0.65 + 0.35 * np.cos(2 * np.pi * (hour[None, :] - rng.integers(0, 24, (series, 1))) / 24)
+    mean = level * (np.broadcast_to(at_work, (series, t)) if office else always)
+    changed = first + rng.integers(0, 24 * 7, series)
+    factor = np.where(hour >= changed[:, None], times, 1.0)
+    spikes: dict[int, float] = {}
+    for row in range(series if times > 1 else 0):
+        busy = np.flatnonzero((mean[row] >= 0.8 * level[row]) & (hour > changed[row] + 96) & (hour < t - 2))
+        at = int(rng.choice(busy))
+        factor[row, at] *= 5
+        spikes[row] = START + HOUR * at
+    rate = mean * factor
+    rate = rng.gamma(1 / dispersion, rate * dispersion) if dispersion else rate
+    requests = rng.poisson(rate).astype(np.int32)
+    minutes = rng.multinomial(requests[:, first - 48 :], np.full(60, 1 / 60)).astype(np.int32).reshape(series, -1)
+    made = history(requests, minutes, judge_from=START + HOUR * first)
+    found = rate_spike.detect(made, rate_spike.Config()) if times > 1 else rate_drop.detect(made, rate_drop.Config())
+    of_spikes, of_change = set(), defaultdict(list)
+    for one in found:
+        row = made.entities.index(one.entity)
+        if row in spikes and one.start < spikes[row] + HOUR and spikes[row] < one.end:
+            of_spikes.add(row)
+        else:
+            of_change[row].append(one.deviation)
+    return Changes(
+        a_series=sum(map(len, of_change.values())) / series,
+        missed=1 - len(of_change) / series,
+        named=sum(PATTERN_CHANGE in deviations for deviations in of_change.values()) / series,
+        spikes=len(spikes),
+        spikes_found=len(of_spikes),
     )
 
 

@@ -57,3 +57,12 @@ def test_a_dead_agent_drops_once_until_silence_is_its_level() -> None:
     assert (finding.open, finding.deviation) == (False, PATTERN_CHANGE)
     assert finding.start == build.START + HOUR * (24 * 30 + 5)
     assert finding.end <= finding.start + 48 * HOUR
+
+
+def test_falling_silent_for_good_is_one_change_however_late_in_the_day() -> None:
+    for hour in (1, 7, 12, 17, 20):
+        counts = np.random.default_rng(2).poisson(60, (1, 24 * 40))
+        counts[0, 24 * 36 + hour :] = 0
+        [change] = detect(build.history(counts, judge_days=5), Config())
+        assert change.deviation == PATTERN_CHANGE
+        assert not change.open

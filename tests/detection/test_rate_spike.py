@@ -206,6 +206,23 @@ def test_a_lasting_change_is_one_anomaly_and_a_spike_on_the_new_level_another() 
     assert spike.evidence["expected"] == pytest.approx(120, rel=0.3)
 
 
+@pytest.mark.parametrize("changed", [24 * 35 + 14, 24 * 36 + 8, 24 * 38 + 16, 24 * 41 + 3])  # Monday to Sunday
+def test_what_an_agent_of_office_hours_does_until_a_new_level_is_usual_is_one_change(changed: int) -> None:
+    counts = build.office(44, level=60, dispersion=0.02, seed=3)
+    counts[0, changed:] *= 3
+    [change] = detect(build.history(counts, judge_days=12), Config())
+    assert change.deviation == PATTERN_CHANGE
+    assert not change.open
+
+
+def test_what_settles_is_judged_alike_from_any_day_until_it_begins() -> None:
+    counts = build.office(44, level=60, dispersion=0.02, seed=3)
+    counts[0, 24 * 38 + 16 :] *= 3
+    [change] = detect(build.history(counts, judge_days=12), Config())
+    for days in (6, 8, 10):
+        assert detect(build.history(counts, judge_days=days), Config()) == [change]
+
+
 @pytest.mark.parametrize("budget", [0.01, 1.0, 100.0])
 def test_a_larger_budget_of_false_alarms_finds_no_less(budget: float) -> None:
     counts = build.office(29, dispersion=0.2, n=30)

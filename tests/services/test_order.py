@@ -56,11 +56,17 @@ def _guessing(start: datetime) -> list[EventRecord]:
     ]
 
 
+def _rise(start: datetime) -> list[EventRecord]:
+    """More from then on, for so long that it becomes usual; with pauses, so that it shows in several spells."""
+    more = burst(start, 400, seconds=300, agent_id="ag_0", principal_id="user_01", ip="192.0.2.0")
+    return [event for event in more if event.time.hour % 8 < 5]
+
+
 def _stranger(start: datetime) -> list[EventRecord]:
     return [record(start, 7000, agent_id="ag_1", principal_id="eve", ip="203.0.113.5")]
 
 
-INCIDENTS = (_spike, _refusals, _guessing, _stranger)
+INCIDENTS = (_spike, _refusals, _guessing, _rise, _stranger)
 
 
 @dataclass(frozen=True)

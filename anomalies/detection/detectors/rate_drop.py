@@ -15,7 +15,7 @@ from anomalies.detection.history import DAY, History
 from anomalies.detection.parameter import parameter
 from anomalies.detection.screening import Glance, Mask
 
-VERSION = 2
+VERSION = 3
 WEEKS_BEFORE = 4  # whose same hours and days are a first guess at what is expected
 LEAST_WEEKS = 2
 # What falls short of that guess, and would be improbable even of a Poisson count of one and a half times the guess, is
@@ -127,7 +127,6 @@ def _finding(history: History, spell: Spell, config: Config) -> Finding:
     start, end, is_open = spell.bounds()
     window = wording.span(best.width)
     observed, expected = wording.number(best.observed), wording.number(best.expected)
-    lasting = any(one.interval.deviation == PATTERN_CHANGE for one in spell.deviations)
     evidence = plain(
         {
             **deviation.figures(best),
@@ -152,7 +151,7 @@ def _finding(history: History, spell: Spell, config: Config) -> Finding:
         severity=_severity(best),
         description=f"{observed} request{'' if best.observed == 1 else 's'} in {window}, {expected} expected",
         evidence=evidence,
-        deviation=PATTERN_CHANGE if lasting else TRANSIENT,
+        deviation=PATTERN_CHANGE if spell.lasting else TRANSIENT,
     )
 
 

@@ -11,7 +11,7 @@ from anomalies.detection.history import DAY, History
 from anomalies.detection.parameter import parameter
 from anomalies.detection.screening import Glance, Mask
 
-VERSION = 4
+VERSION = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +143,6 @@ def _finding(history: History, spell: Spell, config: Config) -> Finding:
             "also": deviation.also(spell),
         }
     )
-    lasting = any(one.interval.deviation == PATTERN_CHANGE for one in spell.of(spell.main))
     return Finding(
         type=DETECTOR.type,
         kind=kind,
@@ -162,7 +161,7 @@ def _finding(history: History, spell: Spell, config: Config) -> Finding:
         description=f"{observed} requests{f' of {action}' if action else ''}{wording.of(kind, entity)} in {window}, "
         f"{expected} expected",
         evidence=evidence,
-        deviation=PATTERN_CHANGE if lasting else TRANSIENT,
+        deviation=PATTERN_CHANGE if spell.lasting else TRANSIENT,
     )
 
 
