@@ -4,12 +4,15 @@ Events of days that are far away lie in a default partition together, so that a 
 Partitions are made apart and attached: readers and writers of other days go on meanwhile.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import UTC, date, datetime, timedelta
 
+from django.conf import settings
 from django.db import OperationalError, connection, transaction
 from django.db.backends.utils import CursorWrapper
 from psycopg.errors import LockNotAvailable
+
+from anomalies.services.locks import Lock
 
 PAST_DAYS = 400  # before today, and
 FUTURE_DAYS = 2  # after it, within which a day has a partition of its own
@@ -44,8 +47,13 @@ def prepare(cursor: CursorWrapper, days: Iterable[date], *, today: date) -> None
 
     To be called in the transaction that stores the events, once, and before its first event: whoever waits here has
     written none that another waits for, and whoever has passed needs no lock that another holds who waits. So none
-    deadlocks; two that need the same new day wait for each other once.
+    deadlocks; two that need the same new day wait for each other once. Who writes what is old enough to be dropped
+    waits, before all that, while that is done.
     """
+    days = set(days)
+    kept = settings.ANOMALIES_EVENT_RETENTION_DAYS
+    if kept and min(days, default=today) < today - timedelta(days=kept - 2):  # two days for clocks that differ
+        cursor.execute("SELECT pg_advisory_xact_lock_shared(%s)", [Lock.OLD_DAYS])
     near = {day for day in days if today - timedelta(days=PAST_DAYS) <= day <= today + timedelta(days=FUTURE_DAYS)}
     missing = _missing(cursor, near)
     if missing:
@@ -53,7 +61,7 @@ def prepare(cursor: CursorWrapper, days: Iterable[date], *, today: date) -> None
         for day in _missing(cursor, near):  # fewer, if another made some of them while we waited
             start = _midnight(day)
             cursor.execute(_MAKE.format(name=_name(day)), {"start": start, "end": start + timedelta(days=1)})
-    elif len(near) < len(set(days)):
+    elif len(near) < len(days):
         cursor.execute(_LOCK_DEFAULT)
 
 
@@ -64,14 +72,21 @@ def days() -> list[date]:
         return [_day(name) for (name,) in cursor.fetchall()]
 
 
-def drop(day: date) -> int | None:
-    """Drop a day's events and return how many they were, or None if somebody was using the table for too long."""
+def drop(day: date, *, unless: Callable[[], bool] = lambda: False) -> int | None:
+    """Drop a day's events and return how many they were, or None if somebody was using the table for too long.
+
+    None, too, if `unless` says so. Nobody writes old events from when it is asked until they are gone; only the moment
+    in which they go is one that readers and writers of other days wait for.
+    """
     try:
         with transaction.atomic(), connection.cursor() as cursor:
             cursor.execute(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'")
-            cursor.execute("LOCK TABLE ONLY anomalies_event IN ACCESS EXCLUSIVE MODE")
+            cursor.execute("SELECT pg_advisory_xact_lock(%s)", [Lock.OLD_DAYS])
+            if unless():
+                return None
             cursor.execute(f"SELECT count(*) FROM {_name(day)}")  # noqa: S608  a name of our own
             events: int = cursor.fetchone()[0]
+            cursor.execute("LOCK TABLE ONLY anomalies_event IN ACCESS EXCLUSIVE MODE")
             cursor.execute(f"DROP TABLE {_name(day)}")
     except OperationalError as error:
         if not isinstance(error.__cause__, LockNotAvailable):

@@ -5,7 +5,8 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
-from django.db import connection, transaction
+from django.db import OperationalError, connection, transaction
+from django.test.utils import CaptureQueriesContext
 
 from anomalies.ingest.record import EventRecord
 from anomalies.models import Event, Scan
@@ -87,6 +88,44 @@ def test_a_day_that_is_being_read_is_not_dropped(at_once: AtOnce, monkeypatch: p
     assert dropped == [None]
     assert partitions.drop(NOW.date()) == 1
     assert not Event.objects.exists()
+
+
+@pytest.mark.usefixtures("no_days")
+@pytest.mark.django_db(transaction=True)
+def test_the_events_of_a_day_are_counted_before_anybody_has_to_wait_for_its_dropping() -> None:
+    store(NOW, NOW - DAY)
+    store(NOW + timedelta(hours=1), name="again")
+    with CaptureQueriesContext(connection) as queries:
+        assert partitions.drop(NOW.date()) == 2
+    said = [query["sql"] for query in queries]
+    [counted] = [n for n, sql in enumerate(said) if "count(*)" in sql]
+    [locked] = [n for n, sql in enumerate(said) if "ACCESS EXCLUSIVE" in sql]
+    assert counted < locked
+
+
+@pytest.mark.usefixtures("no_days")
+@pytest.mark.django_db(transaction=True)
+def test_who_writes_into_a_day_that_is_being_dropped_waits_and_others_do_not(at_once: AtOnce) -> None:
+    old = NOW - 401 * DAY
+    store(old, at=old)
+    said: list[str] = []
+
+    def write(time: datetime) -> str:
+        try:
+            with transaction.atomic(), connection.cursor() as cursor:
+                cursor.execute("SET LOCAL lock_timeout = '50ms'")
+                store(time, name="late")
+        except OperationalError as error:
+            return type(error.__cause__).__name__
+        return "stored"
+
+    def both() -> bool:
+        said.extend(at_once([lambda: write(old), lambda: write(NOW)]))
+        return False
+
+    assert partitions.drop(old.date(), unless=both) == 1
+    assert said == ["LockNotAvailable", "stored"]
+    assert write(old) == "stored"
 
 
 @pytest.mark.usefixtures("no_days")
