@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 
 import pytest
-from django.db import OperationalError, connection
+from django.db import OperationalError, connection, transaction
 from django.test.utils import CaptureQueriesContext
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -268,10 +268,10 @@ def test_nobody_revokes_a_request_between_its_reading_and_its_writing(
     tried: list[str] = []
 
     def revoke() -> None:
-        with connection.cursor() as cursor:
-            cursor.execute("SET lock_timeout = '50ms'")
         try:
-            access.revoke_grant(Grant.objects.get(), by=ANA, at=MONDAY + 2 * HOUR)
+            with transaction.atomic(), connection.cursor() as cursor:
+                cursor.execute("SET LOCAL lock_timeout = '50ms'")
+                access.revoke_grant(Grant.objects.get(), by=ANA, at=MONDAY + 2 * HOUR)
         except OperationalError as error:
             tried.append(type(error.__cause__).__name__)
 
