@@ -145,11 +145,12 @@ def _width(history: History, resolution_seconds: int, span: timedelta, *, since:
         return DAY if resolution_seconds >= DAY else HOUR
     if span > FINE_UP_TO:
         return HOUR
-    if resolution_seconds == MINUTE:
-        minutes, fives = (
-            int(counts.requests[-1, max(0, counts.index(since.timestamp())) :].sum())
-            for counts in (history.minutes, history.fives)
-        )
-        # Retention drops minutes sooner than all else.
-        return MINUTE if minutes >= fives else FIVE_MINUTES
-    return min(resolution_seconds, HOUR)
+    # Retention drops what is finer sooner.
+    start = since.timestamp() // HOUR * HOUR
+    minutes, fives, hours = (
+        int(counts.requests[-1, max(0, counts.index(start)) :].sum())
+        for counts in (history.minutes, history.fives, history.hours)
+    )
+    if resolution_seconds <= MINUTE and minutes >= hours:
+        return MINUTE
+    return FIVE_MINUTES if resolution_seconds <= FIVE_MINUTES and fives >= hours else HOUR

@@ -1,16 +1,18 @@
 """Deriving the figures of an anomaly again from what is stored, and saying what differs and why."""
 
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django.db.models import Max, Min
 
+from anomalies.detection import wording
 from anomalies.detection.finding import Finding
 from anomalies.detection.parameter import ParameterError, build_config
 from anomalies.detection.registry import DETECTORS
-from anomalies.models import Anomaly, Scan, Series
+from anomalies.models import Anomaly, BucketBlock, Scan, Series
 from anomalies.services import evidence, histories
+from anomalies.services.counts import BLOCK_SECONDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,12 +98,28 @@ def _differences(anomaly: Anomaly, finding: Finding | None) -> list[Difference]:
     ]
 
 
+def _dropped(anomaly: Anomaly) -> str:
+    """Say which counts that it was judged by are no longer stored, if that is so."""
+    width = int(anomaly.evidence.get("resolution_seconds", 0))
+    if width not in BLOCK_SECONDS:
+        return ""
+    counts = BucketBlock.objects.filter(
+        series__kind=anomaly.kind,
+        series__entity=anomaly.entity,
+        resolution_seconds=width,
+        start__gt=anomaly.started_at - timedelta(seconds=BLOCK_SECONDS[width]),
+        start__lt=anomaly.active_until,
+    )
+    return "" if counts.exists() else f"Its counts by {wording.span(width)} are no longer stored."
+
+
 def _reasons(anomaly: Anomaly, finding: Finding | None, differences: list[Difference]) -> list[str]:
     """Say why what comes out differs, as far as the figures tell."""
     if finding is None:
-        return ["From what is stored today it would not be raised: its counts or its history have changed."]
+        changed_since = "From what is stored today it would not be raised: its counts or its history have changed."
+        return [_dropped(anomaly) or changed_since]
     changed = {difference.figure for difference in differences}
-    reasons = []
+    reasons = list(filter(None, [_dropped(anomaly) if differences else ""]))
     if "events" in changed:
         stored, found = anomaly.evidence.get("events", {}), next(d for d in differences if d.figure == "events").derived
         more = found["count"] - stored.get("count", 0)

@@ -80,6 +80,16 @@ def test_minutes_that_retention_dropped_are_shown_by_five(spike: Anomaly) -> Non
     assert max(by_five.observed) == 300
 
 
+def test_what_retention_dropped_is_shown_by_what_is_kept(spike: Anomaly) -> None:
+    BucketBlock.objects.filter(resolution_seconds__lt=3600).delete()
+    for resolution in (60, 300):
+        spike.evidence["resolution_seconds"] = resolution
+        shown = evidence.banded_series(spike, span=timedelta(hours=24), now=SPIKE_SEEN)
+        assert shown is not None
+        assert shown.resolution_seconds == 3600
+        assert max(shown.observed) >= 300
+
+
 def test_whole_days_that_deviate_are_shown_by_the_day_once_enough_are_known() -> None:
     store(usual(70, per_hour=2))
     day = MONDAY + timedelta(days=69)

@@ -4,6 +4,7 @@ from datetime import timedelta
 
 import pytest
 
+from anomalies.detection.wording import span
 from anomalies.models import Anomaly, BucketBlock, Event
 from anomalies.services import scans
 from anomalies.services.recompute import recompute
@@ -62,6 +63,17 @@ def test_events_that_are_gone_are_named(spike: Anomaly) -> None:
 
 
 def test_counts_that_are_gone_are_named(spike: Anomaly) -> None:
+    width = spike.evidence["resolution_seconds"]
+    BucketBlock.objects.filter(resolution_seconds=width, start__lt=spike.started_at - timedelta(days=1)).delete()
+    assert not any("its counts by" in reason.lower() for reason in recompute(spike).reasons)
+    BucketBlock.objects.filter(resolution_seconds=width).delete()
+    assert recompute(spike).reasons[0] == f"Its counts by {span(width)} are no longer stored."
+    BucketBlock.objects.all().delete()
+    assert recompute(spike).reasons == [f"Its counts by {span(width)} are no longer stored."]
+
+
+def test_a_history_that_is_gone_is_named(spike: Anomaly) -> None:
+    spike.evidence["resolution_seconds"] = 86_400
     BucketBlock.objects.all().delete()
     assert recompute(spike).reasons == [
         "From what is stored today it would not be raised: its counts or its history have changed."
