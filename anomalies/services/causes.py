@@ -8,6 +8,7 @@ from typing import Self
 from django.db import connection
 from django.db.models import QuerySet
 
+from anomalies.detection.detectors import access_automation, high_failure_rate
 from anomalies.detection.finding import Finding
 from anomalies.detection.registry import DETECTORS
 from anomalies.models import Anomaly, Series
@@ -16,12 +17,19 @@ ITSELF = "itself"  # in `explained_by`: another type of anomaly of the same enti
 _EXPLAINING = [type_ for type_, detector in DETECTORS.items() if detector.explains]
 
 _COLUMNS = {Series.Kind.AGENT: "agent_id", Series.Kind.ADDRESS: "ip", Series.Kind.PRINCIPAL: "principal_id"}
-# At least so much of the entity's events is the other's, and so much of the other's is the entity's. An agent's own
-# series knows its hours; an address is judged by the same rules as the users it tries.
-_LEAST = {Series.Kind.AGENT: (0.9, 0.5), Series.Kind.ADDRESS: (1.0, 0.9)}
+# At least so much of the entity's events is the other's, and so much of the other's is the entity's. An agent's burst
+# is the doing of a few users from a few addresses: each is told by the agent if it is a fifth of it, where a user of a
+# busy agent is not. An address is judged by the same rules as the users it tries.
+_LEAST = {Series.Kind.AGENT: (0.9, 0.2), Series.Kind.ADDRESS: (1.0, 0.9)}
 # Of what explains others, a user or an address may be a small part; and an agent has its usual users besides those who
 # are tried, in an hour that began or went on without the attack.
 _LEAST_OF_AN_AGENT, _LEAST_OF_A_PART = (0.6, 0.9), (0.75, 0.0)
+# Of what an entity did, what was in the time of its other anomaly, and of what was in that. A user has a life besides.
+_LEAST_OF_THE_SAME, _LEAST_OF_ITS = 0.9, 0.5
+# Who guesses at one user does nothing else.
+_LEAST_OF_A_GUESSER = (1.0, 0.0)
+_MOST = 0.6  # of an agent's events, or a user's own, that a user's guesser or code explains
+GUESSING = "most_in_an_hour"  # in the evidence of whoever guesses credentials, or at whom they are guessed
 
 _SHARES = """
 WITH mine AS (
@@ -43,7 +51,12 @@ SELECT count(*) FILTER (WHERE time >= greatest(%(start)s, %(cause_start)s) AND t
 FROM anomalies_event
 WHERE {column} = %(entity)s AND time >= least(%(start)s, %(cause_start)s) AND time < greatest(%(end)s, %(cause_end)s)
 """
-_TEXT = {Series.Kind.AGENT: "main.other", Series.Kind.ADDRESS: "host(main.other)"}
+_OF_USER = """
+SELECT count(*) FILTER (
+    WHERE principal_id = %(user)s AND time >= %(cause_start)s AND time < %(cause_end)s), count(*)
+FROM anomalies_event WHERE agent_id = %(agent)s AND time >= %(start)s AND time < %(end)s
+"""
+_TEXT = {kind: "host(main.other)" if kind == Series.Kind.ADDRESS else "main.other" for kind in _COLUMNS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,13 +86,10 @@ def cause_of(deviating: Deviating) -> Anomaly | None:
 
     It is of the same type and of a kind in `told_by`, or of a type that explains others and of a kind in
     `explained_by`: of an agent that is refused, or acts by night, with all that its users and addresses do through
-    it, or of an address that guesses credentials, with what it does to agents and users.
+    it, of an address that guesses credentials, with what it does to agents and users, or of a user at whom all others
+    guess, or whose code asks for access, with what that does to the agent.
     """
-    meanwhile = (
-        Anomaly.objects.filter(started_at__lt=deviating.end, active_until__gt=deviating.start)
-        .exclude(state=Anomaly.State.WITHDRAWN)
-        .order_by("started_at", "id")
-    )
+    meanwhile = _meanwhile(deviating.start, deviating.end)
     for kind in deviating.told_by:
         raised = meanwhile.filter(type=deviating.type, kind=kind)
         if cause := _first_of(raised, Series.Kind(kind), deviating, _LEAST[Series.Kind(kind)]):
@@ -91,13 +101,43 @@ def cause_of(deviating: Deviating) -> Anomaly | None:
             cause = next((one for one in raised if _shares_events(one, deviating)), None)
         else:
             raised = raised.filter(kind=kind)
-            if kind == Series.Kind.ADDRESS:
-                raised = raised.filter(evidence__has_key="most_in_an_hour")  # guessing
+            guessing = raised if kind == Series.Kind.AGENT else raised.filter(evidence__has_key=GUESSING)
             least = _LEAST_OF_AN_AGENT if deviating.kind == Series.Kind.AGENT else _LEAST_OF_A_PART
-            cause = _first_of(raised, Series.Kind(kind), deviating, least)
+            cause = _first_of(guessing, Series.Kind(kind), deviating, least)
+            if cause is None and kind == Series.Kind.PRINCIPAL:
+                automated = raised.filter(type=access_automation.DETECTOR.type)
+                cause = next((one for one in automated if _is_most_of(one, deviating)), None)
         if cause:
             return _whole(cause)
     return None
+
+
+def target_of(anomaly: Anomaly) -> Anomaly | None:
+    """Return the anomaly of what others guess at, too: of the user that an address tries, or else of the agent.
+
+    That of the target is the one anomaly of all who take part, unless it has a cause of its own: one of them who is
+    most of it. Who succeeded stands alone, as long as the target's anomaly does not tell of the success.
+    """
+    if anomaly.type != high_failure_rate.DETECTOR.type or GUESSING not in anomaly.evidence:
+        return None
+    deviating = Deviating.of_anomaly(anomaly)
+    targets = {Series.Kind.PRINCIPAL: _LEAST_OF_A_GUESSER} if anomaly.kind == Series.Kind.ADDRESS else {}
+    for kind, least in {**targets, Series.Kind.AGENT: _LEAST_OF_A_PART}.items():
+        raised = _meanwhile(deviating.start, deviating.end).filter(type=anomaly.type, kind=kind)
+        target = _first_of(raised, kind, deviating, least)
+        if target is None or (anomaly.evidence.get("success_at") and not target.evidence.get("success_at")):
+            continue
+        if cause_of(Deviating.of_anomaly(target)) is None:
+            return _whole(target)
+    return None
+
+
+def _meanwhile(start: datetime, end: datetime) -> QuerySet[Anomaly]:
+    return (
+        Anomaly.objects.filter(started_at__lt=end, active_until__gt=start)
+        .exclude(state=Anomaly.State.WITHDRAWN)
+        .order_by("started_at", "id")
+    )
 
 
 def _whole(cause: Anomaly) -> Anomaly:
@@ -127,8 +167,26 @@ def _shares_events(cause: Anomaly, deviating: Deviating) -> bool:
             },
         )
         both, mine, its = cursor.fetchone()
-    of_mine, of_its = _LEAST[Series.Kind.AGENT]
-    return bool(both and both >= of_mine * mine and both >= of_its * its)
+    of_mine = _MOST if deviating.kind == Series.Kind.PRINCIPAL else _LEAST_OF_THE_SAME
+    return bool(both and both >= of_mine * mine and both >= _LEAST_OF_ITS * its)
+
+
+def _is_most_of(cause: Anomaly, deviating: Deviating) -> bool:
+    """Return whether what a user did in the time of an anomaly is most of what the agent did in its own."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            _OF_USER,
+            {
+                "agent": deviating.entity,
+                "user": cause.entity,
+                "start": deviating.start,
+                "end": deviating.end,
+                "cause_start": cause.started_at,
+                "cause_end": cause.active_until,
+            },
+        )
+        both, mine = cursor.fetchone()
+    return bool(both and both >= _MOST * mine)
 
 
 def main_of(other: Series.Kind, finding: Finding) -> str | None:

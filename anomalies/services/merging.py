@@ -1,9 +1,10 @@
 """Anomalies that turn out to be one: the id of each still leads to it."""
 
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import Exists, Min, OuterRef, Q
 
-from anomalies.models import Anomaly, Interval, ReviewEntry, Scan
+from anomalies.detection.detectors import high_failure_rate
+from anomalies.models import Anomaly, Interval, ReviewEntry, Scan, Series
 from anomalies.services import causes, metrics
 from anomalies.services.outbox import announce
 from anomalies.services.timeline import record
@@ -23,28 +24,44 @@ def same_series(anomaly: Anomaly, other: Anomaly) -> bool:
 def reconcile(scan: Scan) -> None:
     """Merge what has the cause of another, and part what has not any more, once a scan has judged all kinds.
 
-    What is the cause may be judged after what it explains: an address after the agent that it attacks.
+    What is the cause may be judged after what it explains: an address after the agent that it attacks. Agents come
+    first, addresses last: whether these guess at somebody together depends on what the others have as their cause.
     """
-    since = scan.finished_before
-    changed = list(Anomaly.objects.filter(last_scan__gt=since).values_list("id", flat=True))
-    if not changed:
+    for kind in (Series.Kind.AGENT, Series.Kind.PRINCIPAL, Series.Kind.ADDRESS):
+        for pk in _touched(scan, kind):
+            _reconcile(pk, scan)
+
+
+def _touched(scan: Scan, kind: str) -> list[int]:
+    """Return the anomalies of a kind of which the cause may be another than at the last scan that was finished.
+
+    What changed or is a part of what did; of failures also what was up at the same time as failures that changed.
+    """
+    changed = list(Anomaly.objects.filter(last_scan__gt=scan.finished_before).values_list("id", flat=True))
+    failures = Q(type=high_failure_rate.DETECTOR.type)
+    touched = Q(pk__in=changed) | Q(merged_into__in=changed)
+    others = Anomaly.objects.filter(failures, pk__in=changed).exclude(kind=kind)
+    if earliest := others.aggregate(first=Min("started_at"))["first"]:
+        meanwhile = others.filter(started_at__lt=OuterRef("active_until"), active_until__gt=OuterRef("started_at"))
+        touched |= failures & Q(Exists(meanwhile), active_until__gt=earliest)
+    may_have_one = failures | ~Q(told_by=[], explained_by=[])
+    found = Anomaly.objects.filter(touched, may_have_one, kind=kind) if changed else Anomaly.objects.none()
+    return list(found.order_by("id").values_list("id", flat=True))
+
+
+def _reconcile(pk: int, scan: Scan) -> None:
+    anomaly = Anomaly.objects.select_related("merged_into").select_for_update(of=("self",)).get(pk=pk)
+    whole = anomaly.merged_into
+    if anomaly.state == Anomaly.State.WITHDRAWN or (whole is not None and same_series(anomaly, whole)):
         return
-    touched = Anomaly.objects.filter(Q(pk__in=changed) | Q(merged_into__in=changed)).exclude(
-        told_by=[], explained_by=[]
-    )
-    for pk in touched.order_by("id").values_list("pk", flat=True):
-        anomaly = Anomaly.objects.select_related("merged_into").select_for_update(of=("self",)).get(pk=pk)
-        whole = anomaly.merged_into
-        if anomaly.state == Anomaly.State.WITHDRAWN or (whole is not None and same_series(anomaly, whole)):
-            continue
-        cause = causes.cause_of(causes.Deviating.of_anomaly(anomaly))
-        if cause is None and whole is not None:
-            metrics.move(whole, anomaly, of=anomaly)
-            part(anomaly, scan=scan)
-        elif cause is not None and cause != whole and cause != anomaly:
-            if whole is not None:
-                metrics.move(whole, cause, of=anomaly)
-            scan.anomalies_merged += merge(anomaly, into=cause, scan=scan)
+    cause = causes.cause_of(causes.Deviating.of_anomaly(anomaly)) or causes.target_of(anomaly)
+    if cause is None and whole is not None:
+        metrics.move(whole, anomaly, of=anomaly)
+        part(anomaly, scan=scan)
+    elif cause is not None and cause != whole and cause != anomaly:
+        if whole is not None:
+            metrics.move(whole, cause, of=anomaly)
+        scan.anomalies_merged += merge(anomaly, into=cause, scan=scan)
 
 
 def merge(anomaly: Anomaly, *, into: Anomaly, scan: Scan) -> bool:

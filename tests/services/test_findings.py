@@ -172,6 +172,7 @@ def test_a_user_who_is_little_of_a_busy_agent_is_not() -> None:
     busy = [record(MONDAY + timedelta(seconds=6 * n), n) for n in range(14_400 * 4)]
     quiet = [record(MONDAY + timedelta(hours=3 * n), 500_000 + n, principal_id="eve") for n in range(8 * 4)]
     start = MONDAY + timedelta(days=3, hours=22)
-    store([*busy, *quiet, *burst(start, 40, seconds=2, principal_id="eve")])
+    store([*busy, *quiet, *burst(start, 400, seconds=0.2), *burst(start, 40, seconds=2, principal_id="eve")])
     run(start + timedelta(minutes=4))
+    assert Anomaly.objects.filter(type="rate_spike", kind="agent").exists()
     assert Anomaly.objects.filter(type="rate_spike", kind="principal", entity="eve").exists()

@@ -9,6 +9,7 @@ from anomalies.models import Anomaly, Metric
 from anomalies.services import merging, reviews
 from anomalies.services.actor import Actor
 from tests import make
+from tests.services.access_requests import told, unit
 from tests.services.days import MONDAY, burst, record, run, store, usual
 
 pytestmark = pytest.mark.django_db
@@ -122,3 +123,127 @@ def test_an_attack_by_one_address_is_one_anomaly_whatever_series_it_shows_in() -
     run(START + timedelta(minutes=11))
     assert Anomaly.objects.standing().filter(type__in=["rate_spike", "high_failure_rate"]).get() == anomaly
     assert anomaly.review_entries.exclude(action="closed").count() <= entries
+
+
+QUIET_USERS = [f"user_{number}" for number in range(30)]
+
+
+def _quiet(agent: str = "ag_sso") -> list[EventRecord]:
+    """Three weeks of a login page: a user every 20 minutes, each from a place of its own."""
+    return [
+        record(
+            MONDAY + timedelta(minutes=20 * n),
+            n,
+            agent_id=agent,
+            principal_id=QUIET_USERS[n % 30],
+            ip=f"10.0.0.{n % 30}",
+        )
+        for n in range(20 * 72)
+    ]
+
+
+def _guesses(ip: str, users: list[str], count: int = 25, *, start: int = 0, success: bool = False) -> list[EventRecord]:
+    """A failed login each 12 seconds from an address, for one user after the other; a success at the end."""
+    at = [START + timedelta(seconds=start + 12 * n) for n in range(count + success)]
+    return [
+        record(time, 7000 + n, agent_id="ag_sso", principal_id=users[n % len(users)], ip=ip, action="user.login",
+               status="failure" if n < count else "success")
+        for n, time in enumerate(at)
+    ]  # fmt: skip
+
+
+def _failing() -> list[tuple[str, str]]:
+    standing = (
+        Anomaly.objects.standing().exclude(state="withdrawn").filter(type__in=["high_failure_rate", "rate_spike"])
+    )
+    return sorted(standing.values_list("kind", "entity"))
+
+
+def _metrics(of: Anomaly) -> set[str]:
+    return set(Metric.objects.filter(anomaly=of, what="failures").values_list("name", flat=True))
+
+
+def test_addresses_that_guess_at_one_user_together_are_the_users_anomaly() -> None:
+    addresses = [f"203.0.113.{n}" for n in range(5)]
+    attack = [event for n, ip in enumerate(addresses) for event in _guesses(ip, ["root"], start=2 * n)]
+    store([*_quiet(), *attack])
+    run(START + timedelta(minutes=20))
+    assert _failing() == [("principal", "root")]
+    whole = Anomaly.objects.standing().get(type="high_failure_rate")
+    assert _metrics(whole) >= {f"what=failures.address={ip}" for ip in addresses} | {"what=failures.agent=ag_sso"}
+    entries = whole.review_entries.exclude(action="closed").count()
+    run(START + timedelta(minutes=21))
+    assert _failing() == [("principal", "root")]
+    assert whole.review_entries.exclude(action="closed").count() == entries
+
+
+def test_addresses_that_guess_at_many_users_of_an_agent_together_are_the_agents_anomaly() -> None:
+    addresses = [f"203.0.113.{n}" for n in range(5)]
+    attack = [event for n, ip in enumerate(addresses) for event in _guesses(ip, QUIET_USERS[:3], start=2 * n)]
+    store([*_quiet(), *attack])
+    run(START + timedelta(minutes=20))
+    assert _failing() == [("agent", "ag_sso")]
+    whole = Anomaly.objects.standing().get(type="high_failure_rate")
+    assert _metrics(whole) >= {f"what=failures.address={ip}" for ip in addresses}
+
+
+def test_whichever_of_them_was_seen_first() -> None:
+    addresses = [f"203.0.113.{n}" for n in range(5)]
+    attack = [event for n, ip in enumerate(addresses) for event in _guesses(ip, ["root"], start=200 * n)]
+    store(_quiet())
+    run(START)
+    attack.sort(key=lambda event: event.time)
+    for first in range(0, len(attack), 25):
+        store(attack[first : first + 25])
+        run(attack[min(first + 25, len(attack)) - 1].time + timedelta(seconds=30))
+    run(START + timedelta(minutes=40))
+    assert _failing() == [("principal", "root")]
+    [first] = Anomaly.objects.filter(kind="address", entity=addresses[0])
+    assert Anomaly.objects.called(first.public_id) == Anomaly.objects.standing().get(type="high_failure_rate")
+
+
+def test_who_succeeds_stands_alone_beside_those_who_guess_in_vain() -> None:
+    vain = [event for n in range(4) for event in _guesses(f"203.0.113.{n}", QUIET_USERS[:3], start=2 * n)]
+    store([*_quiet(), *vain, *_guesses("203.0.113.9", QUIET_USERS[3:6], start=1, success=True)])
+    run(START + timedelta(minutes=20))
+    assert _failing() == [("address", "203.0.113.9"), ("agent", "ag_sso")]
+
+
+def test_an_address_that_is_most_of_it_has_others_beside_it() -> None:
+    store([*_quiet(), *_guesses("203.0.113.1", QUIET_USERS[:3], 100), *_guesses("203.0.113.2", QUIET_USERS[:3], 21)])
+    run(START + timedelta(minutes=40))
+    assert _failing() == [("address", "203.0.113.1"), ("address", "203.0.113.2")]
+
+
+def test_a_users_code_that_asks_for_access_is_also_why_the_reporting_agent_is_busy() -> None:
+    usual = [
+        told("created", MONDAY + timedelta(hours=7 * n), f"u{n}", who=f"user_{n % 9}") for n in range(20 * 24 // 7)
+    ]
+    by_code = [
+        told("created", START + timedelta(minutes=2 * n), f"bot-{n}", who="bot", units=[unit("shop")])
+        for n in range(40)
+    ]
+    of_others = [told("created", START + timedelta(minutes=9 * n), f"o{n}", who=f"user_{n}") for n in range(6)]
+    store([*usual, *by_code, *of_others])
+    run(START + timedelta(hours=2))
+    standing = Anomaly.objects.standing().exclude(state="withdrawn")
+    assert list(standing.values_list("type", "entity")) == [("access_automation", "bot")]
+    assert {"rate_spike"} <= set(Anomaly.objects.filter(entity="apono").values_list("type", flat=True))
+
+
+def test_all_who_make_up_a_burst_of_an_agent_are_told_by_it() -> None:
+    users, addresses = ("ina", "max"), [f"192.0.2.{n}" for n in range(4)]
+    always = [
+        record(MONDAY + timedelta(minutes=9 * n), n, principal_id=users[n % 2], ip=addresses[n % 4])
+        for n in range(20 * 160)
+    ]
+    attack = [
+        record(START + timedelta(seconds=n), 9000 + n, principal_id=users[n % 5 < 2], ip=addresses[n % 4])
+        for n in range(280)
+    ]
+    store([*always, *attack])
+    run(START + timedelta(minutes=6))
+    assert _spikes() == [("agent", "ag_billing")]
+    names = set(Metric.objects.filter(anomaly__type="rate_spike").values_list("name", flat=True))
+    assert names >= {f"what=requests.principal={user}" for user in users}
+    assert names >= {f"what=requests.address={ip}" for ip in addresses}

@@ -62,6 +62,22 @@ def _rise(start: datetime) -> list[EventRecord]:
     return [event for event in more if event.time.hour % 8 < 5]
 
 
+def _together(start: datetime) -> list[EventRecord]:
+    """Three addresses that guess at one user and, slower, a fourth that guesses at others, too."""
+    at_one = [
+        event
+        for n in range(3)
+        for event in burst(start + timedelta(seconds=40 * n), 22, seconds=11, agent_id="vpn", principal_id="root",
+                           ip=f"198.51.100.{n + 8}", status="failure")
+    ]  # fmt: skip
+    at_others = [
+        record(start + timedelta(seconds=14 * n), 6000 + n, agent_id="vpn", principal_id=("root", "admin")[n % 2],
+               ip="198.51.100.20", status="failure")
+        for n in range(24)
+    ]  # fmt: skip
+    return [*at_one, *at_others]
+
+
 def _stranger(start: datetime) -> list[EventRecord]:
     return [record(start, 7000, agent_id="ag_1", principal_id="eve", ip="203.0.113.5")]
 

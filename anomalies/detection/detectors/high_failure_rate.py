@@ -336,7 +336,7 @@ def _finding(history: History, row: int, group: list[_Part], config: Config) -> 
         score=scoring.score(s),
         severity=severity,
         told_by={"address": ("agent",), "principal": ("agent", "address")}.get(history.kind, ()),
-        explained_by={"agent": ("address",), "address": ("agent",)}.get(history.kind, ("agent", "address")),
+        explained_by={"agent": ("address", "principal"), "address": ("agent",)}.get(history.kind, ("agent", "address")),
         description=f"{ratio} refused{wording.of(history.kind, entity)} "
         f"({best.failures:,} of {best.requests:,} in {window}), usually {usual}",
         evidence=evidence,

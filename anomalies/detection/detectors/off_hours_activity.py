@@ -361,6 +361,7 @@ def _finding(history: History, row: int, night: _Night, config: Config) -> Findi
         raised_at=float(starts[night.opened]) + HOUR,
         score=score,
         severity=severity,
+        explained_by=("principal",),
         description=f"{wording.plural(night.events, 'action')} {when}, "
         f"{'outside its working hours' if configured else 'usually hardly any'}",
         evidence=evidence,

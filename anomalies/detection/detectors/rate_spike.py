@@ -155,7 +155,7 @@ def _finding(history: History, spell: Spell, config: Config) -> Finding:
         score=scoring.score(s),
         severity=_severity(best, config),
         told_by=() if kind == "agent" else ("agent",),
-        explained_by={"agent": ("itself", "address"), "address": ("itself", "agent")}.get(
+        explained_by={"agent": ("itself", "address", "principal"), "address": ("itself", "agent")}.get(
             kind, ("itself", "agent", "address")
         ),
         description=f"{observed} requests{f' of {action}' if action else ''}{wording.of(kind, entity)} in {window}, "
