@@ -1,7 +1,7 @@
 """Anomalies that turn out to be one: the id of each still leads to it."""
 
 from django.db import transaction
-from django.db.models import Exists, Min, OuterRef, Q
+from django.db.models import Exists, Min, OuterRef, Q, QuerySet
 
 from anomalies.detection.detectors import high_failure_rate
 from anomalies.models import Anomaly, Interval, ReviewEntry, Scan, Series
@@ -27,9 +27,15 @@ def reconcile(scan: Scan) -> None:
     What is the cause may be judged after what it explains: an address after the agent that it attacks. Agents come
     first, addresses last: whether these guess at somebody together depends on what the others have as their cause.
     """
+    if not _changed(scan).exists():
+        return
     for kind in (Series.Kind.AGENT, Series.Kind.PRINCIPAL, Series.Kind.ADDRESS):
         for pk in _touched(scan, kind):
             _reconcile(pk, scan)
+
+
+def _changed(scan: Scan) -> QuerySet[Anomaly]:
+    return Anomaly.objects.filter(last_scan__gt=scan.finished_before)
 
 
 def _touched(scan: Scan, kind: str) -> list[int]:
@@ -37,7 +43,7 @@ def _touched(scan: Scan, kind: str) -> list[int]:
 
     What changed or is a part of what did; of failures also what was up at the same time as failures that changed.
     """
-    changed = list(Anomaly.objects.filter(last_scan__gt=scan.finished_before).values_list("id", flat=True))
+    changed = list(_changed(scan).values_list("id", flat=True))
     failures = Q(type=high_failure_rate.DETECTOR.type)
     touched = Q(pk__in=changed) | Q(merged_into__in=changed)
     others = Anomaly.objects.filter(failures, pk__in=changed).exclude(kind=kind)
@@ -45,7 +51,7 @@ def _touched(scan: Scan, kind: str) -> list[int]:
         meanwhile = others.filter(started_at__lt=OuterRef("active_until"), active_until__gt=OuterRef("started_at"))
         touched |= failures & Q(Exists(meanwhile), active_until__gt=earliest)
     may_have_one = failures | ~Q(told_by=[], explained_by=[])
-    found = Anomaly.objects.filter(touched, may_have_one, kind=kind) if changed else Anomaly.objects.none()
+    found = Anomaly.objects.filter(touched, may_have_one, kind=kind)
     return list(found.order_by("id").values_list("id", flat=True))
 
 
