@@ -67,7 +67,7 @@ def keep(
             if whole and still_judged(anomaly):
                 kept.withdrawn += _withdraw(anomaly, scan)
             elif anomaly.state == Anomaly.State.OPEN:
-                kept.closed += _close(anomaly, scan)
+                kept.closed += _close(anomaly, scan, at=scan.now)
     return kept
 
 
@@ -103,7 +103,9 @@ def _match(
             kept.extended += _extend(match, finding, scan, replayed, counted)
         confirmed[match.pk] = finding, match
         if match.state == Anomaly.State.OPEN and not finding.open:
-            kept.closed += _close(match, scan)
+            # By the tick that found it, if it was over by then; else when it was over.
+            ended_at = max(match.detected_at, match.active_until) if replayed else scan.now
+            kept.closed += _close(match, scan, at=min(ended_at, scan.now))
     return confirmed
 
 
@@ -355,23 +357,25 @@ def _announce(type_: str, anomaly: Anomaly) -> None:
         announce(type_, anomaly)
 
 
-def _close(anomaly: Anomaly, scan: Scan) -> bool:
-    return _end(anomaly, Anomaly.State.CLOSED, ReviewEntry.Action.CLOSED, "no further deviation", scan)
+def _close(anomaly: Anomaly, scan: Scan, *, at: datetime) -> bool:
+    return _end(anomaly, Anomaly.State.CLOSED, ReviewEntry.Action.CLOSED, "no further deviation", scan, at)
 
 
 def _withdraw(anomaly: Anomaly, scan: Scan) -> bool:
     if anomaly.state == Anomaly.State.WITHDRAWN:
         return False
     note = "events that came late explain it"
-    return _end(anomaly, Anomaly.State.WITHDRAWN, ReviewEntry.Action.WITHDRAWN, note, scan)
+    return _end(anomaly, Anomaly.State.WITHDRAWN, ReviewEntry.Action.WITHDRAWN, note, scan, scan.now)
 
 
-def _end(anomaly: Anomaly, state: Anomaly.State, action: ReviewEntry.Action, note: str, scan: Scan) -> bool:
+def _end(
+    anomaly: Anomaly, state: Anomaly.State, action: ReviewEntry.Action, note: str, scan: Scan, at: datetime
+) -> bool:
     anomaly.state, anomaly.ended_at = state, anomaly.active_until
     anomaly.updated_at, anomaly.last_scan = scan.now, scan
     anomaly.save(update_fields=["state", "ended_at", "updated_at", "last_scan"])
     Interval.objects.filter(metric__anomaly=anomaly, state=Anomaly.State.OPEN).update(state=Anomaly.State.CLOSED)
-    record(anomaly, action, scan.now, note=note)
+    record(anomaly, action, at, note=note)
     _announce("anomaly.closed", anomaly)
     return True
 

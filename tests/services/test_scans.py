@@ -116,6 +116,7 @@ def test_replay_dates_anomalies_by_the_tick_that_would_have_found_them() -> None
     anomaly = Anomaly.objects.get(type="rate_spike")
     assert start < anomaly.detected_at <= start + timedelta(minutes=5)
     assert anomaly.state == "closed"
+    assert anomaly.review_entries.get(action="closed").at == max(anomaly.detected_at, anomaly.active_until)
 
 
 def test_replay_finds_what_scans_every_three_hours_find() -> None:
