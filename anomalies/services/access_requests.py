@@ -183,6 +183,16 @@ def facts(principals: Iterable[str], *, since: datetime, until: datetime) -> dic
     }
 
 
+def times_of(requester: str, *, since: datetime, until: datetime, group: tuple[str, str] | None = None) -> list[float]:
+    """Return when a user asked for access in [since, until), to one integration and resource type, or to any."""
+    asked = AccessRequest.objects.filter(requester__in=[requester], requested_at__gte=since, requested_at__lt=until)
+    return [
+        at.timestamp()
+        for at, units in asked.order_by("requested_at").values_list("requested_at", "units")
+        if group is None or any(_unit(unit).group == group for unit in units)
+    ]
+
+
 @dataclass(frozen=True, slots=True)
 class Entry:
     """What happened to a request, when, and by whom where that is known."""

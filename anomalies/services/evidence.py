@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from enum import StrEnum
 
 import numpy as np
 from django.db import connection
@@ -36,6 +37,14 @@ FINE_UP_TO = timedelta(hours=24)  # longer spans are shown by the hour,
 HOURS_UP_TO = timedelta(days=7)  # or, if these are longer yet, by the day where whole days deviate
 
 
+class Band(StrEnum):
+    """What the edges of a band say."""
+
+    EXPECTED = "expected"
+    LIMIT = "limit"  # of a rule: the upper one alone
+    NONE = ""  # nothing: a rule looks at single ones, however many there are
+
+
 @dataclass(frozen=True, slots=True)
 class BandedSeries:
     """Observed counts with the expected band, oldest first; times are starts of buckets, in epoch seconds."""
@@ -48,6 +57,8 @@ class BandedSeries:
     expected: list[float]
     lower: list[float]
     upper: list[float]
+    band: Band = Band.EXPECTED
+    window_seconds: int = 0  # that each value counts, up to its time; 0 for its bucket
 
 
 @dataclass(frozen=True, slots=True)

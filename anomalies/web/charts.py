@@ -9,7 +9,7 @@ from statistics import median
 from django.utils import timezone
 
 from anomalies.detection.wording import number, span
-from anomalies.services.evidence import BandedSeries
+from anomalies.services.evidence import Band, BandedSeries
 from anomalies.web.zone import this_year
 
 WIDTH, HEIGHT = 456, 140
@@ -19,8 +19,15 @@ MOST_POINTS = 144  # three units of the drawing each, wide enough to hover
 MOST_TABLE_ROWS = 48
 MOST_BAND = 3.0  # times what was observed or usual, that the band may take of the height
 DAY = 86_400
-TICK_STEPS = (60, 300, 900, 1800, 3600, 3 * 3600, 6 * 3600, 12 * 3600, DAY, 2 * DAY, 7 * DAY, 28 * DAY, 400 * DAY)
-SPANS = {"24h": ("24 h", timedelta(days=1)), "7d": ("7 d", timedelta(days=7)), "30d": ("30 d", timedelta(days=30))}
+HOURS = (1 / 60, 1 / 12, 1 / 4, 1 / 2, 1, 3, 6, 12, 24, 48, 7 * 24, 28 * 24, 91 * 24, 400 * 24)
+TICK_STEPS = tuple(round(3600 * hours) for hours in HOURS)
+SPANS = {
+    "24h": ("24 h", timedelta(days=1)),
+    "7d": ("7 d", timedelta(days=7)),
+    "30d": ("30 d", timedelta(days=30)),
+    "90d": ("90 d", timedelta(days=90)),
+    "400d": ("400 d", timedelta(days=400)),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +66,7 @@ class Chart:
     """Coordinates in a drawing of 456 by 140, each bucket a step; `marked` is the interval's x and width, if seen."""
 
     measure: str  # what is counted, such as `requests in 5 minutes`
+    means: Band  # what the edges of the band say
     width: int
     height: int
     band: str
@@ -118,12 +126,14 @@ def draw(series: BandedSeries, *, start: datetime, end: datetime) -> Chart | Non
     told = max(within, key=deviation) if within else max(points, key=lambda point: point.observed)
     values = [Tick(WIDTH - RIGHT + 5, y(told.observed) + 4, f"{told.observed:,}")]
     usual = y(told.expected) + 4
-    if abs(usual - values[0].y) >= 12:
+    if series.band and abs(usual - values[0].y) >= 12:
         values.append(Tick(WIDTH - RIGHT + 5, usual, number(told.expected)))
+    means = series.band
     table = merged(series, MOST_TABLE_ROWS)
     together = -(-len(series.times) // len(table))
     return Chart(
-        measure=f"{series.unit} in {span(series.resolution_seconds)}",
+        measure=f"{series.unit} {_in(series)}",
+        means=means,
         width=WIDTH,
         height=HEIGHT,
         band=f"{path(p.upper for p in points)} {turned(path(p.lower for p in points))}",
@@ -132,7 +142,7 @@ def draw(series: BandedSeries, *, start: datetime, end: datetime) -> Chart | Non
         marked=marked,
         marked_words=f"{clock(start)} to {clock(end)}",
         hovers=[
-            Hover(left, round(right - left, 1), f"{clock(p.time)}: {p.observed:,} {series.unit}, {usual_range(p)}")
+            Hover(left, round(right - left, 1), f"{clock(p.time)}: {p.observed:,} {series.unit}{beside(p, means)}")
             for p, (left, right) in zip(points, steps, strict=True)
         ],
         times=[
@@ -172,8 +182,17 @@ def turned(path: str) -> str:
     return " ".join(reversed(path.split()))
 
 
-def usual_range(point: Point) -> str:
-    return f"expected {number(point.expected)} ({number(point.lower)} to {number(point.upper)})"
+def beside(point: Point, band: Band) -> str:
+    """What an observed value is held against, if anything."""
+    if band == Band.EXPECTED:
+        return f", expected {number(point.expected)} ({number(point.lower)} to {number(point.upper)})"
+    return f", {number(point.upper)} are allowed" if band else ""
+
+
+def _in(series: BandedSeries) -> str:
+    if series.window_seconds and series.window_seconds != series.resolution_seconds:
+        return f"within {span(series.window_seconds)}"
+    return f"in {span(series.resolution_seconds)}"
 
 
 def clock(moment: datetime) -> str:

@@ -18,6 +18,7 @@ from anomalies.detection.history import DAY
 from anomalies.detection.registry import DETECTORS
 from anomalies.detection.wording import span
 from anomalies.models import Anomaly, Event, ReviewEntry
+from anomalies.services.counted import began, counted_series, told_over
 from anomalies.services.detectors import learning_behind
 from anomalies.services.evidence import banded_series, events_behind
 from anomalies.services.retention import dropped_at
@@ -32,6 +33,7 @@ from anomalies.web.told import Told, agreement
 FIRST_EVENTS = 50
 LAST_ENTRIES = 100
 DEFAULT_SPAN = "24h"
+USUAL_SPANS = ("24h", "7d", "30d")
 SPAN_OF_DAYS = "30d"  # where whole days deviate
 MOST_PARTS = 10
 
@@ -70,7 +72,6 @@ class Panel:
     def __init__(self, anomaly: Anomaly, *, span: str, metric: str, now: datetime) -> None:
         self.anomaly, self.row, self.now = anomaly, Row(anomaly), now
         self.wanted_span, self.wanted_metric = span, metric
-        self.spans = [(word, label) for word, (label, _) in SPANS.items()]
         self.evidence: dict[str, Any] = anomaly.evidence
         self.urls = {
             **({anomaly.principal_id: user_url(anomaly.principal_id)} if anomaly.principal_id else {}),
@@ -108,10 +109,25 @@ class Panel:
         """The name of the series that was chosen; empty for the one that is drawn anyway."""
         return self.drawn.metric.name if self.drawn and not self.drawn.main else ""
 
+    @cached_property
+    def spans(self) -> dict[str, str]:
+        """The spans to choose from, with their names: those that are usual, and one that holds all that it tells of."""
+        return {word: label for word, (label, _) in SPANS.items() if word in USUAL_SPANS or word == self.own_span}
+
+    @cached_property
+    def own_span(self) -> str:
+        """The shortest span that shows what the anomaly tells of; empty where any does."""
+        least = told_over(self.anomaly)
+        if least is None:
+            return ""
+        return next((word for word, (_, length) in SPANS.items() if length >= least), [*SPANS][-1])
+
     @property
     def span(self) -> str:
-        if self.wanted_span in SPANS:
+        if self.wanted_span in self.spans:
             return self.wanted_span
+        if self.own_span and not self.metric:
+            return self.own_span
         evidence = self.drawn.metric.evidence if self.drawn else self.evidence
         return SPAN_OF_DAYS if evidence.get("resolution_seconds", 0) >= DAY else DEFAULT_SPAN
 
@@ -119,8 +135,8 @@ class Panel:
     def complaints(self) -> list[str]:
         """One sentence for each thing in the address that was left out."""
         found = []
-        if self.wanted_span and self.wanted_span not in SPANS:
-            found.append(f"span: “{self.wanted_span[:40]}” is none of {', '.join(SPANS)}.")
+        if self.wanted_span and self.wanted_span not in self.spans:
+            found.append(f"span: “{self.wanted_span[:40]}” is none of {', '.join(self.spans)}.")
         if self.wanted_metric and self.wanted_metric not in {one.metric.name for one in self.series}:
             found.append(f"metric: “{self.wanted_metric[:80]}” is no series of this anomaly.")
         return found
@@ -179,10 +195,12 @@ class Panel:
             return None
         drawn = self.drawn
         metric = drawn.metric if drawn else None
-        series = banded_series(self.anomaly, metric, span=SPANS[self.span][1], now=self.now)
+        length = SPANS[self.span][1]
+        series = counted_series(self.anomaly, metric, span=length, now=self.now)
+        series = series or banded_series(self.anomaly, metric, span=length, now=self.now)
         if not series:
             return None
-        start, end = self.anomaly.started_at, self.anomaly.active_until
+        start, end = began(self.anomaly), self.anomaly.active_until
         if drawn and not drawn.main:
             start, end = drawn.marked(series.resolution_seconds)
         return draw(series, start=start, end=end)
@@ -264,9 +282,9 @@ class Panel:
 
     @cached_property
     def timeline(self) -> list[ReviewEntry]:
-        """The last 100 entries, oldest first."""
+        """The last 100 entries, oldest first. A replay of the history finds later what happened before."""
         entries = ReviewEntry.objects.filter(anomaly=self.anomaly).order_by("-id")[:LAST_ENTRIES]
-        return list(reversed(entries))
+        return sorted(entries, key=lambda entry: (entry.at, entry.pk))
 
     @property
     def detection_is_told(self) -> bool:
@@ -276,7 +294,7 @@ class Panel:
     def undoable(self) -> ReviewEntry | None:
         """The acknowledgement that holds, which undo would take back."""
         decisions = [entry for entry in self.timeline if entry.to_status]
-        last = decisions[-1] if decisions else None
+        last = max(decisions, key=lambda entry: entry.pk, default=None)
         return last if last and last.action == ReviewEntry.Action.ACKNOWLEDGED else None
 
 

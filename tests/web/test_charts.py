@@ -1,12 +1,13 @@
 """web/charts: no peak is lost, the interval is marked, everything can be read."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
 from django.utils import timezone
 
-from anomalies.services.evidence import BandedSeries
+from anomalies.services.evidence import Band, BandedSeries
 from anomalies.web.charts import HEIGHT, MOST_POINTS, WIDTH, draw, merged
 from tests import make
 
@@ -62,6 +63,20 @@ def test_merging_keeps_the_peaks_within_the_band() -> None:
     series.upper[10] = 90.0
     series.observed[10:12] = [80, 0]
     assert max(point.observed for point in merged(series, 144)) == 80
+
+
+def test_a_limit_is_told_as_what_is_allowed_and_no_band_as_nothing() -> None:
+    limited = replace(banded(), band=Band.LIMIT, window_seconds=3600, upper=[4.0] * 288, expected=[4.0] * 288)
+    chart = draw(limited, start=END, end=END)
+    assert chart is not None
+    assert (chart.measure, chart.means) == ("requests within 1 hour", "limit")
+    assert chart.hovers[-1].text == "20 Nov 11:55 UTC: 412 requests, 4 are allowed"
+    assert [tick.text for tick in chart.values] == ["412", "4"]
+    bare = draw(replace(banded(), band=Band.NONE, window_seconds=300), start=END, end=END)
+    assert bare is not None
+    assert (bare.measure, bare.means) == ("requests in 5 minutes", "")
+    assert bare.hovers[-1].text == "20 Nov 11:55 UTC: 412 requests"
+    assert [tick.text for tick in bare.values] == ["412"]
 
 
 def test_an_interval_within_a_bucket_is_labelled_with_that_bucket() -> None:

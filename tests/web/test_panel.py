@@ -9,7 +9,7 @@ from django.test import Client
 from django.utils import timezone
 
 from anomalies.models import Anomaly, Event, Metric, Retention, ReviewEntry, Series
-from anomalies.services import merging, reviews
+from anomalies.services import merging, reviews, timeline
 from anomalies.services.actor import Actor
 from tests import make
 from tests.web.test_charts import banded
@@ -213,6 +213,17 @@ def test_undo_stays_reachable_while_the_acknowledgement_holds(as_ana: Client, an
     assert f'action="{path(anomaly)}acknowledge/"' in page
 
 
+def test_the_timeline_is_by_time_whatever_was_written_first(as_ana: Client, ana: User) -> None:
+    anomaly = make.anomaly()
+    timeline.record(
+        anomaly, ReviewEntry.Action.MERGED, make.NOW + timedelta(days=2), note="anom_1 (eve): the same cause"
+    )
+    reviews.acknowledge(anomaly, by=Actor("ana", ana), at=make.NOW + timedelta(days=1))
+    page = as_ana.get(path(anomaly)).text
+    assert page.index("Acknowledged by <bdi>ana") < page.index("Merged with anom_1")
+    assert "/undo/" in page
+
+
 def test_the_chart_is_drawn_and_its_span_is_chosen_by_link(as_ana: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     spans = []
 
@@ -231,6 +242,19 @@ def test_the_chart_is_drawn_and_its_span_is_chosen_by_link(as_ana: Client, monke
     assert part.strip().startswith('<section id="chart"')
     assert "Timeline" not in part
     assert "span: “9y” is none of 24h, 7d, 30d." in as_ana.get(f"{path(anomaly)}?span=9y").text
+
+
+def test_of_an_inactive_user_a_span_is_shown_that_holds_the_gap(as_ana: Client) -> None:
+    last = make.NOW - timedelta(days=212)
+    gap = {**make.EVIDENCE, "request_id": "req_1", "last_request_at": last.timestamp()}
+    anomaly = make.anomaly(type="inactive_user", kind="principal", entity="eve", evidence=gap)
+    make.metric(anomaly, what="access_requests")
+    page = as_ana.get(path(anomaly)).text
+    assert '<b aria-current="true">400 d</b>' in page
+    assert "Requests for access in 1 day" in page
+    assert '<polygon class="band"' not in page
+    assert "22 Apr 12:00 UTC to 20 Nov 12:00 UTC" in page
+    assert "span: “90d” is none of 24h, 7d, 30d, 400d." in as_ana.get(f"{path(anomaly)}?span=90d").text
 
 
 def test_the_way_back_leads_to_the_list_one_came_from(as_ana: Client) -> None:
