@@ -87,7 +87,7 @@ def _rule(anomaly: Anomaly) -> tuple[int, Band]:
     if anomaly.type == custom_rule.DETECTOR.type:
         return int(parameters["window_seconds"]), Band.LIMIT
     if anomaly.type == access_automation.DETECTOR.type:
-        return int(parameters["window_minutes"] * MINUTE), Band.LIMIT
+        return int(parameters.get("window_minutes", 60) * MINUTE), Band.LIMIT
     return 0, Band.NONE
 
 

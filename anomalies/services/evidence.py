@@ -1,12 +1,14 @@
 """What lies behind an anomaly: its events, and its series with the band in which it was expected."""
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
+from typing import Any
 
 import numpy as np
 from django.db import connection
-from django.db.models import Max, Min, QuerySet
+from django.db.models import Max, Min, Q, QuerySet
 
 from anomalies.detection.detector import Detector
 from anomalies.detection.detectors import custom_rule, high_failure_rate, rate_spike
@@ -32,6 +34,7 @@ _CHARTED_BY: dict[str, Detector] = {
     Series.Metric.REQUESTS: rate_spike.DETECTOR,
     Series.Metric.FAILURES: high_failure_rate.DETECTOR,
 }
+STORED_TO = timedelta(milliseconds=1)  # as exact as times in the evidence are
 MINUTE, FIVE_MINUTES = 60, 300  # seconds
 FINE_UP_TO = timedelta(hours=24)  # longer spans are shown by the hour,
 HOURS_UP_TO = timedelta(days=7)  # or, if these are longer yet, by the day where whole days deviate
@@ -89,9 +92,14 @@ def in_common(kind: str, entity: str, start: datetime, end: datetime) -> Common:
 def events_behind(anomaly: Anomaly) -> QuerySet[Event]:
     """The events of its entity during its interval, oldest first.
 
-    Of a custom rule those that it counted, of access requests those that tell of them.
+    Of a custom rule those that it counted, of access requests those that tell of them. With the login from where
+    somebody travelled, and the rejection before an approval.
     """
-    events = Event.objects.filter(time__gte=anomaly.started_at, time__lt=anomaly.active_until)
+    within = Q(time__gte=anomaly.started_at, time__lt=anomaly.active_until)
+    for seconds in _held_against(anomaly.evidence):
+        at = datetime.fromtimestamp(seconds, UTC)
+        within |= Q(time__gte=at - STORED_TO, time__lte=at + STORED_TO)
+    events = Event.objects.filter(within)
     if anomaly.kind == Series.Kind.ADDRESS:
         events = events.filter(ip=anomaly.entity)
     elif anomaly.kind == Series.Kind.PRINCIPAL:
@@ -103,6 +111,14 @@ def events_behind(anomaly: Anomaly) -> QuerySet[Event]:
     if "request_id" in anomaly.evidence:
         events = events.filter(action__startswith=access_requests.PREFIX)
     return events.order_by("time", "id")
+
+
+def _held_against(told: Mapping[str, Any]) -> Iterator[float]:
+    """Yield the times of events before an anomaly that it is about, too."""
+    signs = (sign for sign in told.get("signs", ()) if isinstance(sign, Mapping))
+    for seconds in (told.get("rejected_at"), *(sign.get("from_time") for sign in signs)):
+        if seconds is not None:
+            yield seconds
 
 
 def banded_series(

@@ -151,5 +151,13 @@ def _counted(anomaly: Anomaly) -> Iterator[Fact]:
     for name, label in COUNTED.items():
         counts = found.of[name].most_common()
         shown = len(counts) > 1 or name == "ip"
+        called = _names([str(value) for value, _ in counts[:MOST_VALUES]]) if name == "request_id" else {}
         if counts:
-            yield Fact(label, [(str(value), found.said(name, value) if shown else "") for value, _ in counts])
+            said = [(str(value), found.said(name, value) if shown else "") for value, _ in counts]
+            yield Fact(label, [(called.get(value, value), beside) for value, beside in said])
+
+
+def _names(ids: list[str]) -> dict[str, str]:
+    """Return what people call some access requests, by the ids that the events have of them."""
+    known = AccessRequest.objects.filter(public_id__in=ids) if ids else []
+    return {request.public_id: str(request) for request in known}

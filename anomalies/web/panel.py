@@ -240,13 +240,24 @@ class Panel:
         return f"{observed:,} of them in the busiest {span(self.evidence['resolution_seconds'])}"
 
     @property
+    def first_event_at(self) -> datetime:
+        """Its start, or the time of an event before that it is about, too."""
+        first = self.events[0].event.time if self.events else self.anomaly.started_at
+        return min(first, self.anomaly.started_at)
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether it is just that nothing came."""
+        return self.evidence.get("event_count") == 0
+
+    @property
     def is_within_a_minute(self) -> bool:
-        start, end = self.anomaly.started_at, self.anomaly.active_until
+        start, end = self.first_event_at, self.anomaly.active_until
         return start.replace(second=0, microsecond=0) == end.replace(second=0, microsecond=0)
 
     @property
     def is_within_a_day(self) -> bool:
-        start, end = self.anomaly.started_at, self.anomaly.active_until
+        start, end = self.first_event_at, self.anomaly.active_until
         return timezone.localtime(start).date() == timezone.localtime(end).date()
 
     @cached_property

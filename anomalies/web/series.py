@@ -20,6 +20,7 @@ WHAT = {
     "access_requests": "access requests",
     "rule_events": "events of the rule",
 }
+WHOLE = ("off_hours_slots",)
 OF: dict[str, str] = {Series.Kind.PRINCIPAL: "for", Series.Kind.ADDRESS: "from"}
 
 
@@ -28,11 +29,15 @@ class Stretch:
     """An interval of a series as its row of the table says it."""
 
     interval: Interval
+    whole: bool  # it was counted as a whole, not by buckets
 
     @property
     def resolution(self) -> str:
         """`5 min`, `1 hour`."""
-        return span(self.interval.resolution_seconds).replace("minutes", "min").replace("minute", "min")
+        seconds = float(self.interval.resolution_seconds)
+        if self.whole:
+            seconds = (self.interval.ended_at - self.interval.started_at).total_seconds()
+        return span(seconds).replace("minutes", "min").replace("minute", "min")
 
     @property
     def observed(self) -> str:
@@ -83,7 +88,7 @@ class Deviating:
 
     @property
     def stretches(self) -> list[Stretch]:
-        return [Stretch(interval) for interval in self.intervals[:MOST_INTERVALS]]
+        return [Stretch(one, self.metric.what in WHOLE) for one in self.intervals[:MOST_INTERVALS]]
 
     @property
     def rest(self) -> int:

@@ -23,6 +23,19 @@ def test_its_series_is_shown_with_its_band(spike: Anomaly) -> None:
     assert (by_hour.resolution_seconds, len(by_hour.times)) == (3600, 7 * 24 + 1)  # the first and last hour in part
 
 
+@pytest.mark.parametrize("evidence_of", ["signs", "rejected_at"])
+def test_what_an_anomaly_is_held_against_is_among_its_events(evidence_of: str) -> None:
+    before, at = make.NOW - timedelta(hours=3, microseconds=7), make.NOW
+    told = {"signs": [{"sign": "travel", "from_time": round(before.timestamp(), 3)}, {"sign": "new_country"}]}
+    if evidence_of == "rejected_at":
+        told = {"rejected_at": round(before.timestamp(), 3), "signs": ["at regular intervals"]}
+    end = at + timedelta(seconds=1)
+    anomaly = make.anomaly(started_at=at, active_until=end, evidence={**make.EVIDENCE, **told})
+    for time in (before, make.NOW - timedelta(hours=2), at):
+        make.event(time=time)
+    assert [event.time for event in evidence.events_behind(anomaly)] == [before, at]
+
+
 def test_before_an_address_was_known_its_series_is_zero() -> None:
     store(burst(MONDAY + timedelta(hours=30), 45, seconds=3, agent_id="sshd", ip="192.0.2.9", status="failure"))
     now = MONDAY + timedelta(hours=31)

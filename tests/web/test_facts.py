@@ -35,6 +35,22 @@ def test_a_suspicious_login_names_where_it_came_from(as_ana: Client) -> None:
     assert fact(page, "Devices") == "Firefox"
 
 
+def test_requests_that_events_name_are_called_as_people_call_them(as_ana: Client) -> None:
+    AccessRequest.objects.create(
+        public_id="req_1",
+        friendly_id="AR-2041",
+        source=make.source(),
+        requester=make.principal("user_7"),
+        requested_at=make.NOW,
+        known_at=make.NOW,
+        updated_at=make.NOW,
+    )
+    anomaly = make.anomaly()
+    for request in ("req_1", "req_1", "other-request"):
+        make.event(time=make.NOW - timedelta(minutes=1), request_id=request)
+    assert fact(as_ana.get(path(anomaly)).text, "Request ID") == "AR-2041 2 , other-request 1"
+
+
 def test_an_access_anomaly_names_its_request_its_flow_and_what_for(as_ana: Client) -> None:
     flow = AccessFlow.objects.create(public_id="flow_1", name="Billing, production read")
     AccessRequest.objects.create(

@@ -126,8 +126,24 @@ def test_the_events_are_counted_over_their_time_and_the_busiest_part_is_named(as
     anomaly = make.anomaly(started_at=make.NOW - timedelta(minutes=17), evidence=evidence)
     for page in (as_ana.get(path(anomaly)).text, as_ana.get(f"{path(anomaly)}events/").text):
         words = " ".join(re.sub("<[^>]*>", "", page).split())
-        assert "1674 events from 20 Nov 11:43 to 12:00 UTC" in words
+        assert "1,674 events from 20 Nov 11:43 to 12:00 UTC" in words
         assert "650 of them in the busiest 5 minutes" in words
+
+
+def test_a_drop_to_nothing_has_no_events_and_says_why(as_ana: Client) -> None:
+    silent = make.anomaly(type="rate_drop", evidence={**make.EVIDENCE, "event_count": 0})
+    page = as_ana.get(path(silent)).text
+    assert "Nothing came in this time: that is what was flagged." in page
+    assert "kept any more" not in page
+    assert "No event of this interval is kept any more." in as_ana.get(path(make.anomaly())).text
+
+
+def test_the_time_of_the_events_begins_with_the_first_that_is_told_of(as_ana: Client) -> None:
+    at = make.NOW - timedelta(minutes=29)
+    login = {"signs": [{"sign": "travel", "from_time": at.timestamp()}]}
+    anomaly = make.anomaly(evidence={**make.EVIDENCE, **login, "event_count": 1})
+    make.event(time=at)
+    assert "1 event from 20 Nov 11:31 to 12:00 UTC" in words(as_ana.get(path(anomaly)).text)
 
 
 @pytest.mark.parametrize("told", [{"event_count": 412}, {"unit": "failures", "event_count": 500}])
@@ -270,8 +286,8 @@ def test_the_panel_asks_the_database_as_often_for_50_events_as_for_5(
     anomaly = with_events(count)
     make.interval(make.metric(anomaly))
     # session, user, two of permissions; the anomaly, its parts, its series, their intervals, what was still learned,
-    # its events, when some were dropped, their facts, two of before, timeline
-    with django_assert_num_queries(17):  # type: ignore[operator]
+    # its events, when some were dropped, their facts, requests by name, its neighbours, two of before, timeline
+    with django_assert_num_queries(18):  # type: ignore[operator]
         as_ana.get(path(anomaly), headers=IN_PANEL)
 
 

@@ -39,6 +39,14 @@ def test_several_series_are_a_table_with_the_main_one_first(as_ana: Client) -> N
     assert "Requests for user_7 chance about 1 in 10,000 5 min 412 ↓ below 38 (21 to 61) since 20 Nov 11:55" in page
 
 
+def test_what_is_counted_over_a_night_is_told_of_the_night(as_ana: Client) -> None:
+    anomaly = with_series()
+    night = make.metric(anomaly, what="off_hours_slots", action="x", score=0.4)
+    make.interval(night, resolution_seconds=3600, started_at=make.NOW - timedelta(hours=8), peak=21)
+    assert "periods of 5 minutes off hours of ag_billing, x only" in words(as_ana.get(path(anomaly)).text).lower()
+    assert "8 hours 21 ↑" in words(as_ana.get(path(anomaly)).text)
+
+
 def test_one_series_with_one_interval_is_told_by_its_sentence_alone(as_ana: Client) -> None:
     anomaly = make.anomaly()
     make.interval(make.metric(anomaly))
