@@ -1,17 +1,18 @@
 """Deriving the figures of an anomaly again from what is stored, and saying what differs and why."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django.db.models import Max, Min
 
 from anomalies.detection import wording
+from anomalies.detection.detectors import custom_rule
 from anomalies.detection.finding import Finding
 from anomalies.detection.parameter import ParameterError, build_config
 from anomalies.detection.registry import DETECTORS
 from anomalies.models import Anomaly, BucketBlock, Scan, Series
-from anomalies.services import evidence, histories
+from anomalies.services import evidence, histories, rules
 from anomalies.services.counts import BLOCK_SECONDS
 
 
@@ -52,13 +53,17 @@ def recompute(anomaly: Anomaly) -> Recomputation:
         config = build_config(detector.config, detector.known(anomaly.evidence["parameters"]))
     except ParameterError as error:
         return Recomputation(reasons=[*reasons, f"Its parameters cannot be set any more: {error}"])
-    finding = _finding(anomaly, detector.detect, config)
+    changes = rules.changes_since(anomaly) if anomaly.type == custom_rule.DETECTOR.type else []
+    finding = _finding(anomaly, detector.detect, config, by_its_rule=bool(changes))
     differences = _differences(anomaly, finding)
-    reasons += _reasons(anomaly, finding, differences)
+    if changes:
+        reasons.append(f"Its rule was changed since: {'; '.join(changes)}. What follows is by the rule as it was.")
+    why = _reasons(anomaly, finding, differences)
+    reasons += why or (["The same figures come out."] if changes else [])
     return Recomputation(differences, reasons)
 
 
-def _finding(anomaly: Anomaly, detect: Any, config: Any) -> Finding | None:
+def _finding(anomaly: Anomaly, detect: Any, config: Any, *, by_its_rule: bool) -> Finding | None:
     known = Series.objects.filter(kind=anomaly.kind, entity=anomaly.entity).aggregate(
         first=Min("first_time"), last=Max("last_time")
     )
@@ -68,6 +73,8 @@ def _finding(anomaly: Anomaly, detect: Any, config: Any) -> Finding | None:
     window = histories.Window(anomaly.entity, anomaly.started_at, known["first"], known["last"])
     replayed = scan.trigger == Scan.Trigger.REPLAY
     history = histories.load(anomaly.kind, [window], until=scan.now, replayed=replayed)
+    if by_its_rule:
+        history = replace(history, rules=rules.as_judged(anomaly, until=scan.now, replayed=replayed))
     start, end = anomaly.started_at.timestamp(), anomaly.active_until.timestamp()
     return next(
         (

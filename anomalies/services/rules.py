@@ -1,7 +1,7 @@
 """Reviewers' own rules: set by people, counted for detection."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date, datetime, timedelta
 from typing import Any, TypedDict, Unpack
 
@@ -9,7 +9,7 @@ import numpy as np
 from django.db import IntegrityError, connection, transaction
 from django.db.models import Min, Q
 
-from anomalies.detection import history
+from anomalies.detection import history, wording
 from anomalies.detection.detectors.custom_rule import DETECTOR
 from anomalies.models import Agent, Anomaly, Event, Grant, Rule, Series, Severity
 from anomalies.services.actor import Actor
@@ -19,6 +19,7 @@ MOST_NAMED = 100  # agents or scopes of one rule
 MAX_LENGTH = 200  # characters of a name, an id or a scope
 MAX_DESCRIPTION_LENGTH = 10_000  # characters
 MAX_THRESHOLD = 1_000_000
+MICROSECOND = 1e-6  # seconds
 
 _COUNTED = ("agents", "scopes", "window_seconds", "threshold")  # of which a change says what is counted
 _DEFAULTS: dict[str, Any] = {
@@ -151,6 +152,49 @@ def matching(scopes: Sequence[str]) -> Q:
     return Q(permission__in=scopes) | Q(action__in=scopes) | Q(grant_id__in=granted)
 
 
+def changes_since(anomaly: Anomaly) -> list[str]:
+    """Say in what the rule that raised an anomaly is not what it was then; nothing if it is."""
+    rule = Rule.objects.filter(public_id=anomaly.evidence["rule"]).first()
+    if rule is None or rule.deleted_at:
+        return ["it was deleted"]
+    said: dict[str, tuple[str, Callable[[Any], str]]] = {
+        "name": ("name", str),
+        "window_seconds": ("window", wording.span),
+        "threshold": ("threshold", wording.number),
+        "scopes": ("scopes", lambda scopes: wording.listing(scopes) if scopes else "all"),
+        "severity": ("severity", lambda severity: str(Severity(severity).label)),
+    }
+    changes = [
+        f"its {said[field][0]} was {said[field][1](was)} and is {said[field][1](getattr(rule, field))}"
+        for field, was in _as_told(anomaly).items()
+        if was != getattr(rule, field)
+    ]
+    if rule.agents and anomaly.entity not in rule.agents:
+        changes.append(f"{anomaly.entity} is none of its agents")
+    if not rule.enabled:
+        changes.append("it was switched off")
+    elif rule.in_force_since > anomaly.active_until and not changes:
+        changes.append(f"it was switched on anew at {rule.in_force_since:%Y-%m-%d %H:%M} UTC")
+    return changes
+
+
+def as_judged(anomaly: Anomaly, *, until: datetime, replayed: bool) -> tuple[history.Rule, ...]:
+    """Return the rule that raised an anomaly as it was then, with the times of the matching events of its agent."""
+    rule = Rule(public_id=anomaly.evidence["rule"], **_as_told(anomaly))
+    matches = _matches(rule, {anomaly.entity: anomaly.started_at}, until)
+    # What a window that ended before the rule was in force may have held does not belong to it.
+    times = matches.get(anomaly.entity, np.zeros(0))
+    firsts = times[times >= anomaly.started_at.timestamp() - MICROSECOND / 2]
+    since = 0.0 if replayed or len(firsts) < rule.threshold else float(firsts[rule.threshold - 1])
+    return (_fact(rule, matches, since),) if matches else ()
+
+
+def _as_told(anomaly: Anomaly) -> dict[str, Any]:
+    """Return the fields of the rule that raised an anomaly, as they were then."""
+    told = anomaly.evidence
+    return {"name": told["rule_name"], **told["parameters"], "scopes": told["scopes"], "severity": anomaly.severity}
+
+
 def facts(judge_from: Mapping[str, datetime], *, until: datetime, replayed: bool) -> tuple[history.Rule, ...]:
     """Return the rules in force, with the times of the matching events of those agents that have enough of them.
 
@@ -164,19 +208,21 @@ def facts(judge_from: Mapping[str, datetime], *, until: datetime, replayed: bool
         wanted = [agent for agent in judge_from if not rule.agents or agent in rule.agents]
         matches = _matches(rule, {agent: max(judge_from[agent], since or judge_from[agent]) for agent in wanted}, until)
         if matches:
-            found.append(
-                history.Rule(
-                    id=rule.public_id,
-                    name=rule.name,
-                    severity=rule.severity,
-                    window_seconds=rule.window_seconds,
-                    threshold=rule.threshold,
-                    scopes=tuple(rule.scopes),
-                    matches=matches,
-                    since=since.timestamp() if since else 0.0,
-                )
-            )
+            found.append(_fact(rule, matches, since.timestamp() if since else 0.0))
     return tuple(found)
+
+
+def _fact(rule: Rule, matches: Mapping[str, Any], since: float) -> history.Rule:
+    return history.Rule(
+        id=rule.public_id,
+        name=rule.name,
+        severity=rule.severity,
+        window_seconds=rule.window_seconds,
+        threshold=rule.threshold,
+        scopes=tuple(rule.scopes),
+        matches=matches,
+        since=since,
+    )
 
 
 def _matches(rule: Rule, judge_from: Mapping[str, datetime], until: datetime) -> dict[str, Any]:
