@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from anomalies.detection import interval
-from anomalies.detection.detectors import rate_drop, rate_spike
+from anomalies.detection.detectors import high_failure_rate, rate_drop, rate_spike
 from anomalies.detection.finding import PATTERN_CHANGE, Finding
 from anomalies.detection.history import DAY, HOUR, Calendar, Counts, History, Peers
 
@@ -213,6 +213,50 @@ def changes(*, times: float, office: bool, dispersion: float = 0.05, series: int
         named=sum(PATTERN_CHANGE in deviations for deviations in of_change.values()) / series,
         spikes=len(spikes),
         spikes_found=len(of_spikes),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Refusals:
+    """What was found of agents that are refused more often for their next 15 to 40 requests."""
+
+    recall: float
+    median_delay_days: float | None
+    findings: int  # of those that are, each for one cause
+    false_agents: int  # of those that never are, in 30 days
+
+
+def refusals(*, a_day: float, concentration: float = 30.0, agents: int = 300, seed: int = 1) -> Refusals:
+    """Return what high_failure_rate finds of agents with so many requests a day, in office hours, judged for 30 days.
+
+    5 in 100 are refused, by a rate that differs from day to day as a beta distribution of that concentration; of half
+    of the agents, from somewhen on, 50 to 90 in 100.
+    """
+    rng = np.random.default_rng(seed)
+    days, judged = 75, 45
+    hour = np.arange(24 * days)
+    at_work = np.where((hour % 24 >= 8) & (hour % 24 < 18) & (hour // 24 % 7 < 5), 1.0, 0.02)
+    requests = rng.poisson(a_day / 24 * at_work / at_work.mean(), (agents, len(hour))).astype(np.int32)
+    rate = rng.beta(0.05 * concentration, 0.95 * concentration, (agents, days)).repeat(24, axis=1)
+    since = np.full(agents, np.inf)
+    for row in range(0, agents, 2):
+        at = np.flatnonzero((hour >= 24 * judged + rng.integers(24 * 10)) & (requests[row] > 0))
+        at = at[np.cumsum(requests[row, at]) <= rng.integers(15, 41)]
+        if len(at):
+            rate[row, at], since[row] = rng.uniform(0.5, 0.9), START + HOUR * at[0]
+    failures = rng.binomial(requests, rate).astype(np.int32)
+    made = history(requests, np.zeros((agents, 60 * 24), dtype=np.int32), judge_from=START + DAY * judged)
+    tenant = replace(made.tenant, failures=failures.sum(axis=0, keepdims=True, dtype=np.int32))
+    made = replace(made, hours=replace(made.hours, failures=failures), tenant=tenant)
+    raised: dict[int, list[float]] = defaultdict(list)
+    for one in high_failure_rate.detect(made, high_failure_rate.Config()):
+        raised[made.entities.index(one.entity)].append(one.raised_at)
+    late = {row: min(times) - since[row] for row, times in raised.items() if max(times) > since[row]}
+    return Refusals(
+        recall=len(late) / int(np.isfinite(since).sum()),
+        median_delay_days=median(late.values()) / DAY if late else None,
+        findings=sum(len(raised[row]) for row in late),
+        false_agents=sum(not np.isfinite(since[row]) for row in raised),
     )
 
 

@@ -1,12 +1,15 @@
 """detection/detectors/high_failure_rate: improbable rates."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from anomalies.detection.detectors.high_failure_rate import Config, chart, detect
+from anomalies.detection.detectors.high_failure_rate import Config, chart, detect, screen
 from anomalies.detection.finding import HIGH, MEDIUM, Finding
-from anomalies.detection.history import HOUR
+from anomalies.detection.history import DAY, HOUR, Counts, History
+from anomalies.detection.screening import Glance, News
 from tests.detection import build
 
 
@@ -75,3 +78,75 @@ def test_its_chart_shows_failures_against_what_the_requests_let_expect() -> None
     shown = chart(build.history(n, failures=k), Config(), HOUR)
     assert shown.unit == "failures"
     assert shown.observed[10] == 31 > shown.upper[10]
+
+
+def _rare(*refused_days: int, days: int = 60) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Three requests a day, all of them refused on these days, else one in 7 days."""
+    n, k = (np.zeros((1, 24 * days), dtype=int) for _ in range(2))
+    for day in range(days):
+        n[0, [24 * day + 9, 24 * day + 12, 24 * day + 15]] = 1
+        k[0, 24 * day + 9] = day % 7 == 0
+        if day in refused_days:
+            k[0, 24 * day : 24 * day + 24] = n[0, 24 * day : 24 * day + 24]
+    return n, k
+
+
+def test_who_acts_rarely_is_judged_by_its_last_attempts() -> None:
+    n, k = _rare(55, 56, 57, 58, 59)
+    [finding] = detect(build.history(n, failures=k), Config())
+    assert finding.description == "75 % refused (15 of 20 in 6 days), usually 4.7 %"
+    assert finding.evidence["event_count"] == 15
+    assert finding.end == build.START + 59 * DAY + 16 * HOUR
+    assert finding.open
+
+
+def test_last_attempts_are_one_spell_from_whichever_day_they_are_judged() -> None:
+    n, k = _rare(50, 51, 52, 53, 54, 55)
+    [whole] = detect(build.history(n, failures=k, judge_days=20), Config())
+    assert not whole.open
+    told = []
+    for days in range(52, 61):
+        history = build.history(n[:, : 24 * days], failures=k[:, : 24 * days], judge_days=1)
+        told += [finding.start for finding in detect(history, Config())]
+    assert set(told) == {whole.start}
+
+
+def test_spells_that_share_no_attempts_are_told_apart() -> None:
+    n, k = _rare(16, 17, 18, 19, 20, 53, 54, 55, 56, 57)
+    first, second = detect(build.history(n, failures=k, judge_days=45), Config())
+    assert first.end < second.start
+
+
+def test_refusals_of_an_hour_that_is_hot_by_itself_are_not_told_again() -> None:
+    n, k = _rare()
+    n[0, 24 * 57 + 9], k[0, 24 * 57 + 9] = 30, 25
+    k[0, 24 * 59 + 9] = 1
+    assert len(detect(build.history(n, failures=k, judge_days=4), Config())) == 1
+    assert detect(build.history(n, failures=k, judge_days=1), Config()) == []
+
+
+def _glance(history: History) -> Glance:
+    """The last day, with three days before it."""
+    start = history.hours.end - 4 * DAY
+    first = history.hours.index(start)
+    counts = history.hours.requests[:, first:], history.hours.failures[:, first:]
+    return Glance(replace(history, hours=Counts(start, HOUR, *counts)), {}, News())
+
+
+def test_its_screen_names_all_whose_last_attempts_it_may_find() -> None:
+    rng = np.random.default_rng(11)
+    rate = np.exp(rng.uniform(np.log(0.05), np.log(20), (150, 1)))
+    n = rng.poisson(rate * np.ones((1, 24 * 60)))
+    refused = np.where(np.arange(24 * 60) < 24 * 60 - rng.integers(1, 24 * 10, (150, 1)), 0.05, 0.6)
+    history = build.history(n, failures=rng.binomial(n, refused))
+    history = replace(history, judge_from=np.full(150, history.until - 2 * HOUR))
+    found = {finding.entity for finding in detect(history, Config())}
+    named = {history.entities[row] for row in np.flatnonzero(screen(_glance(history), Config()))}
+    assert found
+    assert found <= named
+
+
+def test_its_screen_spares_who_is_refused_as_usual() -> None:
+    n, k = _month(0.03, n=40)
+    spared = ~screen(_glance(build.history(n, failures=k)), Config())
+    assert spared.mean() > 0.5

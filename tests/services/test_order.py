@@ -78,11 +78,15 @@ def _together(start: datetime) -> list[EventRecord]:
     return [*at_one, *at_others]
 
 
+def _slow_refusals(start: datetime) -> list[EventRecord]:
+    return burst(start, 16, seconds=6000, agent_id="ag_1", principal_id="mal", ip="198.51.100.9", status="failure")
+
+
 def _stranger(start: datetime) -> list[EventRecord]:
     return [record(start, 7000, agent_id="ag_1", principal_id="eve", ip="203.0.113.5")]
 
 
-INCIDENTS = (_spike, _refusals, _guessing, _rise, _stranger)
+INCIDENTS = (_spike, _refusals, _guessing, _rise, _slow_refusals, _stranger)
 
 
 @dataclass(frozen=True)
