@@ -197,7 +197,7 @@ def screen(glance: Glance, limits: Limits) -> Mask:
     found = np.zeros(len(every), dtype=np.bool_)
     for counts in (history.hours, history.fives, history.minutes):
         if counts.width in limits.widths:
-            found[_hot_rows(counts, bands, every, limits, history.judge_from)] = True
+            found[_hot_rows(counts, bands, every, limits, new=True)] = True
     if limits.up:
         totals = every < len(history.totals)
         found |= totals & (history.first_time > glance.day - limits.young_days * DAY)
@@ -329,14 +329,14 @@ def _fine(
             yield _deviation(history, limits, one, first, last, hot[i], moved[i])
 
 
-def _hot_rows(counts: Counts, bands: Bands, rows: Rows, limits: Limits, since: Floats | None = None) -> Rows:
-    """Return which of these rows may have a hot bucket, or one that ends after `since` (n,); numbers into `rows`.
+def _hot_rows(counts: Counts, bands: Bands, rows: Rows, limits: Limits, *, new: bool = False) -> Rows:
+    """Return which of these rows may have a hot bucket, or one that is `new` to be judged; numbers into `rows`.
 
     Only what is large is worth a tail, and only series that then deviate, by the over-dispersion of their hours, which
     is the smaller one, are worth one of their own.
     """
-    width, parts = counts.width, HOUR // counts.width
-    first = 0 if since is None else max(0, int((since[rows].min() - bands.start) // HOUR)) if len(rows) else 0
+    history, width, parts = bands.history, counts.width, HOUR // counts.width
+    first = max(0, int((history.judge_from.min() - bands.start) // HOUR)) if new else 0
     offset = counts.index(bands.start) + first * parts
     observed = counts.requests[rows, offset : offset + (24 * bands.days - first) * parts]
     n, t = observed.shape
@@ -345,10 +345,12 @@ def _hot_rows(counts: Counts, bands: Bands, rows: Rows, limits: Limits, since: F
     mean = (bands.high if limits.up else bands.low)[rows, first : first + t // parts]
     large = limits.large(observed.reshape(n, -1, parts), mean[:, :, None] / parts)
     at, hour, part = np.nonzero(large)
-    if since is not None:
+    if new:
         ends = bands.start + (first + hour) * HOUR + (part + 1) * width
-        new = ends > since[rows[at]]
-        at, hour, part = at[new], hour[new], part[new]
+        judged = ends > history.judge_from[rows[at]]
+        if not limits.up:
+            judged &= ends + history.lag[rows[at]] <= history.until
+        at, hour, part = at[judged], hour[judged], part[judged]
     if not len(at):
         return rows[:0]
     some_mean, day = mean[at, hour] / parts, (first + hour) // 24

@@ -10,7 +10,7 @@ from anomalies.models.notification import OutboxMessage
 from anomalies.models.request import AccessFlow, AccessRequest
 from anomalies.models.review import ReviewEntry
 from anomalies.models.scan import Scan, ScanShare
-from anomalies.models.series import BucketBlock, Series
+from anomalies.models.series import BucketBlock, Outlook, Series
 from anomalies.models.sighting import Sighting
 from anomalies.models.stream import StreamLease
 from anomalies.models.suppression import Suppression
@@ -33,6 +33,7 @@ __all__ = [
     "Interval",
     "Metric",
     "OutboxMessage",
+    "Outlook",
     "Principal",
     "ResponsePolicy",
     "Retention",

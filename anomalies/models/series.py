@@ -73,3 +73,17 @@ class BucketBlock(models.Model):
 
     def __str__(self) -> str:
         return f"{self.series_id} {self.resolution_seconds}s {self.start:%Y-%m-%d %H:%M}"
+
+
+class Outlook(models.Model):
+    """What the days before one UTC day say of a series, kept for the scans of that day."""
+
+    pk = models.CompositePrimaryKey("series", "name")
+    series = models.ForeignKey(Series, models.CASCADE, db_index=False, related_name="outlooks")
+    name = models.CharField(max_length=32, help_text="Of what is kept, and of the parameters that it is made by")
+    day = models.DateField(db_index=True)
+    calendar = models.BigIntegerField(help_text="Hash of the time zone, holidays and working hours that it is made by")
+    content = models.BinaryField()
+
+    def __str__(self) -> str:
+        return f"{self.series_id} {self.name} {self.day}"

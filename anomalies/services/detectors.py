@@ -16,6 +16,7 @@ from anomalies.detection.finding import Finding
 from anomalies.detection.history import History
 from anomalies.detection.parameter import ParameterError, build_config
 from anomalies.detection.registry import DETECTORS
+from anomalies.detection.screening import Glance, Mask, Outlook
 from anomalies.models import Agent, Anomaly, DetectorOverride, DetectorSettings, Series
 from anomalies.services.access import AgentGoneError
 from anomalies.services.actor import Actor
@@ -84,6 +85,25 @@ class Judges:
         """Return by what a detector judges an entity, or None if it does not."""
         own = self.overrides.get(type_, {}) if kind == Series.Kind.AGENT else {}
         return own[entity] if entity in own else self.settings.get(type_)
+
+    def has_own(self, kind: str, entity: str) -> bool:
+        """Return whether anything is set for that entity alone."""
+        return kind == Series.Kind.AGENT and any(entity in overrides for overrides in self.overrides.values())
+
+    @property
+    def outlooks(self) -> frozenset[Outlook]:
+        """What the screens of all detectors hold entities against; not of those that have settings of their own."""
+        on = {type_: config for type_, config in self.settings.items() if config is not None}
+        made = {DETECTORS[type_].outlook(config) for type_, config in on.items()}
+        return frozenset(outlook for outlook in made if outlook is not None)
+
+    def screen(self, glance: Glance) -> Mask:
+        """Return the rows that any detector may have something to say of, (n,), by the settings for all."""
+        found = np.zeros(len(glance.history.entities), dtype=np.bool_)
+        for type_, config in self.settings.items():
+            if config is not None:
+                found |= DETECTORS[type_].screen(glance, config)
+        return found
 
     def detect(self, history: History) -> list[Finding]:
         """Return what all detectors find, each entity judged by its own configs."""

@@ -25,13 +25,13 @@ FAILING_SHARE = 0.3  # if they are that much of the hour
 MOST_PEERS = 64  # of a group, that newcomers are held against: of more, those whose ids come first by their hash
 POSTGRES_EPOCH = datetime(2000, 1, 1, tzinfo=UTC).timestamp()
 
-# One row a series, however many blocks it has: receiving a row costs far more than the bytes in it.
+# A few rows, however many series there are: receiving a row costs far more than the bytes in it.
 _BLOCKS = """
 COPY (
     SELECT string_agg(int8send(series_id) || timestamptz_send(start) || array_send(counts), '')
     FROM anomalies_bucketblock
     WHERE series_id = ANY(%s) AND resolution_seconds = %s AND start >= %s AND start < %s
-    GROUP BY series_id
+    GROUP BY series_id %% 16
 ) TO STDOUT (FORMAT BINARY)
 """
 
@@ -114,10 +114,12 @@ class Window:
     first_time: datetime
     last_time: datetime
     series: int = 1
+    alone: bool = False  # no anomaly that it may go on with, or take part in
+    past_changed: bool = True  # events came since it was looked at, of days before
 
 
 @dataclass(frozen=True, slots=True)
-class _Rows:
+class Rows:
     """The series of a history, one a row: those of all actions of each entity first."""
 
     entity: tuple[int, ...]  # number of each row's entity
@@ -141,9 +143,9 @@ def load(kind: str, windows: Sequence[Window], *, until: datetime, replayed: boo
         return min(max(known.date(), earliest.date() - timedelta(days=days)), last_day)
 
     first_day = since(HISTORY_DAYS)
-    rows = _rows(kind, windows, earliest, slow(at=until))
-    hours = _counts(rows, 3600, first_day, last_day)
-    fives = _counts(rows, 300, since(FIVES_DAYS), last_day)
+    rows = rows_of(kind, windows, earliest, slow(at=until))
+    hours = counts_of(rows, 3600, first_day, last_day)
+    fives = counts_of(rows, 300, since(FIVES_DAYS), last_day)
     judge_from = np.array([window.judge_from.timestamp() for window in windows])
     judged = {window.entity: window.judge_from for window in windows}
     signed_in, pasts = logins.facts(judged, until=until) if kind == Series.Kind.PRINCIPAL else ({}, {})
@@ -157,9 +159,9 @@ def load(kind: str, windows: Sequence[Window], *, until: datetime, replayed: boo
         first_time=rows.first_time,
         hours=hours,
         fives=fives,
-        minutes=_counts(rows, 60, since(MINUTES_DAYS), last_day),
+        minutes=counts_of(rows, 60, since(MINUTES_DAYS), last_day, failures=False),
         calendar=_calendar(kind, entities, [window.first_time for window in windows], rows, hours),
-        tenant=_counts(_tenant(), 3600, tenant_day, last_day),
+        tenant=counts_of(_tenant(), 3600, tenant_day, last_day),
         meetings=_meetings(entities, first_day, earliest, until) if kind == Series.Kind.AGENT else (),
         attempts=_attempts(kind, entities, fives, judge_from, until) if kind != Series.Kind.AGENT else {},
         logins=signed_in,
@@ -171,7 +173,7 @@ def load(kind: str, windows: Sequence[Window], *, until: datetime, replayed: boo
     )
 
 
-def _rows(kind: str, windows: Sequence[Window], earliest: datetime, slowness: Mapping[int, float]) -> _Rows:
+def rows_of(kind: str, windows: Sequence[Window], earliest: datetime, slowness: Mapping[int, float]) -> Rows:
     """Return all series of the entities, of single actions those that did anything since `earliest`."""
     number = {window.entity: n for n, window in enumerate(windows)}
     known = (
@@ -189,7 +191,7 @@ def _rows(kind: str, windows: Sequence[Window], earliest: datetime, slowness: Ma
         first_time[key] = min(first_time.get(key, np.inf), first.timestamp())
     keys = sorted(first_time, key=lambda key: (key[1] != "", key))
     row = {key: n for n, key in enumerate(keys)}
-    return _Rows(
+    return Rows(
         entity=tuple(entity for entity, _ in keys),
         actions=tuple(action for _, action in keys),
         first_time=np.array([first_time[key] for key in keys]),
@@ -198,9 +200,9 @@ def _rows(kind: str, windows: Sequence[Window], earliest: datetime, slowness: Ma
     )
 
 
-def _tenant() -> _Rows:
+def _tenant() -> Rows:
     known = Series.objects.filter(kind=Series.Kind.TENANT).values_list("id", "metric")
-    return _Rows((0,), ("",), np.zeros(1), np.zeros(1), {series_id: (0, metric) for series_id, metric in known})
+    return Rows((0,), ("",), np.zeros(1), np.zeros(1), {series_id: (0, metric) for series_id, metric in known})
 
 
 def _peers(windows: Sequence[Window], last_day: date) -> dict[str, Peers]:
@@ -227,13 +229,18 @@ def _peers(windows: Sequence[Window], last_day: date) -> dict[str, Peers]:
         n = len(mine)
         first_time = np.array([time.timestamp() for _, time in mine])
         row_of = {series_id: (row, str(Series.Metric.REQUESTS)) for row, (series_id, _) in enumerate(mine)}
-        hours = _counts(_Rows(tuple(range(n)), ("",) * n, first_time, np.zeros(n), row_of), HOUR, first, last)
+        hours = counts_of(Rows(tuple(range(n)), ("",) * n, first_time, np.zeros(n), row_of), HOUR, first, last)
         found[group] = Peers(group, hours.start, hours.requests, first_time)
     return {agent: found[group] for agent, group in group_of.items() if group in found}
 
 
-def _counts(rows: _Rows, width: int, first_day: date, last_day: date) -> Counts:
-    """Return the buckets of whole days by one binary COPY: every block in it has the same length."""
+def counts_of(
+    rows: Rows, width: int, first_day: date, last_day: date, *, since: datetime | None = None, failures: bool = True
+) -> Counts:
+    """Return the buckets of whole days by one binary COPY: every block in it has the same length.
+
+    `since`: blocks that end before are not read; their buckets are 0. Nor are failures, unless they are asked for.
+    """
     days = (last_day - first_day).days + 1
     start = datetime(first_day.year, first_day.month, first_day.day, tzinfo=UTC)
     block_seconds = BLOCK_SECONDS[width]
@@ -251,7 +258,9 @@ def _counts(rows: _Rows, width: int, first_day: date, last_day: date) -> Counts:
         metric: np.zeros((len(rows.actions), blocks_known, a_block), dtype=np.int32) for metric in Series.Metric.values
     }
     with connection.cursor() as cursor:
-        parameters = [list(rows.row_of), width, start, start + timedelta(days=days)]
+        wanted = [one for one, (_, metric) in rows.row_of.items() if failures or metric == Series.Metric.REQUESTS]
+        first = start if since is None else max(start, since - timedelta(seconds=block_seconds - 1))
+        parameters = [wanted, width, first, start + timedelta(days=days)]
         # Django's cursor for debugging copies without parameters only.
         with cursor.cursor.copy(_BLOCKS, parameters) as copy:
             copy.set_types(["bytea"])
@@ -264,14 +273,12 @@ def _counts(rows: _Rows, width: int, first_day: date, last_day: date) -> Counts:
     for metric, matrix in matrices.items():
         mine = metrics == metric
         matrix[row[mine], block[mine]] = blocks["counts"]["count"][mine]
-    requests, failures = (
-        matrices[metric].reshape(len(rows.actions), -1) for metric in (Series.Metric.REQUESTS, Series.Metric.FAILURES)
-    )
-    return Counts(start=start.timestamp(), width=width, requests=requests, failures=failures)
+    both = (matrices[metric].reshape(len(rows.actions), -1) for metric in Series.Metric.values)
+    return Counts(start.timestamp(), width, *both)
 
 
 def _calendar(
-    kind: str, entities: Sequence[str], first_times: Sequence[datetime], series: _Rows, hours: Counts
+    kind: str, entities: Sequence[str], first_times: Sequence[datetime], series: Rows, hours: Counts
 ) -> Calendar:
     """Return the hours as each entity's clock shows them: its own zone and holidays, or its agent's zone."""
     n, t = len(entities), hours.requests.shape[1]
@@ -284,7 +291,7 @@ def _calendar(
     if kind == Series.Kind.AGENT:
         known = Agent.objects.in_bulk(list(entities), field_name="public_id")
         agents = {row: known[entity] for row, entity in enumerate(entities) if entity in known}
-    zones = {agent.public_id: agent.time_zone for agent in agents.values()} or _zones(kind, entities, first_times)
+    zones = {agent.public_id: agent.time_zone for agent in agents.values()} or zones_of(kind, entities, first_times)
     of_entity = tuple(zones.get(entity) or "UTC" for entity in entities)
     for row, zone in enumerate(of_entity):
         by_zone[zone].append(row)
@@ -314,7 +321,8 @@ def _calendar(
     )
 
 
-def _zones(kind: str, entities: Sequence[str], first_times: Sequence[datetime]) -> dict[str, str]:
+def zones_of(kind: str, entities: Sequence[str], first_times: Sequence[datetime]) -> dict[str, str]:
+    """Return the time zone of the agent that addresses or principals came by first, of those where it is known."""
     statements = {Series.Kind.PRINCIPAL: _ZONES_OF_PRINCIPALS, Series.Kind.ADDRESS: _ZONES_OF_ADDRESSES}
     if kind not in statements:
         return {}
@@ -366,10 +374,7 @@ def _attempts(
     kind: str, entities: Sequence[str], fives: Counts, judge_from: NDArray[np.float64], until: datetime
 ) -> dict[str, Attempts]:
     """Return the attempts of the entities with many failures within an hour that is to be judged."""
-    failures, requests = _within_an_hour(fives.failures), _within_an_hour(fives.requests)
-    due = fives.starts[None, :] + HOUR + fives.width > judge_from[:, None]
-    suspicious = (failures >= MANY_FAILURES) & (failures >= FAILING_SHARE * requests) & due
-    suspects = np.flatnonzero(suspicious.any(axis=1))
+    suspects = suspects_of(fives, judge_from)
     if not len(suspects):
         return {}
     sinces = [datetime.fromtimestamp(since - 2 * HOUR, UTC) for since in judge_from[suspects].tolist()]
@@ -401,6 +406,14 @@ def _attempts(
         )
         for entity, rows in by_entity.items()
     }
+
+
+def suspects_of(fives: Counts, judge_from: NDArray[np.float64]) -> NDArray[np.intp]:
+    """Return the rows with many failures within an hour that is to be judged."""
+    failures, requests = _within_an_hour(fives.failures), _within_an_hour(fives.requests)
+    due = fives.starts[None, :] + HOUR + fives.width > judge_from[:, None]
+    suspicious = (failures >= MANY_FAILURES) & (failures >= FAILING_SHARE * requests) & due
+    return np.flatnonzero(suspicious.any(axis=1))
 
 
 def _within_an_hour(counts: NDArray[np.int32]) -> NDArray[np.int64]:

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django.db import InterfaceError, OperationalError, connection, transaction
@@ -11,7 +11,7 @@ from django.db import InterfaceError, OperationalError, connection, transaction
 from anomalies.detection.finding import Finding, plain
 from anomalies.detection.registry import DETECTORS
 from anomalies.models import Anomaly, Scan, Series
-from anomalies.services import access, causes, histories
+from anomalies.services import access, causes, glances, histories
 from anomalies.services.actor import Actor
 from anomalies.services.detectors import Judges
 from anomalies.services.findings import Kept, keep
@@ -21,6 +21,7 @@ logger = logging.getLogger(__name__)
 
 LONGEST_GAP = timedelta(days=3)  # after which nothing belongs to an anomaly any more: so long may a level settle
 KINDS = (Series.Kind.AGENT, Series.Kind.ADDRESS, Series.Kind.PRINCIPAL)  # in the order that `causes` needs
+GLANCES_AT_ONCE = 2000  # entities looked at in one transaction, of which little is read
 SERIES_DAYS_AT_ONCE = 20_000  # in one transaction: bounds memory, and what a crash repeats
 _PLURALS: dict[str, str] = {
     Series.Kind.AGENT: "agents",
@@ -106,11 +107,17 @@ WITH related AS (
     WHERE %(shares)s = 1 OR ('x' || left(md5(entity), 7))::bit(28)::integer %% %(shares)s = %(share)s
 )
 SELECT entity, first_time, last_time, series, coalesce(dirty_from < judged_until - %(horizon)s::interval, false),
-       least(judge_from, (SELECT min(since) FROM related r WHERE r.entity = judged.entity), (
-           SELECT min(started_at) FROM anomalies_anomaly a
-           WHERE a.kind = %(kind)s AND a.entity = judged.entity
-             AND (a.state = 'open' OR a.active_until >= judge_from - %(gap)s::interval)))
-FROM judged
+       least(judge_from, of_cause.since, of_own.since),
+       of_cause.since IS NULL AND of_own.since IS NULL AND NOT EXISTS (
+           SELECT FROM anomalies_metric m JOIN anomalies_interval i ON i.metric_id = m.id
+           WHERE m.kind = %(kind)s AND m.entity = judged.entity
+             AND (i.state = 'open' OR i.ended_at >= judge_from - %(gap)s::interval)),
+       coalesce(dirty_from < %(today)s, false)
+FROM judged,
+     LATERAL (SELECT min(since) AS since FROM related r WHERE r.entity = judged.entity) AS of_cause,
+     LATERAL (SELECT min(started_at) AS since FROM anomalies_anomaly a
+              WHERE a.kind = %(kind)s AND a.entity = judged.entity
+                AND (a.state = 'open' OR a.active_until >= judge_from - %(gap)s::interval)) AS of_own
 """  # noqa: S608  our own
 
 _JUDGED = f"""
@@ -124,12 +131,59 @@ WHERE kind = %(kind)s AND entity = ANY(%(entities)s)
 def judge_due(scan: Scan, kind: str, share: int, judges: Judges, by: Actor, progress: Progress = unseen) -> None:
     """Judge the entities of a kind that are due and fall on that share, and add the figures to the scan's."""
     due = _due(scan, kind, share)
+    at_a_glance = [window for window in due if _at_a_glance(scan, kind, window, judges)]
+    closely = sorted(set(due) - set(at_a_glance), key=lambda window: window.entity)
     done = 0
-    for some in together(due):
+    at_a_glance.sort(key=lambda window: window.judge_from)
+    for first in range(0, len(at_a_glance), GLANCES_AT_ONCE):
+        glanced = at_a_glance[first : first + GLANCES_AT_ONCE]
+        progress(f"Looking at {_PLURALS[kind]}", done, len(due))
+        worth = _glance(scan, kind, glanced, judges)
+        closely += worth
+        done += len(glanced) - len(worth)
+    for some in together(closely):
         progress(f"Looking at {_PLURALS[kind]}", done, len(due))
         _judge(scan, kind, some, judges, by)
         done += len(some)
     progress(f"Looking at {_PLURALS[kind]}", done, len(due))
+
+
+def _at_a_glance(scan: Scan, kind: str, window: histories.Window, judges: Judges) -> bool:
+    """Return whether what came today is all that can change what is said of an entity."""
+    return (
+        scan.trigger != Scan.Trigger.REPLAY
+        and window.alone
+        and not window.past_changed
+        and window.judge_from >= _midnight(scan.now)
+        and not judges.has_own(kind, window.entity)
+    )
+
+
+def _glance(scan: Scan, kind: str, windows: Sequence[histories.Window], judges: Judges) -> Sequence[histories.Window]:
+    """Return those that are worth a close look; of the others nothing is to be said, and they are judged."""
+    try:
+        with transaction.atomic():
+            calm = glances.unremarkable(kind, windows, judges, until=scan.now)
+            _note(scan, kind, calm)
+    except (InterfaceError, OperationalError):
+        raise
+    except Exception:
+        logger.exception("scan %s: %s %s are looked at closely instead", scan.pk, len(windows), _PLURALS[kind])
+        return windows
+    scan.series_judged += len(calm)
+    judged = set(calm)
+    return [window for window in windows if window not in judged]
+
+
+def _midnight(time: datetime) -> datetime:
+    return time.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+
+
+def _note(scan: Scan, kind: str, windows: Sequence[histories.Window]) -> None:
+    """Note up to when entities were judged."""
+    with connection.cursor() as cursor:
+        entities = [window.entity for window in windows]
+        cursor.execute(_JUDGED, {"now": scan.now, "kind": kind, "entities": entities, **OF_WAITED})
 
 
 def _due(scan: Scan, kind: str, share: int) -> list[histories.Window]:
@@ -146,12 +200,13 @@ def _due(scan: Scan, kind: str, share: int) -> list[histories.Window]:
         **OF_WAITED,
         "silent": histories.SILENT,
         "gap": LONGEST_GAP,
+        "today": _midnight(scan.now),
     }
     with connection.cursor() as cursor:
         cursor.execute(_DUE, parameters)
-        for entity, first_time, last_time, series, late, judge_from in cursor.fetchall():
+        for entity, first_time, last_time, series, late, judge_from, alone, past_changed in cursor.fetchall():
             scan.series_late += late
-            due.append(histories.Window(entity, judge_from, first_time, last_time, series))
+            due.append(histories.Window(entity, judge_from, first_time, last_time, series, alone, past_changed))
     return due
 
 
@@ -217,9 +272,8 @@ def _judge_together(
     )
     if not replayed:
         scan.grants_revoked += access.respond(scan, by=by, at=scan.now)
-    with connection.cursor() as cursor:
-        judged: dict[str, Any] = {"now": scan.now, "kind": kind, "entities": [window.entity for window in windows]}
-        cursor.execute(_JUDGED, {**judged, **OF_WAITED})
+        glances.prepare(kind, windows, history, judges, until=scan.now)
+    _note(scan, kind, windows)
     return kept, len(found), len(told)
 
 

@@ -212,6 +212,12 @@ def facts(judge_from: Mapping[str, datetime], *, until: datetime, replayed: bool
     return tuple(found)
 
 
+def limits() -> list[tuple[frozenset[str], float, int]]:
+    """Return of each rule in force its agents (none: all), its window in seconds and its threshold."""
+    rows = Rule.objects.in_force().order_by("id").values_list("agents", "window_seconds", "threshold")
+    return [(frozenset(agents), window_seconds, threshold) for agents, window_seconds, threshold in rows]
+
+
 def _fact(rule: Rule, matches: Mapping[str, Any], since: float) -> history.Rule:
     return history.Rule(
         id=rule.public_id,

@@ -131,12 +131,12 @@ def into_numpy(*, series: int = 5000, days: int = 60, rounds: int = 5) -> Second
     """Return how long it takes until the hours of so many series are matrices."""
     rows.history(series, days=days, widths=[3600])
     known = Series.objects.filter(kind="agent", action="", metric="requests").values_list("id", "entity")
-    wanted = histories._Rows(
+    wanted = histories.Rows(
         tuple(range(len(known))), ("",) * len(known), np.zeros(len(known)), np.zeros(len(known)),
         {series_id: (row, "requests") for row, (series_id, _) in enumerate(known)},
     )  # fmt: skip
     first, last = (rows.TODAY - timedelta(days=days)).date(), rows.TODAY.date()
     try:
-        return alone(lambda: histories._counts(wanted, 3600, first, last), rounds=rounds)
+        return alone(lambda: histories.counts_of(wanted, 3600, first, last), rounds=rounds)
     finally:
         rows.empty()
