@@ -2,6 +2,7 @@
 
 from typing import Self
 
+from django.contrib.postgres.indexes import GinIndex
 from django.db import models
 from django.db.models.functions import Now
 
@@ -157,6 +158,7 @@ class Grant(models.Model):
                 name="grant_of_agent_or_request",
             ),
         ]
+        indexes = [GinIndex(fields=["scopes"], name="grant_scopes")]
 
     def __str__(self) -> str:
         return self.public_id

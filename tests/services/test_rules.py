@@ -9,7 +9,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from anomalies.ingest.record import EventRecord
-from anomalies.models import Anomaly, Rule, Scan
+from anomalies.models import Anomaly, Event, Rule, Scan
 from anomalies.services import evidence, rules, scans
 from anomalies.services.actor import Actor
 from tests import make
@@ -303,3 +303,11 @@ def _standing(rule: Rule) -> list[tuple[Any, ...]]:
         (one.started_at, one.active_until, one.state, one.evidence["observed"], one.evidence["event_count"])
         for one in Anomaly.objects.standing().filter(topic=rule.public_id).order_by("started_at")
     ]
+
+
+def test_grants_of_a_scope_are_found_by_an_index() -> None:
+    events = Event.objects.filter(rules.matching(["exports.read"]), time__gte=MONDAY)
+    with connection.cursor() as cursor:
+        cursor.execute("SET LOCAL enable_seqscan = off")
+        plan = events.explain()
+    assert "grant_scopes" in plan
