@@ -159,10 +159,23 @@ ANOMALIES_SCAN_SHARES = env.int("ANOMALIES_SCAN_SHARES", default=1)
 # Days; 0 keeps all.
 ANOMALIES_EVENT_RETENTION_DAYS = env.int("ANOMALIES_EVENT_RETENTION_DAYS", default=400)
 ANOMALIES_MINUTE_RETENTION_DAYS = env.int("ANOMALIES_MINUTE_RETENTION_DAYS", default=14)
+ANOMALIES_FIVE_MINUTE_RETENTION_DAYS = env.int("ANOMALIES_FIVE_MINUTE_RETENTION_DAYS", default=90)
+ANOMALIES_SIGHTING_RETENTION_DAYS = env.int("ANOMALIES_SIGHTING_RETENTION_DAYS", default=400)
+ANOMALIES_SCAN_RETENTION_DAYS = env.int("ANOMALIES_SCAN_RETENTION_DAYS", default=30)
 if ANOMALIES_EVENT_RETENTION_DAYS < 0:
     raise ImproperlyConfigured("ANOMALIES_EVENT_RETENTION_DAYS: a number of days, or 0 to keep all.")
 if ANOMALIES_MINUTE_RETENTION_DAYS and ANOMALIES_MINUTE_RETENTION_DAYS < 5:
     raise ImproperlyConfigured("ANOMALIES_MINUTE_RETENTION_DAYS: at least 5, which detection reads, or 0 to keep all.")
+if ANOMALIES_FIVE_MINUTE_RETENTION_DAYS and ANOMALIES_FIVE_MINUTE_RETENTION_DAYS < 11:
+    raise ImproperlyConfigured(
+        "ANOMALIES_FIVE_MINUTE_RETENTION_DAYS: at least 11, which detection reads, or 0 to keep all."
+    )
+if ANOMALIES_SIGHTING_RETENTION_DAYS and ANOMALIES_SIGHTING_RETENTION_DAYS < 40:
+    raise ImproperlyConfigured(
+        "ANOMALIES_SIGHTING_RETENTION_DAYS: at least 40, which detection reads, or 0 to keep all."
+    )
+if ANOMALIES_SCAN_RETENTION_DAYS < 0:
+    raise ImproperlyConfigured("ANOMALIES_SCAN_RETENTION_DAYS: a number of days, or 0 to keep all.")
 
 # With the simulated month of `up --demo`: events keep coming.
 ANOMALIES_DEMO = env.bool("ANOMALIES_DEMO", default=False)

@@ -6,10 +6,13 @@ from django.contrib import admin
 from django.contrib.admin.views.main import SEARCH_VAR
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
 
 from anomalies.admin.base import ReadOnlyAdmin
 from anomalies.detection.wording import span
 from anomalies.models import Agent, Batch, Event, Principal, Retention, Source
+from anomalies.services import retention
 
 
 @admin.register(Event)
@@ -59,12 +62,40 @@ class RetentionAdmin(ReadOnlyAdmin):
         "ran_at",
         "events_before",
         "days_dropped",
-        "days_in_use",
         "events_dropped",
-        "minutes_before",
+        "days_kept_back",
         "minute_blocks_dropped",
+        "five_minute_blocks_dropped",
+        "sightings_dropped",
+        "scans_dropped",
     )
     ordering = ("-ran_at",)
+    fieldsets = (
+        (None, {"fields": ("ran_at",)}),
+        ("Events", {"fields": ("events_before", "days_dropped", "events_dropped", "days_in_use", "kept_back_shown")}),
+        (
+            "Counts",
+            {
+                "fields": (
+                    "minutes_before",
+                    "minute_blocks_dropped",
+                    "five_minutes_before",
+                    "five_minute_blocks_dropped",
+                )
+            },
+        ),
+        ("Other", {"fields": ("sightings_before", "sightings_dropped", "scans_before", "scans_dropped")}),
+    )
+
+    @admin.display(description="days kept back")
+    def days_kept_back(self, run: Retention) -> int:
+        return sum(one["days"] for one in run.kept_back)
+
+    @admin.display(description="kept back")
+    def kept_back_shown(self, run: Retention) -> SafeString | str:
+        """Which days were to be dropped, and why they were not."""
+        listed = format_html_join("", "<li>{}.</li>", ((retention.said(one),) for one in run.kept_back))
+        return format_html("<ul>{}</ul>", listed) if run.kept_back else "none"
 
 
 @admin.register(Batch)

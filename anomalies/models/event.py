@@ -84,6 +84,21 @@ class Retention(models.Model):
     events_dropped = models.PositiveBigIntegerField(default=0)
     minutes_before = models.DateTimeField(null=True, blank=True, help_text="Older counts by the minute are gone")
     minute_blocks_dropped = models.PositiveBigIntegerField(default=0)
+    five_minutes_before = models.DateTimeField(
+        null=True, blank=True, help_text="Older counts by 5 minutes are gone; empty: all are kept"
+    )
+    five_minute_blocks_dropped = models.PositiveBigIntegerField(default=0, db_default=0)
+    sightings_before = models.DateTimeField(
+        null=True, blank=True, help_text="Older sightings are gone, but for the first of each user and country"
+    )
+    sightings_dropped = models.PositiveBigIntegerField(default=0, db_default=0)
+    scans_before = models.DateTimeField(
+        null=True, blank=True, help_text="Older scans are gone, but for those that anomalies name"
+    )
+    scans_dropped = models.PositiveBigIntegerField(default=0, db_default=0)
+    kept_back = models.JSONField(
+        default=list, blank=True, help_text="Days whose events were to be dropped, and why they were not"
+    )
 
     class Meta:
         indexes = [models.Index(fields=["events_before"], name="retention_events_before")]

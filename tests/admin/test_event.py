@@ -6,6 +6,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
+from anomalies.models import Retention
 from tests import make
 
 pytestmark = pytest.mark.django_db
@@ -35,6 +36,15 @@ def test_no_query_counts_the_whole_table(as_boss: Client, query: dict[str, str])
     counts = [query["sql"] for query in queries if "COUNT(" in query["sql"] and '"anomalies_event"' in query["sql"]]
     assert counts
     assert all("LIMIT 10001" in sql for sql in counts)
+
+
+def test_a_run_of_retention_says_which_days_it_kept_back_and_why(as_boss: Client) -> None:
+    back = {"first": "2025-10-01", "last": "2025-10-03", "days": 3, "why": "events of it wait to be counted"}
+    row = Retention.objects.create(ran_at=make.NOW, kept_back=[back])
+    listed = as_boss.get(reverse("admin:anomalies_retention_changelist")).content.decode()
+    assert '<td class="field-days_kept_back">3</td>' in listed
+    page = as_boss.get(reverse("admin:anomalies_retention_change", args=[row.pk])).content.decode()
+    assert "<li>2025-10-01 to 2025-10-03: events of it wait to be counted.</li>" in page
 
 
 def test_an_order_that_no_index_answers_is_not_taken(as_boss: Client) -> None:

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from django.conf import settings
 from psycopg_pool.base import AttemptWithBackoff
 
@@ -29,3 +30,20 @@ def test_a_database_that_was_away_for_long_is_tried_again_within_seconds() -> No
         attempt.update_delay(now)
         assert attempt.delay + options["timeout"] < 15
         now += attempt.delay
+
+
+@pytest.mark.parametrize(
+    ("name", "days"),
+    [
+        ("ANOMALIES_EVENT_RETENTION_DAYS", "-1"),
+        ("ANOMALIES_MINUTE_RETENTION_DAYS", "4"),
+        ("ANOMALIES_FIVE_MINUTE_RETENTION_DAYS", "10"),
+        ("ANOMALIES_SIGHTING_RETENTION_DAYS", "39"),
+        ("ANOMALIES_SCAN_RETENTION_DAYS", "-1"),
+    ],
+)
+def test_what_detection_reads_cannot_be_set_to_be_dropped(tmp_path: Path, name: str, days: str) -> None:
+    environment = {**os.environ, "ANOMALIES_LOCAL_DIR": str(tmp_path), name: days}
+    command = [sys.executable, "-c", "import config.settings"]
+    done = subprocess.run(command, cwd=ROOT, env=environment, check=False, capture_output=True, text=True)
+    assert f"ImproperlyConfigured: {name}: " in done.stderr
