@@ -1,5 +1,6 @@
 """Backtests: a detector's change tried on past days before it is saved, and what came of it."""
 
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -12,11 +13,36 @@ from django.utils.safestring import SafeString
 from anomalies.admin.base import ReadOnlyAdmin, ToldChangesAdmin, actor_of, link_to, pretty
 from anomalies.admin.parameter import shown
 from anomalies.detection.registry import DETECTORS
-from anomalies.models import Backtest, Severity
+from anomalies.models import Anomaly, Backtest, Severity
 from anomalies.services import backtests
 
 SPANS = {"7": "7 days", "30": "30 days", "90": "90 days"}
 DEFAULT_SPAN = "30"
+DECISIONS = [
+    "True positive",
+    "Benign (expected)",
+    "False positive",
+    "Duplicate or test",
+    "Acknowledged, no verdict",
+    "Undecided",
+    "Not raised then",
+]
+
+
+def _decisions(reviewed: Mapping[str, Any]) -> list[int | None]:
+    """How many were decided how, in the order of `DECISIONS`; nothing where an older result does not say."""
+    if "verdicts" not in reviewed:
+        return [None] * len(DECISIONS)
+    verdicts: Mapping[str, int] = reviewed["verdicts"]
+    return [
+        verdicts[Anomaly.Verdict.TRUE_POSITIVE],
+        verdicts[Anomaly.Verdict.BENIGN],
+        verdicts[Anomaly.Verdict.FALSE_POSITIVE],
+        verdicts[Anomaly.Verdict.DUPLICATE] + verdicts[Anomaly.Verdict.TEST],
+        reviewed["without_verdict"],
+        reviewed["undecided"],
+        reviewed["raised"] - reviewed["are_anomalies"],
+    ]
 
 
 class TriedChangesAdmin(ToldChangesAdmin):
@@ -101,7 +127,7 @@ class BacktestAdmin(ReadOnlyAdmin):
             if name in result
         ]
         sides = [
-            (title, result["reviewed"][name])
+            (title, result["reviewed"][name], _decisions(result["reviewed"][name]))
             for name, title in (("before", "By the present settings"), ("after", "By the change"))
             if groups
         ]
@@ -114,6 +140,7 @@ class BacktestAdmin(ReadOnlyAdmin):
             "outcome": result,
             "about": about,
             "sides": sides,
+            "decisions": DECISIONS,
         }
         return super().render_change_form(request, context, add, change, form_url, obj)
 

@@ -10,6 +10,7 @@ from scipy import stats
 
 from anomalies.detection.finding import Finding, plain
 from anomalies.models import Anomaly, Severity
+from anomalies.models.anomaly import SUPPRESSED
 
 NEWEST = 50  # that are shown in full, of each group
 FALSE = (Anomaly.Verdict.BENIGN, Anomaly.Verdict.FALSE_POSITIVE)  # that nobody needed to see
@@ -83,16 +84,19 @@ class Decided:
 
     def __init__(self, type_: str, *, since: datetime, until: datetime) -> None:
         self._known: dict[tuple[str, str, str], list[Anomaly]] = defaultdict(list)
-        anomalies = Anomaly.objects.standing().filter(type=type_, started_at__lt=until, active_until__gte=since)
-        fields = ("public_id", "kind", "entity", "topic", "started_at", "active_until", "status", "verdict")
-        for anomaly in anomalies.exclude(state=Anomaly.State.WITHDRAWN).only(*fields).order_by("started_at", "id"):
+        anomalies = Anomaly.objects.filter(type=type_, started_at__lt=until, active_until__gte=since)
+        shown = ("public_id", "status", "verdict", "suppression")
+        fields = ["kind", "entity", "topic", "started_at", "active_until", *shown]
+        fields += [f"merged_into__{name}" for name in shown]
+        known = anomalies.exclude(state=Anomaly.State.WITHDRAWN).select_related("merged_into").only(*fields)
+        for anomaly in known.order_by("started_at", "id"):
             self._known[anomaly.kind, anomaly.entity, anomaly.topic].append(anomaly)
 
     def of(self, raised: Raised) -> Anomaly | None:
-        """The anomaly that it is by now, if it was raised."""
+        """The anomaly that it is by now, or is a part of, if it was raised."""
         for anomaly in self._known[raised.key]:
             if raised.start <= anomaly.active_until.timestamp() and raised.end >= anomaly.started_at.timestamp():
-                return anomaly
+                return anomaly.merged_into or anomaly
         return None
 
 
@@ -112,7 +116,12 @@ def _decision(anomaly: Anomaly | None) -> dict[str, str]:
 
 
 def _word(anomaly: Anomaly) -> str:
-    return anomaly.get_verdict_display() if anomaly.verdict else anomaly.status
+    """What was decided about it, in a few words."""
+    if anomaly.verdict:
+        return str(anomaly.get_verdict_display())
+    if anomaly.status != Anomaly.Status.OPEN:
+        return f"{anomaly.status}, no verdict"
+    return SUPPRESSED if anomaly.suppression_id is not None else anomaly.status
 
 
 def _decisions(raised: Sequence[Raised], decided: Decided) -> dict[str, int]:
@@ -122,15 +131,23 @@ def _decisions(raised: Sequence[Raised], decided: Decided) -> dict[str, int]:
 
 
 def reviewed(raised: Sequence[Raised], decided: Decided, days: float) -> dict[str, Any]:
-    """Return the share of true positives among those with such a verdict, with its 95 % Wilson interval."""
+    """Return how many have which verdict, or none, and the share of true positives with its 95 % Wilson interval.
+
+    That is of those found true, false or expected. Who acknowledges says that it was seen, not whether it was right;
+    duplicates and tests say nothing of a detector.
+    """
     anomalies = [decided.of(one) for one in raised]
     verdicts = Counter(anomaly.verdict for anomaly in anomalies if anomaly)
+    statuses = Counter(anomaly.status for anomaly in anomalies if anomaly and not anomaly.verdict)
     true, false = verdicts[Anomaly.Verdict.TRUE_POSITIVE], sum(verdicts[verdict] for verdict in FALSE)
     interval = stats.binomtest(true, true + false).proportion_ci(method="wilson") if true + false else None
     return {
         "raised": len(raised),
         "raised_a_day": round(len(raised) / days, 3),
         "are_anomalies": sum(anomaly is not None for anomaly in anomalies),
+        "verdicts": {verdict.value: verdicts[verdict] for verdict in Anomaly.Verdict},
+        "without_verdict": statuses.total() - statuses[Anomaly.Status.OPEN],
+        "undecided": statuses[Anomaly.Status.OPEN],
         "true": true,
         "false": false,
         "false_a_day": round(false / days, 3),

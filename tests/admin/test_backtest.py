@@ -1,5 +1,6 @@
 """admin/backtest: a change tried on past days before it is saved."""
 
+import re
 from datetime import timedelta
 
 import pytest
@@ -65,6 +66,24 @@ def test_its_page_waits_for_the_result_and_shows_it(as_boss: Client, spiked: Non
     assert "min excess 1000" in page
     assert "no verdict yet" in page
     assert 'http-equiv="refresh"' not in page
+
+
+def test_what_reviewers_said_is_counted_apart_and_explained(as_boss: Client, spiked: None) -> None:
+    Anomaly.objects.update(status="acknowledged", acknowledged_at=timezone.now())
+    _try(as_boss)
+    backtests.run_due()
+    backtest = Backtest.objects.get()
+    page = as_boss.get(_page(backtest)).content.decode()
+    heads = re.findall(r'<th scope="col">([^<]*)</th>', page[page.index('<th scope="col">Anomalies') :])
+    cells = re.findall(r"<td>([^<]*)</td>", page[page.index("By the present settings") :])
+    said = dict(zip(heads, cells, strict=False))
+    assert (said["Anomalies"], said["Acknowledged, no verdict"], said["True positive"]) == ("1", "1", "0")
+    assert (said["Undecided"], said["Not raised then"]) == ("0", "0")
+    assert "not whether it was right" in page
+    for side in backtest.result["reviewed"].values():  # type: ignore[index]
+        del side["verdicts"]
+    backtest.save()
+    assert "<td>\N{EN DASH}</td>" in as_boss.get(_page(backtest)).content.decode()
 
 
 def test_the_list_says_how_it_went(as_boss: Client, spiked: None) -> None:

@@ -8,7 +8,7 @@ from django.db import connection
 
 from anomalies.detection.parameter import ParameterError
 from anomalies.models import Anomaly, Backtest, BucketBlock, DetectorOverride, DetectorSettings, Event
-from anomalies.services import backtests, detectors, differences, histories, scans
+from anomalies.services import backtests, detectors, differences, histories, merging, scans
 from anomalies.services.actor import Actor
 from anomalies.services.backtests import BacktestDoneError, BacktestError, BacktestUnderWayError
 from anomalies.services.detectors import UnknownDetectorError
@@ -205,6 +205,29 @@ def test_reviewers_verdicts_tell_precision_before_and_after(month: None) -> None
     assert before["false_a_day"] == round(2 / 12, 3)
     assert result["lost"]["decisions"]["false positive"] == 2
     assert result["both"]["decisions"]["true positive"] == len(large)
+
+
+def test_what_was_acknowledged_has_no_verdict_and_is_counted_apart(month: None) -> None:
+    first, second, third, *others = Anomaly.objects.filter(type="rate_spike", started_at__gte=SINCE)
+    Anomaly.objects.filter(pk=first.pk).update(status="acknowledged", acknowledged_at=NOW)
+    Anomaly.objects.filter(pk=second.pk).update(status="resolved", resolved_at=NOW, verdict="true_positive")
+    Anomaly.objects.filter(pk=third.pk).update(status="resolved", resolved_at=NOW, verdict="test")
+    result = _result()
+    reviewed = result["reviewed"]["before"]
+    assert (reviewed["verdicts"]["true_positive"], reviewed["verdicts"]["test"]) == (1, 1)
+    assert (reviewed["without_verdict"], reviewed["undecided"]) == (1, len(others))
+    assert sum(reviewed["verdicts"].values()) + 1 + len(others) == reviewed["are_anomalies"]
+    assert (reviewed["true"], reviewed["false"], reviewed["precision"]) == (1, 0, 1.0)
+    assert result["both"]["decisions"]["acknowledged, no verdict"] == 1
+
+
+def test_what_became_a_part_of_another_has_the_decision_about_that(month: None) -> None:
+    part, whole, *_ = Anomaly.objects.filter(type="rate_spike", started_at__gte=SINCE)
+    merging.merge(part, into=whole, scan=make.scan())
+    Anomaly.objects.filter(pk=whole.pk).update(status="resolved", resolved_at=NOW, verdict="duplicate")
+    result = _result()
+    assert result["reviewed"]["before"]["verdicts"]["duplicate"] == 2
+    assert [one["anomaly"] for one in result["both"]["newest"]].count(whole.public_id) == 2
 
 
 def test_wilson_gives_the_published_interval(month: None) -> None:
