@@ -174,6 +174,7 @@ class Anomaly(models.Model):
             models.Index(fields=["-severity", "-detected_at", "-id"], name="anomaly_severity_newest"),
             models.Index(fields=["agent", "-detected_at", "-id"], name="anomaly_agent_newest"),
             models.Index(fields=["kind", "entity", "started_at"], name="anomaly_entity"),
+            models.Index(fields=["ip", "started_at"], condition=models.Q(ip__isnull=False), name="anomaly_address"),
             models.Index(fields=["active_until"], name="anomaly_active_until"),
             models.Index(fields=["updated_at"], name="anomaly_updated_at"),
             models.Index(fields=["id"], condition=models.Q(state="open"), name="anomaly_state_open"),
