@@ -102,8 +102,11 @@ def anomaly(**fields: Any) -> Anomaly:
 
 
 def metric(of: Anomaly, **fields: Any) -> Metric:
-    values = {"what": "requests", "kind": of.kind, "entity": of.entity, "score": of.score, "evidence": of.evidence}
-    values |= fields
+    values = {
+        "what": "requests",
+        **{name: getattr(of, name) for name in ("kind", "entity", "type", "severity", "score", "evidence")},
+        **fields,
+    }
     name = series_name(values["what"], values["kind"], values["entity"], values.get("action", ""))
     return Metric.objects.create(anomaly=of, name=name, **values)
 

@@ -193,11 +193,16 @@ class Metric(models.Model):
     kind = models.CharField(max_length=20)
     entity = models.CharField(max_length=200)
     action = models.CharField(max_length=200, blank=True, default="")
+    type = models.CharField(max_length=50, help_text="Of the finding that it belongs to: not always the anomaly's")
+    severity = models.PositiveSmallIntegerField(choices=Severity, help_text="Of the finding that it belongs to")
     score = models.FloatField()
     evidence = models.JSONField(help_text="Its most surprising bucket")
 
     class Meta:
-        constraints = [models.UniqueConstraint(fields=["anomaly", "name"], name="metric_unique")]
+        constraints = [
+            models.UniqueConstraint(fields=["anomaly", "name"], name="metric_unique"),
+            models.CheckConstraint(condition=models.Q(severity__in=[1, 2, 3]), name="metric_severity_known"),
+        ]
         indexes = [models.Index(fields=["kind", "entity"], name="metric_entity")]
 
     def __str__(self) -> str:

@@ -1,13 +1,13 @@
 """Two detectors that agree on a principal within an hour: the anomalies of each are a level more severe."""
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
 from django.db import connection
 
 from anomalies.detection.detectors import custom_rule
-from anomalies.models import Anomaly, Scan, Severity
+from anomalies.models import Scan
 
 NEAR = timedelta(hours=1)
 # By which late events move an anomaly's ends at most: one that was near may be so no longer.
@@ -35,53 +35,19 @@ GROUP BY a.id ORDER BY a.id
 """
 
 
-def keep(before: Anomaly, anomaly: Anomaly) -> None:
-    """Leave an anomaly that was judged anew as much more severe as agreement had made it, until all are judged."""
-    if agreed := before.evidence.get("agreement"):
-        _raise(anomaly, agreed["with"], own=anomaly.severity)
-
-
-def due(scan: Scan) -> Iterator[Anomaly]:
-    """Yield anomalies near those that the scan changed, locked, with their evidence and severity by agreement.
-
-    A function of the anomalies that stand: in whatever order they were raised, and however often it is asked.
-    """
-    with connection.cursor() as cursor:
-        parameters: dict[str, Any] = {
-            "since": scan.finished_before,
-            "near": NEAR,
-            "moved": MOVED,
-            "rule": custom_rule.DETECTOR.type,
-        }
-        cursor.execute(_AGREEING, parameters)
-        agreeing: dict[int, list[str]] = dict(cursor.fetchall())
-    if not agreeing:
-        return
-    for anomaly in Anomaly.objects.filter(pk__in=list(agreeing)).select_for_update(of=("self",)).order_by("id"):
-        evidence: dict[str, Any] = dict(anomaly.evidence)
-        agreed = evidence.pop("agreement", None)
-        own = agreed["own_severity"] if agreed else anomaly.severity
-        anomaly.evidence, anomaly.severity = evidence, own
-        if agreeing[anomaly.pk]:
-            _raise(anomaly, agreeing[anomaly.pk], own=own)
-        yield anomaly
-
-
-def why(anomaly: Anomaly, before: Anomaly) -> str:
-    """Say which detectors agree, or no longer do: `new_principal agrees`."""
-    if agreed := anomaly.evidence.get("agreement"):
-        return _agree(agreed["with"])
-    return f"{_agree(before.evidence['agreement']['with'])} no longer"
-
-
-def _raise(anomaly: Anomaly, types: list[str], *, own: int) -> None:
-    anomaly.severity = min(own + 1, Severity.HIGH)
-    rise = f"raised from {Severity(own).label} to {Severity(anomaly.severity).label}: " if own < Severity.HIGH else ""
-    anomaly.evidence = {
-        **anomaly.evidence,
-        "agreement": {"with": types, "own_severity": own, "why": f"{rise}{_agree(types)}"},
+def agreeing(scan: Scan) -> dict[int, list[str]]:
+    """Return which other types agree with each anomaly near those that the scan changed, by its number; none may."""
+    parameters: dict[str, Any] = {
+        "since": scan.finished_before,
+        "near": NEAR,
+        "moved": MOVED,
+        "rule": custom_rule.DETECTOR.type,
     }
+    with connection.cursor() as cursor:
+        cursor.execute(_AGREEING, parameters)
+        return dict(cursor.fetchall())
 
 
-def _agree(types: list[str]) -> str:
+def why(types: Sequence[str]) -> str:
+    """Say who agrees: `new_principal agrees`."""
     return f"{' and '.join(types)} {'agrees' if len(types) == 1 else 'agree'}"

@@ -14,7 +14,7 @@ from django.db.models import Min
 
 from anomalies.detection.finding import Finding
 from anomalies.models import Anomaly, Interval, ReviewEntry, Scan, Series, Severity
-from anomalies.services import agreement, evidence, merging, metrics, suppressions
+from anomalies.services import evidence, merging, metrics, severities, suppressions
 from anomalies.services.outbox import announce
 from anomalies.services.timeline import record
 
@@ -59,7 +59,7 @@ def keep(
     for finding, anomaly in [*pairs.values(), *told]:
         kept.merged += _merge(known[_key(finding)], finding, confirmed, anomaly, scan, counted)
     parts = [pair for pk, pair in pairs.items() if pair[1].pk != pk]
-    metrics.attach([*told, *parts], kind=kind, judged_from=judged_from)
+    metrics.attach([*told, *parts], kind=kind, judged_from=judged_from, scan=scan)
 
     for anomaly in itertools.chain.from_iterable(known.values()):
         if anomaly.pk not in confirmed and anomaly.merged_into_id is None and not _known_later(anomaly, scan):
@@ -99,7 +99,7 @@ def _match(
                 confirmed[match.pk] = finding, whole
                 continue
             if whole is not None:
-                merging.part(match, scan=scan)
+                merging.part(match, open_=finding.open, scan=scan)
             kept.extended += _extend(match, finding, scan, replayed, counted)
         confirmed[match.pk] = finding, match
         if match.state == Anomaly.State.OPEN and not finding.open:
@@ -110,20 +110,19 @@ def _match(
 
 
 def agree(scan: Scan) -> None:
-    """Let the severity of anomalies follow which detectors agree, once a scan has judged all kinds."""
+    """Let the severity of anomalies follow who agrees and what is part of them, once a scan has judged all kinds."""
     if Anomaly.objects.filter(last_scan=scan).exists():
         with transaction.atomic():
             _agree(scan)
 
 
 def _agree(scan: Scan) -> None:
-    for anomaly in agreement.due(scan):
-        before = Anomaly.objects.get(pk=anomaly.pk)
+    for before, anomaly in severities.due(scan):
         if not _changed(before, anomaly):
             continue
         worse = anomaly.severity > before.severity
         if anomaly.severity != before.severity:
-            _say_severity(anomaly, before, scan, agreement.why(anomaly, before))
+            _say_severity(anomaly, before, scan, severities.why(anomaly, before))
         asked_again = _ask_again(anomaly, scan, worse=worse)
         anomaly.updated_at, anomaly.last_scan = scan.now, scan
         anomaly.save()
@@ -234,7 +233,7 @@ def _raise(finding: Finding, scan: Scan, replayed: bool) -> Anomaly:
     _describe(anomaly, finding)
     anomaly.suppression = suppressions.in_force_for(anomaly, at=detected_at)
     anomaly.save(force_insert=True)
-    metrics.store(anomaly, finding.metrics)
+    metrics.store(anomaly, finding)
     record(anomaly, ReviewEntry.Action.DETECTED, detected_at, note=_severity_name(finding.severity))
     if anomaly.suppression:
         record(anomaly, ReviewEntry.Action.SUPPRESSED, detected_at, note=suppressions.told(anomaly.suppression))
@@ -263,7 +262,7 @@ def _bring_up(anomaly: Anomaly, finding: Finding, counted: Mapping[str, datetime
 
 def _told(anomaly: Anomaly, finding: Finding) -> bool:
     """Return whether an anomaly says all that its finding does, so that of the same events the same would be said."""
-    known = {name: figure for name, figure in anomaly.evidence.items() if name not in ("events", "agreement")}
+    known = {name: figure for name, figure in anomaly.evidence.items() if name not in ("events", *severities.DERIVED)}
     return known == finding.evidence and (anomaly.started_at, anomaly.active_until) == (
         _time(finding.start),
         _time(finding.end),
@@ -283,13 +282,13 @@ def _extend(anomaly: Anomaly, finding: Finding, scan: Scan, replayed: bool, coun
     _bring_up(anomaly, finding, counted)
     if replayed:
         anomaly.detected_at = min(anomaly.detected_at, _noticed_at(finding, scan))
-    agreement.keep(before, anomaly)
+    severities.keep(before, anomaly)
     resumed = anomaly.state == Anomaly.State.WITHDRAWN or (finding.open and anomaly.state == Anomaly.State.CLOSED)
     if resumed:
         anomaly.state, anomaly.ended_at = Anomaly.State.OPEN, None
     elif anomaly.state == Anomaly.State.CLOSED:
         anomaly.ended_at = anomaly.active_until
-    if not metrics.keep(anomaly, finding.metrics) and not _changed(before, anomaly):
+    if not metrics.keep(anomaly, finding) and not _changed(before, anomaly):
         return False
 
     if anomaly.detected_at < before.detected_at:

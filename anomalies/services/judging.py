@@ -1,7 +1,7 @@
 """Judging: which entities are due, and what becomes of each."""
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -11,7 +11,7 @@ from django.db import InterfaceError, OperationalError, connection, transaction
 from anomalies.detection.finding import Finding, plain
 from anomalies.detection.registry import DETECTORS
 from anomalies.models import Anomaly, Scan, Series
-from anomalies.services import access, causes, glances, histories
+from anomalies.services import access, causes, glances, histories, metrics
 from anomalies.services.actor import Actor
 from anomalies.services.detectors import Judges
 from anomalies.services.findings import Kept, keep
@@ -260,12 +260,13 @@ def _judge_together(
     replayed = scan.trigger == Scan.Trigger.REPLAY
     history = histories.load(kind, windows, until=scan.now, replayed=replayed)
     found = judges.detect(history)
-    own, told = _parted(kind, found)
+    judged_from = {window.entity: window.judge_from for window in windows}
+    own, told = _parted(kind, found, judged_from)
     kept = keep(
         own,
         told=told,
         kind=kind,
-        judged_from={window.entity: window.judge_from for window in windows},
+        judged_from=judged_from,
         scan=scan,
         replayed=replayed,
         still_judged=lambda anomaly: _still_judged(anomaly, judges),
@@ -277,7 +278,9 @@ def _judge_together(
     return kept, len(found), len(told)
 
 
-def _parted(kind: str, found: Sequence[Finding]) -> tuple[list[Finding], list[tuple[Finding, Anomaly]]]:
+def _parted(
+    kind: str, found: Sequence[Finding], judged_from: Mapping[str, datetime]
+) -> tuple[list[Finding], list[tuple[Finding, Anomaly]]]:
     """Part findings from those that have the cause of another entity's anomaly, which come with it, locked.
 
     What an agent does is raised in any case, and answered as the response policy asks; `merging.reconcile` looks at
@@ -286,7 +289,7 @@ def _parted(kind: str, found: Sequence[Finding]) -> tuple[list[Finding], list[tu
     if kind == Series.Kind.AGENT:
         return list(found), []
     with_causes = [(finding, causes.cause_of(causes.Deviating.of_finding(finding))) for finding in found]
-    ids = sorted({cause.pk for _, cause in with_causes if cause is not None})
+    ids = {cause.pk for _, cause in with_causes if cause is not None} | metrics.wholes_of(kind, judged_from)
     # In the same order by all workers, so that none waits for another that waits for it.
     locked = {one.pk: one for one in Anomaly.objects.filter(pk__in=ids).select_for_update(of=("self",)).order_by("id")}
     own = [finding for finding, cause in with_causes if cause is None]

@@ -63,10 +63,11 @@ def _reconcile(pk: int, scan: Scan) -> None:
     cause = causes.cause_of(causes.Deviating.of_anomaly(anomaly)) or causes.target_of(anomaly)
     if cause is None and whole is not None:
         metrics.move(whole, anomaly, of=anomaly)
-        part(anomaly, scan=scan)
+        part(anomaly, open_=metrics.deviates_still(anomaly), scan=scan)
     elif cause is not None and cause != whole and cause != anomaly:
         if whole is not None:
             metrics.move(whole, cause, of=anomaly)
+            _note_change(whole, scan)
         scan.anomalies_merged += merge(anomaly, into=cause, scan=scan)
 
 
@@ -78,11 +79,14 @@ def merge(anomaly: Anomaly, *, into: Anomaly, scan: Scan) -> bool:
     if anomaly.merged_into_id == into.pk:
         return False
     Anomaly.objects.filter(Q(pk=anomaly.pk) | Q(merged_into=anomaly)).update(merged_into=into)
+    if same_series(anomaly, into):
+        metrics.of_finding(anomaly, anomaly).delete()  # the finding of the other tells all of that series
     metrics.move(anomaly, into)
     anomaly.merged_into, anomaly.updated_at, anomaly.last_scan = into, scan.now, scan
     anomaly.state, anomaly.ended_at = Anomaly.State.CLOSED, anomaly.active_until
     anomaly.save(update_fields=["updated_at", "last_scan", "state", "ended_at"])
     Interval.objects.filter(metric__anomaly=anomaly).update(state=Anomaly.State.CLOSED)
+    _note_change(into, scan)
     decided = "" if anomaly.status == Anomaly.Status.OPEN else f", {anomaly.status} before"
     record(anomaly, ReviewEntry.Action.MERGED, scan.now, note=f"into {into.public_id}: the same cause")
     record(
@@ -96,13 +100,37 @@ def merge(anomaly: Anomaly, *, into: Anomaly, scan: Scan) -> bool:
     return True
 
 
-def part(anomaly: Anomaly, *, scan: Scan) -> None:
-    """Let an anomaly that was merged stand for itself again: it has turned out to have a cause of its own."""
+def part(anomaly: Anomaly, *, open_: bool, scan: Scan) -> None:
+    """Let an anomaly that was merged stand for itself again: it has turned out to have a cause of its own.
+
+    With it comes what had been merged into it before. `open_`: it deviates still.
+    """
     whole = anomaly.merged_into
     assert whole is not None  # only what was merged is parted
     anomaly.merged_into, anomaly.updated_at, anomaly.last_scan = None, scan.now, scan
-    anomaly.save(update_fields=["merged_into", "updated_at", "last_scan"])
+    anomaly.state = Anomaly.State.OPEN if open_ else Anomaly.State.CLOSED
+    anomaly.ended_at = None if open_ else anomaly.active_until
+    anomaly.save(update_fields=["merged_into", "updated_at", "last_scan", "state", "ended_at"])
+    of_same_series = Anomaly.objects.filter(
+        merged_into=whole,
+        type=anomaly.type,
+        kind=anomaly.kind,
+        entity=anomaly.entity,
+        topic=anomaly.topic,
+        started_at__lte=anomaly.active_until,
+        active_until__gte=anomaly.started_at,
+    )
+    of_same_series.update(merged_into=anomaly)
+    _note_change(whole, scan)
     record(anomaly, ReviewEntry.Action.PARTED, scan.now, note=f"from {whole.public_id}: a cause of its own")
     record(
         whole, ReviewEntry.Action.PARTED, scan.now, note=f"{anomaly.public_id} ({anomaly.entity}): a cause of its own"
     )
+    if anomaly.suppression_id is None:
+        announce("anomaly.parted", anomaly)
+
+
+def _note_change(whole: Anomaly, scan: Scan) -> None:
+    """Note that another thing is part of an anomaly than was: its severity may be another by that."""
+    whole.last_scan = scan
+    whole.save(update_fields=["last_scan"])

@@ -12,7 +12,7 @@ from anomalies.detection.finding import Finding
 from anomalies.detection.parameter import ParameterError, build_config
 from anomalies.detection.registry import DETECTORS
 from anomalies.models import Anomaly, BucketBlock, Scan, Series
-from anomalies.services import evidence, histories, rules
+from anomalies.services import evidence, histories, rules, severities
 from anomalies.services.counts import BLOCK_SECONDS
 
 
@@ -96,8 +96,8 @@ def _differences(anomaly: Anomaly, finding: Finding | None) -> list[Difference]:
         datetime.fromtimestamp(finding.end, UTC),
     )
     derived = {**finding.evidence, "events": {"count": common.count, "hash": common.hash}}
-    # Whether other detectors agree is no figure of its own.
-    names = [name for name in dict.fromkeys([*anomaly.evidence, *derived]) if name != "agreement"]
+    # What others say of its severity is no figure of its own.
+    names = [name for name in dict.fromkeys([*anomaly.evidence, *derived]) if name not in severities.DERIVED]
     return [
         Difference(name, anomaly.evidence.get(name), derived.get(name))
         for name in names

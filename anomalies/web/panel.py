@@ -28,7 +28,7 @@ from anomalies.web.listing import agent_url, user_url
 from anomalies.web.related import Neighbours, neighbours
 from anomalies.web.row import Row
 from anomalies.web.series import MOST_METRICS, Deviating, deviating
-from anomalies.web.told import Told, agreement
+from anomalies.web.told import Told, agreement, part
 
 FIRST_EVENTS = 50
 LAST_ENTRIES = 100
@@ -155,8 +155,9 @@ class Panel:
         return str(self.evidence.get("why") or self.anomaly.description)
 
     @property
-    def agreement(self) -> str:
-        return agreement(self.anomaly)
+    def raised(self) -> str:
+        """By what else it is more severe than its own figures are."""
+        return " ".join(filter(None, [agreement(self.anomaly), part(self.anomaly)]))
 
     @cached_property
     def parts(self) -> list[Anomaly]:

@@ -57,3 +57,9 @@ def agreement(anomaly: Anomaly) -> str:
         return ""
     said = in_words(agreed["why"])
     return f"{said[:1].upper()}{said[1:]}, within an hour."
+
+
+def part(anomaly: Anomaly) -> str:
+    """`Raised from low to high: failures of address 192.0.2.1 are of high severity.`; nothing where no part did."""
+    severe = anomaly.evidence.get("part")
+    return f"{severe['why'][:1].upper()}{severe['why'][1:]}." if severe else ""

@@ -1,19 +1,24 @@
 """services/merging: one cause, one anomaly, whichever of its series was seen first."""
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
+from anomalies.detection.finding import Finding
+from anomalies.detection.finding import Metric as FoundMetric
 from anomalies.ingest.record import EventRecord
-from anomalies.models import Anomaly, Metric
-from anomalies.services import merging, reviews
+from anomalies.models import Anomaly, Metric, OutboxMessage, Severity
+from anomalies.services import findings, merging, metrics, reviews
 from anomalies.services.actor import Actor
 from tests import make
+from tests.make import NOW
 from tests.services.access_requests import told, unit
 from tests.services.days import MONDAY, burst, record, run, store, usual
 
 pytestmark = pytest.mark.django_db
 
+HOUR = timedelta(hours=1)
 START = MONDAY + timedelta(days=20, hours=10)
 
 
@@ -80,9 +85,150 @@ def test_what_was_merged_into_something_merged_leads_to_the_last(merged: Anomaly
 
 
 def test_one_that_is_parted_stands_for_itself_again(merged: Anomaly) -> None:
-    merging.part(merged, scan=make.scan())
+    merging.part(merged, open_=False, scan=make.scan())
     assert merged in Anomaly.objects.standing()
     assert merged.review_entries.filter(action="parted").exists()
+
+
+@pytest.mark.parametrize("state", ["open", "closed"])
+def test_one_that_is_parted_is_open_if_it_deviates_still_and_announced_once(state: str) -> None:
+    """No event says that the agent is its cause."""
+    of_user, whole, scan = _of_user(state=state), make.anomaly(), make.scan(finished_at=None)
+    merging.merge(of_user, into=whole, scan=scan)
+    for _ in range(2):
+        merging.reconcile(scan)
+    of_user.refresh_from_db()
+    assert (of_user.state, of_user.ended_at is None) == (state, state == "open")
+    assert Anomaly.objects.called(of_user.public_id) == of_user
+    assert [metric.anomaly for metric in Metric.objects.all()] == [of_user]
+    announced = OutboxMessage.objects.filter(anomaly=of_user).order_by("id").values_list("type", flat=True)
+    assert list(announced) == ["anomaly.merged", "anomaly.parted"]
+
+
+def test_what_was_merged_into_one_that_is_parted_goes_with_it() -> None:
+    piece, of_user, later = _of_user(), _of_user(), _of_user(started_at=NOW + HOUR, active_until=NOW + 2 * HOUR)
+    whole, scan = make.anomaly(), make.scan(finished_at=None)
+    merging.merge(piece, into=of_user, scan=scan)
+    for one in (of_user, later):
+        merging.merge(one, into=whole, scan=scan)
+    merging.part(Anomaly.objects.get(pk=of_user.pk), open_=False, scan=scan)
+    assert Anomaly.objects.called(piece.public_id) == of_user
+    assert Anomaly.objects.called(later.public_id) == whole
+
+
+def test_what_a_cause_explains_goes_with_it_when_it_is_parted() -> None:
+    """Here the user is part of what its agent does, which has nothing to do with the address any more."""
+    of_user = _of_user()
+    for n in range(5):
+        make.event(time=NOW - timedelta(minutes=n + 1), principal_id="eve")
+    of_agent = make.anomaly(told_by=["address"], started_at=of_user.started_at)
+    of_address, scan = make.anomaly(kind="address", entity="192.0.2.1"), make.scan(finished_at=None)
+    merging.merge(of_user, into=of_agent, scan=scan)
+    merging.merge(of_agent, into=of_address, scan=scan)
+    merging.reconcile(scan)
+    of_user.refresh_from_db()
+    assert Anomaly.objects.called(of_agent.public_id) == of_agent
+    assert of_user.merged_into == of_agent
+
+
+def test_of_pieces_of_one_series_the_metrics_of_the_whole_alone_remain() -> None:
+    piece, whole = make.anomaly(), make.anomaly()
+    make.metric(piece, action="token.issue")
+    make.metric(piece, kind="address", entity="192.0.2.1")
+    make.metric(whole)
+    merging.merge(piece, into=whole, scan=make.scan())
+    names = {"what=requests.agent=ag_billing", "what=requests.address=192.0.2.1"}
+    assert set(Metric.objects.filter(anomaly=whole).values_list("name", flat=True)) == names
+    assert not Metric.objects.filter(anomaly=piece).exists()
+
+
+def _of_user(state: str = "open", severity: Severity = Severity.HIGH, **fields: Any) -> Anomaly:
+    """Of a user whose agent may be the cause, with its metric."""
+    make.principal("eve")
+    of_user = make.anomaly(
+        kind="principal", entity="eve", principal_id="eve", told_by=["agent"], severity=severity, **fields
+    )
+    make.interval(make.metric(of_user), state=state)
+    return of_user
+
+
+def _merge(anomaly: Anomaly, into: Anomaly) -> None:
+    scan = make.scan()
+    merging.merge(anomaly, into=into, scan=scan)
+    findings.agree(scan)
+    into.refresh_from_db()
+
+
+def _part(anomaly: Anomaly, whole: Anomaly) -> None:
+    scan = make.scan()
+    anomaly.refresh_from_db()
+    metrics.move(whole, anomaly, of=anomaly)
+    merging.part(anomaly, open_=False, scan=scan)
+    findings.agree(scan)
+    whole.refresh_from_db()
+
+
+def test_a_whole_is_as_severe_as_its_most_severe_part_until_that_is_parted() -> None:
+    whole, severe = make.anomaly(severity=Severity.LOW), _of_user()
+    mild = make.anomaly(kind="address", entity="192.0.2.1", severity=Severity.MEDIUM)
+    make.metric(mild)
+    for part in (mild, severe):
+        _merge(part, whole)
+    assert whole.severity == Severity.HIGH
+    assert whole.evidence["part"]["why"] == ("raised from low to high: requests of principal eve are of high severity")
+    _part(severe, whole)
+    assert whole.severity == Severity.MEDIUM
+    _part(mild, whole)
+    assert (whole.severity, "part" in whole.evidence) == (Severity.LOW, False)
+    notes = whole.review_entries.filter(note__startswith="severity").order_by("id").values_list("note", flat=True)
+    assert list(notes) == [
+        "severity rose from low to medium: requests of address 192.0.2.1 are of medium severity",
+        "severity rose from medium to high: requests of principal eve are of high severity",
+        "severity fell from high to medium: requests of address 192.0.2.1 are of medium severity",
+        "severity fell from medium to low: no part of it is as severe any more",
+    ]
+
+
+def test_a_decision_about_a_whole_is_asked_for_again_when_a_more_severe_part_comes_to_it() -> None:
+    whole = make.anomaly(severity=Severity.LOW)
+    reviews.acknowledge(whole, by=Actor(name="ana"), at=NOW)
+    _merge(_of_user(severity=Severity.LOW), whole)
+    assert whole.status == "acknowledged"
+    _merge(_of_user(severity=Severity.MEDIUM), whole)
+    assert whole.status == "open"
+    assert whole.review_entries.filter(action="reopened", note__contains="principal eve").exists()
+    assert OutboxMessage.objects.filter(anomaly=whole, type="anomaly.updated").count() == 1
+
+
+def test_who_agrees_raises_an_anomaly_and_not_what_its_parts_made_of_it() -> None:
+    whole = make.anomaly(severity=Severity.LOW, principal=make.principal("eve"))
+    _merge(_of_user(severity=Severity.MEDIUM), whole)
+    other = make.anomaly(type="new_principal", principal=make.principal("eve"))
+    for state, expected in (("closed", {"agreement"}), ("withdrawn", {"part"})):
+        scan = make.scan()
+        Anomaly.objects.filter(pk=other.pk).update(last_scan=scan, state=state, ended_at=NOW)
+        findings.agree(scan)
+        whole.refresh_from_db()
+        assert whole.severity == Severity.MEDIUM
+        assert whole.evidence.keys() & {"agreement", "part"} == expected
+
+
+def test_what_is_told_by_its_cause_at_once_makes_that_as_severe_as_what_is_merged_later() -> None:
+    merged, told = make.anomaly(severity=Severity.LOW), make.anomaly(severity=Severity.LOW)
+    _merge(_of_user(), merged)
+    found = Finding(
+        "rate_spike", "principal", "eve", 0.0, 1.0, open=False, raised_at=0.0, score=0.9, severity=Severity.HIGH,
+        description="", evidence=make.EVIDENCE,
+        metrics=(FoundMetric("requests", "principal", "eve", (), 0.9, make.EVIDENCE),),
+    )  # fmt: skip
+    for told_now, expected in (([(found, told)], Severity.HIGH), ([], Severity.LOW)):
+        scan = make.scan()
+        metrics.attach(told_now, kind="principal", judged_from={"eve": NOW - HOUR}, scan=scan)
+        findings.agree(scan)
+        told.refresh_from_db()
+        assert told.severity == expected
+        if told_now:
+            assert told.evidence["part"] == merged.evidence["part"]
 
 
 def test_what_events_that_come_late_explain_is_withdrawn_and_comes_back_if_they_do_not() -> None:

@@ -16,6 +16,13 @@ def test_detectors_that_agree_are_called_by_their_labels(as_ana: Client) -> None
     assert "Raised from medium to high: new principal agrees, within an hour." in page
 
 
+def test_what_part_makes_an_anomaly_more_severe_is_told(as_ana: Client) -> None:
+    why = "raised from low to high: failures of address 192.0.2.1 are of high severity"
+    part = {"severity": 3, "what": "failures of address 192.0.2.1", "own_severity": 1, "why": why}
+    page = as_ana.get(path(make.anomaly(evidence={**make.EVIDENCE, "part": part}))).text
+    assert "Raised from low to high: failures of address 192.0.2.1 are of high severity." in page
+
+
 @pytest.mark.parametrize(
     ("action", "note", "sentence"),
     [
