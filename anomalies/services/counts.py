@@ -72,30 +72,35 @@ ON CONFLICT (kind, entity, action, metric) DO UPDATE SET
         ELSE ARRAY(SELECT DISTINCT unnest(anomalies_series.source_ids || excluded.source_ids) AS id ORDER BY id) END
 """
 
+# By series, once for all resolutions.
+_NUMBERED = """
+CREATE TEMPORARY TABLE numbered ON COMMIT DROP AS
+SELECT s.id AS series_id, extract(epoch FROM t.slot)::bigint AS seconds, t.amount
+FROM tally t JOIN anomalies_series s USING (kind, entity, action, metric)
+"""
+
 _BLOCKS = """
 CREATE TEMPORARY TABLE added ON COMMIT DROP AS
-SELECT series_id, start, array_agg(slot ORDER BY slot) AS slots, array_agg(amount ORDER BY slot) AS amounts
+SELECT series_id, to_timestamp(block) AS start, array_agg(slot) AS slots, array_agg(amount) AS amounts
 FROM (
-    SELECT s.id AS series_id,
-           to_timestamp(seconds - seconds %% %(block)s) AS start,
-           (seconds %% %(block)s / %(width)s + 1)::integer AS slot,
-           sum(t.amount)::bigint AS amount
-    FROM tally t JOIN anomalies_series s USING (kind, entity, action, metric),
-         LATERAL (SELECT extract(epoch FROM t.slot)::bigint AS seconds) AS epoch
-    GROUP BY 1, 2, 3
+    SELECT series_id, seconds - seconds %% %(block)s AS block,
+           (seconds %% %(block)s / %(width)s + 1)::integer AS slot, sum(amount)::bigint AS amount
+    FROM numbered GROUP BY 1, 2, 3
 ) AS summed
-GROUP BY series_id, start
+GROUP BY series_id, block
 """
 
-_NEW_BLOCKS = """
-INSERT INTO anomalies_bucketblock (series_id, resolution_seconds, start, counts)
-SELECT series_id, %s, start, array_fill(0, ARRAY[%s]) FROM added
-ON CONFLICT DO NOTHING
-"""
-
+# New blocks are written once, with what is in them. Scans count one at a time: nobody else makes the same.
 _ADD = """
-UPDATE anomalies_bucketblock b SET counts = anomalies_bucket_add(b.counts, a.slots, a.amounts)
-FROM added a WHERE b.series_id = a.series_id AND b.resolution_seconds = %s AND b.start = a.start
+WITH known AS (
+    UPDATE anomalies_bucketblock b SET counts = anomalies_bucket_add(b.counts, a.slots, a.amounts)
+    FROM added a WHERE b.series_id = a.series_id AND b.resolution_seconds = %(width)s AND b.start = a.start
+    RETURNING b.series_id, b.start
+)
+INSERT INTO anomalies_bucketblock (series_id, resolution_seconds, start, counts)
+SELECT series_id, %(width)s, start, anomalies_bucket_add(array_fill(0, ARRAY[%(slots)s]), slots, amounts)
+FROM added a WHERE NOT EXISTS (SELECT FROM known k WHERE k.series_id = a.series_id AND k.start = a.start)
+ORDER BY series_id, start
 """
 
 _MEETINGS = """
@@ -234,12 +239,14 @@ def _tally(cursor: CursorWrapper, chosen: Mapping[str, Any]) -> None:
     cursor.execute(_TALLY, chosen)
     cursor.execute("ANALYZE tally")
     cursor.execute(_SERIES, chosen)
+    cursor.execute(_NUMBERED)
+    cursor.execute("ANALYZE numbered")
     for width, block in BLOCK_SECONDS.items():
         cursor.execute(_BLOCKS, {"width": width, "block": block})
         cursor.execute("ANALYZE added")
-        cursor.execute(_NEW_BLOCKS, [width, block // width])
-        cursor.execute(_ADD, [width])
+        cursor.execute(_ADD, {"width": width, "slots": block // width})
         cursor.execute("DROP TABLE added")
+    cursor.execute("DROP TABLE numbered")
     cursor.execute(_MEETINGS, chosen)
     sightings.add(cursor, chosen)
     for kind in ("agent", "principal"):
