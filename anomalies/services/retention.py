@@ -9,7 +9,7 @@ from django.conf import settings
 from django.db import connection
 from django.db.models import Max
 
-from anomalies.models import Anomaly, Batch, Retention
+from anomalies.models import Anomaly, Batch, Outlook, Retention
 from anomalies.services import partitions
 
 logger = logging.getLogger(__name__)
@@ -84,6 +84,8 @@ def apply(*, now: datetime) -> Retention:
     if days := settings.ANOMALIES_SCAN_RETENTION_DAYS:
         kept.scans_before = now - timedelta(days=days)
         kept.scans_dropped = _deleted(_SCANS_DROPPED, before=kept.scans_before)
+    # Made again whenever they are missing: nothing is lost that is worth telling.
+    Outlook.objects.filter(day__lt=(now - timedelta(days=2)).date()).delete()
     kept.save()
     logger.info(
         "retention: dropped %s events of %s days, %s blocks of minutes, %s of 5 minutes, %s sightings, %s scans",

@@ -7,7 +7,7 @@ import pytest
 
 from anomalies.ingest.simulated.organisation import Organisation
 from anomalies.models import Agent, Anomaly, DetectorOverride, DetectorSettings, Metric, Outlook
-from anomalies.services import detectors, glances, histories, judging, rules
+from anomalies.services import detectors, glances, histories, judging, retention, rules
 from anomalies.services.timeline import DETECTION
 from tests.services.days import MONDAY, burst, forget, record, run, store, usual
 
@@ -167,6 +167,14 @@ def test_a_rule_looks_closely_at_its_agents_once_they_did_enough(known: list[str
     run(now + timedelta(minutes=30))
     assert "ag_1" in known
     assert Anomaly.objects.filter(type="custom_rule", entity="ag_1").exists()
+
+
+@pytest.mark.usefixtures("known")
+def test_outlooks_of_days_gone_by_are_dropped() -> None:
+    retention.apply(now=TODAY + timedelta(days=1))
+    assert Outlook.objects.exists()
+    retention.apply(now=TODAY + timedelta(days=4))
+    assert not Outlook.objects.exists()
 
 
 def test_what_fails_at_a_glance_is_looked_at_closely(known: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
