@@ -34,13 +34,14 @@ GUESSING = "most_in_an_hour"  # in the evidence of whoever guesses credentials, 
 _SHARES = """
 WITH mine AS (
     SELECT {other} AS other, count(*) AS events FROM anomalies_event
-    WHERE {column} = %(entity)s AND time >= %(start)s AND time < %(end)s GROUP BY {other}
+    WHERE {column} = %(entity)s AND time >= %(start)s AND time < %(end)s {counted} GROUP BY {other}
 ), main AS (
     SELECT other, events, events / (SELECT sum(events) FROM mine) AS share
     FROM mine WHERE other IS NOT NULL ORDER BY events DESC, other LIMIT 1
 )
 SELECT {text}, main.share::float8, main.events::float8 / (
-    SELECT count(*) FROM anomalies_event e WHERE e.{other} = main.other AND e.time >= %(start)s AND e.time < %(end)s
+    SELECT count(*) FROM anomalies_event
+    WHERE {other} = main.other AND time >= %(start)s AND time < %(end)s {counted}
 )
 FROM main
 """
@@ -56,6 +57,7 @@ SELECT count(*) FILTER (
     WHERE principal_id = %(user)s AND time >= %(cause_start)s AND time < %(cause_end)s), count(*)
 FROM anomalies_event WHERE agent_id = %(agent)s AND time >= %(start)s AND time < %(end)s
 """
+_FAILED = "AND status <> 'success'"
 _TEXT = {kind: "host(main.other)" if kind == Series.Kind.ADDRESS else "main.other" for kind in _COLUMNS}
 
 
@@ -149,7 +151,7 @@ def _first_of(
 ) -> Anomaly | None:
     if not raised.exists():
         return None
-    entity = _main(other, deviating.kind, deviating.entity, deviating.start, deviating.end, least)
+    entity = _main(other, deviating, least)
     return raised.filter(entity=entity).first() if entity is not None else None
 
 
@@ -191,17 +193,17 @@ def _is_most_of(cause: Anomaly, deviating: Deviating) -> bool:
 
 def main_of(other: Series.Kind, finding: Finding) -> str | None:
     """Return the entity of another kind whose doing the finding is, if there is one."""
-    start, end = datetime.fromtimestamp(finding.start, UTC), datetime.fromtimestamp(finding.end, UTC)
-    return _main(other, finding.kind, finding.entity, start, end, _LEAST[other])
+    return _main(other, Deviating.of_finding(finding), _LEAST[other])
 
 
-def _main(
-    other: Series.Kind, kind: str, entity: str, start: datetime, end: datetime, least: tuple[float, float]
-) -> str | None:
+def _main(other: Series.Kind, deviating: Deviating, least: tuple[float, float]) -> str | None:
+    """Return the other that most of the events are of or, where failures deviate, most of the failures."""
+    column = _COLUMNS[Series.Kind(deviating.kind)]
+    counted = _FAILED if deviating.type == high_failure_rate.DETECTOR.type else ""
     with connection.cursor() as cursor:
         cursor.execute(
-            _SHARES.format(column=_COLUMNS[Series.Kind(kind)], other=_COLUMNS[other], text=_TEXT[other]),
-            {"entity": entity, "start": start, "end": end},
+            _SHARES.format(column=column, other=_COLUMNS[other], text=_TEXT[other], counted=counted),
+            {"entity": deviating.entity, "start": deviating.start, "end": deviating.end},
         )
         shares = cursor.fetchone()
     if shares is None or shares[1] < least[0] or shares[2] < least[1]:

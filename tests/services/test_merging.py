@@ -393,3 +393,21 @@ def test_all_who_make_up_a_burst_of_an_agent_are_told_by_it() -> None:
     names = set(Metric.objects.filter(anomaly__type="rate_spike").values_list("name", flat=True))
     assert names >= {f"what=requests.principal={user}" for user in users}
     assert names >= {f"what=requests.address={ip}" for ip in addresses}
+
+
+def test_who_is_tried_while_at_work_is_told_by_who_tries() -> None:
+    """Of the user's events in that hour few are the attack, of the refusals all."""
+    tried = [
+        record(START + timedelta(seconds=27 * n), 7000 + n, agent_id="ag_sso", principal_id=QUIET_USERS[n % 9 + 3],
+               ip="203.0.113.7", action="user.login", status="failure")
+        for n in range(90)
+    ]  # fmt: skip
+    usual = [
+        record(MONDAY + timedelta(minutes=4 * n), n, agent_id="ag_crm", principal_id="user_3", ip="10.0.0.3")
+        for n in range(20 * 360 + 200)
+    ]
+    store([*_quiet(), *usual, *tried])
+    run(START + timedelta(hours=2))
+    assert _failing() == [("address", "203.0.113.7")]
+    whole = Anomaly.objects.standing().get(type="high_failure_rate")
+    assert "what=failures.principal=user_3" in _metrics(whole)
