@@ -4,6 +4,7 @@ from collections import Counter
 from typing import Any
 
 from django.contrib import admin, messages
+from django.contrib.admin.views.main import SEARCH_VAR
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
@@ -90,7 +91,6 @@ class MetricInline(_ReadOnlyInline, admin.TabularInline):
 @admin.register(Anomaly)
 class AnomalyAdmin(ReadOnlyAdmin):
     list_display = (
-        "public_id",
         "severity_marked",
         "type_label",
         "description",
@@ -101,6 +101,7 @@ class AnomalyAdmin(ReadOnlyAdmin):
         "detected",
         "status",
     )
+    list_display_links = ("description",)
     list_filter = (SeverityFilter, TypeFilter, "status", "state", ("agent", admin.RelatedOnlyFieldListFilter))
     search_fields = ("public_id", "entity", "description")
     search_help_text = "Id, agent, user or address, or words of the description"
@@ -132,6 +133,13 @@ class AnomalyAdmin(ReadOnlyAdmin):
         ),
         ("Evidence", {"fields": ("why", "evidence_shown", "fingerprint", "updated_at", "created_at")}),
     )
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Anomaly]:
+        """In the list those that stand for themselves; a search for the id of a part finds that, too."""
+        anomalies: QuerySet[Anomaly] = super().get_queryset(request)
+        match = request.resolver_match
+        listed = match is not None and (match.url_name or "").endswith("_changelist")
+        return anomalies.filter(merged_into=None) if listed and not request.GET.get(SEARCH_VAR) else anomalies
 
     @admin.display(description="severity", ordering="severity")
     def severity_marked(self, anomaly: Anomaly) -> SafeString:

@@ -11,7 +11,7 @@ from pytest_django import DjangoAssertNumQueries
 
 from anomalies.admin import base
 from anomalies.models import Anomaly, OutboxMessage, ReviewEntry, Severity
-from anomalies.services import reviews
+from anomalies.services import merging, reviews
 from anomalies.services.actor import Actor
 from tests import make
 
@@ -56,6 +56,14 @@ def test_a_row_says_who_from_where_and_on_which_platform(as_boss: Client) -> Non
     assert '<td class="field-integration">postgres-eu</td>' in page
 
 
+def test_what_became_a_part_of_another_is_found_by_its_id_and_not_listed(as_boss: Client) -> None:
+    part, whole = make.anomaly(), make.anomaly()
+    merging.merge(part, into=whole, scan=make.scan())
+    assert list(as_boss.get(reverse(LIST)).context["cl"].queryset) == [whole]
+    assert list(as_boss.get(reverse(LIST), {"q": part.public_id}).context["cl"].queryset) == [part]
+    assert as_boss.get(reverse("admin:anomalies_anomaly_change", args=[part.pk])).status_code == 200
+
+
 def test_who_only_looks_is_not_offered_to_acknowledge_and_cannot(as_looking_staff: Client) -> None:
     anomaly = make.anomaly()
     assert "Acknowledge selected" not in as_looking_staff.get(reverse(LIST)).content.decode()
@@ -94,7 +102,7 @@ def test_severity_has_its_letter_and_is_filtered_worst_first(as_boss: Client) ->
     page = as_boss.get(reverse(LIST)).content.decode()
     assert '<span class="severity high"><b>H</b> high</span>' in page
     assert page.index("severity__exact=3") < page.index("severity__exact=2") < page.index("severity__exact=1")
-    assert anomaly.public_id in page
+    assert reverse("admin:anomalies_anomaly_change", args=[anomaly.pk]) in page
     assert as_boss.get(reverse(LIST), {"severity__exact": "x"}).status_code == 200
 
 
