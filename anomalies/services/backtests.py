@@ -2,21 +2,21 @@
 
 import logging
 import time
-from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, replace
 from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import InterfaceError, OperationalError, connection, transaction
-from django.db.models import Min, QuerySet
+from django.db.models import Min, Q, QuerySet
 from django.utils import timezone
 
 from anomalies.detection import wording
-from anomalies.detection.finding import Finding, plain
+from anomalies.detection.finding import plain
 from anomalies.models import (
     Agent,
+    Anomaly,
     Backtest,
     BucketBlock,
     DetectorOverride,
@@ -26,9 +26,10 @@ from anomalies.models import (
 )
 from anomalies.services import causes, detectors, histories, judging
 from anomalies.services.actor import Actor
+from anomalies.services.alternatives import One, Side
 from anomalies.services.counts import BLOCK_SECONDS
 from anomalies.services.detectors import Judges
-from anomalies.services.differences import Decided, Raised, as_raised, group, paired, reviewed
+from anomalies.services.differences import Decided, group, paired, reviewed
 from anomalies.services.locks import Lock, tried
 
 logger = logging.getLogger(__name__)
@@ -152,18 +153,14 @@ def _one_at_a_time() -> Iterator[None]:
         yield
 
 
-@dataclass(slots=True)
-class _Side:
-    """What is raised by one of the two settings, by kind and entity; what others tell is left out, as in a scan."""
-
-    judges: Judges
-    raised: dict[tuple[str, str], list[Raised]] = field(default_factory=lambda: defaultdict(list))
-
-
 def _compared(backtest: Backtest) -> dict[str, Any]:
     begun = time.monotonic()
-    before, after = _Side(Judges.load().only(backtest.type)), _Side(Judges.load(_row(backtest)).only(backtest.type))
     judge_from = backtest.since - LEAD
+    asked: dict[tuple[Any, ...], Any] = {}
+    before, after = (Side(judges.only(backtest.type), asked) for judges in (Judges.load(), Judges.load(_row(backtest))))
+    for one in _there_are(backtest, judge_from):
+        before.add(one)
+        after.add(replace(one))
     windows = {kind: _windows(backtest, kind, judge_from) for kind in judging.KINDS}
     total, done, failed = sum(len(due) for due in windows.values()), 0, 0
     Backtest.objects.filter(pk=backtest.pk).update(total=total)
@@ -172,11 +169,9 @@ def _compared(backtest: Backtest) -> dict[str, Any]:
             failed += _judge(kind, some, backtest.until, before, after)
             done += len(some)
             Backtest.objects.filter(pk=backtest.pk).update(done=done)
-    since = backtest.since.timestamp()
-    old, new = (
-        [one for raised in side.raised.values() for one in raised if one.start >= since] for side in (before, after)
-    )
-    lost, gained, both = paired(old, new)
+    _reconcile(before, after)
+    old, new = (side.standing(backtest.since) for side in (before, after))
+    lost, gained, kept = paired(old, new)
     decided = Decided(backtest.type, since=judge_from, until=backtest.until)
     days = (backtest.until - backtest.since) / DAY
     return {
@@ -185,9 +180,9 @@ def _compared(backtest: Backtest) -> dict[str, Any]:
         "gained": group(gained, decided),
         "lost": group(lost, decided),
         "both": {
-            **group([now for _, now in both], decided),
-            "severity_rose": sum(now.severity > then.severity for then, now in both),
-            "severity_fell": sum(now.severity < then.severity for then, now in both),
+            **group([now for _, now in kept], decided),
+            "severity_rose": sum(now.severity > then.severity for then, now in kept),
+            "severity_fell": sum(now.severity < then.severity for then, now in kept),
         },
         "reviewed": {"before": reviewed(old, decided, days), "after": reviewed(new, decided, days)},
         "entities": total,
@@ -217,7 +212,7 @@ def _windows(backtest: Backtest, kind: str, judge_from: datetime) -> list[histor
         ]
 
 
-def _judge(kind: str, windows: Sequence[histories.Window], until: datetime, *sides: _Side) -> int:
+def _judge(kind: str, windows: Sequence[histories.Window], until: datetime, *sides: Side) -> int:
     """Judge some entities of a kind for both sides, and return how many could not be judged, as in a scan."""
     try:
         found = _found(kind, windows, until, sides)
@@ -229,50 +224,48 @@ def _judge(kind: str, windows: Sequence[histories.Window], until: datetime, *sid
             return 1
         middle = len(windows) // 2
         return sum(_judge(kind, half, until, *sides) for half in (windows[:middle], windows[middle:]))
-    for side, raised in zip(sides, found, strict=True):
-        for one in raised:
-            side.raised[kind, one.entity].append(one)
+    for side, ones in zip(sides, found, strict=True):
+        for one in ones:
+            side.add(one)
     return 0
 
 
-@transaction.atomic
-def _found(
-    kind: str, windows: Sequence[histories.Window], until: datetime, sides: Sequence[_Side]
-) -> list[list[Raised]]:
-    with connection.cursor() as cursor:
+def _found(kind: str, windows: Sequence[histories.Window], until: datetime, sides: Sequence[Side]) -> list[list[One]]:
+    with _reading():
+        history = histories.load(kind, windows, until=until, replayed=True)
+        found = [side.judges.detect(history) for side in sides]
+        return [
+            [One.of_finding(finding) for finding in findings if not side.told(finding)]
+            for side, findings in zip(sides, found, strict=True)
+        ]
+
+
+def _reconcile(*sides: Side) -> None:
+    with _reading():
+        for side in sides:
+            side.reconcile()
+
+
+@contextmanager
+def _reading() -> Iterator[None]:
+    with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("SET TRANSACTION READ ONLY")
-    history = histories.load(kind, windows, until=until, replayed=True)
-    found = [side.judges.detect(history) for side in sides]
-    mains = _Mains()
+        yield
+
+
+def _there_are(backtest: Backtest, judge_from: datetime) -> list[One]:
+    """Return the anomalies of those days that may explain others and that are not judged anew."""
+    judged = Q(type=backtest.type)
+    if backtest.agent_id:
+        judged &= Q(kind=Series.Kind.AGENT, entity=backtest.agent_id)
+    explaining = Anomaly.objects.filter(type__in=[*causes.EXPLAINING, backtest.type]).exclude(judged)
+    meanwhile = explaining.filter(started_at__lt=backtest.until, active_until__gt=judge_from)
     return [
-        [as_raised(finding) for finding in findings if not _is_told(finding, side, mains)]
-        for side, findings in zip(sides, found, strict=True)
+        One.of_anomaly(one) for one in meanwhile.exclude(state=Anomaly.State.WITHDRAWN).order_by("started_at", "id")
     ]
 
 
-class _Mains:
-    """Whose doing findings are, each asked for once."""
-
-    def __init__(self) -> None:
-        self._known: dict[tuple[str, str, str, float, float], str | None] = {}
-
-    def of(self, other: str, finding: Finding) -> str | None:
-        key = (other, finding.kind, finding.entity, finding.start, finding.end)
-        if key not in self._known:
-            self._known[key] = causes.main_of(Series.Kind(other), finding)
-        return self._known[key]
-
-
-def _is_told(finding: Finding, side: _Side, mains: _Mains) -> bool:
-    """As `causes.cause_of`, of what this side raised instead of the anomalies that there are."""
-    for other in finding.told_by:
-        main = mains.of(other, finding)
-        if main and any(one.start < finding.end and one.end > finding.start for one in side.raised[other, main]):
-            return True
-    return False
-
-
-def _settings(side: _Side, backtest: Backtest) -> dict[str, Any]:
+def _settings(side: Side, backtest: Backtest) -> dict[str, Any]:
     config = side.judges.config_of(backtest.type, Series.Kind.AGENT, backtest.agent_id or "")
     return {"enabled": config is not None, "parameters": plain(asdict(config)) if config is not None else {}}
 

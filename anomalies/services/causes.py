@@ -1,9 +1,9 @@
 """One cause, one anomaly: what an address or a user did may be all that another series tells already."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Self
+from typing import Any, Protocol, Self, TypeVar
 
 from django.db import connection
 from django.db.models import QuerySet
@@ -14,7 +14,7 @@ from anomalies.detection.registry import DETECTORS
 from anomalies.models import Anomaly, Series
 
 ITSELF = "itself"  # in `explained_by`: another type of anomaly of the same entity
-_EXPLAINING = [type_ for type_, detector in DETECTORS.items() if detector.explains]
+EXPLAINING = tuple(type_ for type_, detector in DETECTORS.items() if detector.explains)
 
 _COLUMNS = {Series.Kind.AGENT: "agent_id", Series.Kind.ADDRESS: "ip", Series.Kind.PRINCIPAL: "principal_id"}
 # At least so much of the entity's events is the other's, and so much of the other's is the entity's. An agent's burst
@@ -61,6 +61,31 @@ _FAILED = "AND status <> 'success'"
 _TEXT = {kind: "host(main.other)" if kind == Series.Kind.ADDRESS else "main.other" for kind in _COLUMNS}
 
 
+class Raised(Protocol):
+    """An anomaly, or what would be one."""
+
+    @property
+    def type(self) -> str: ...
+    @property
+    def kind(self) -> str: ...
+    @property
+    def entity(self) -> str: ...
+    @property
+    def started_at(self) -> datetime: ...
+    @property
+    def active_until(self) -> datetime: ...
+    @property
+    def evidence(self) -> Mapping[str, Any]: ...
+    @property
+    def told_by(self) -> Sequence[str]: ...
+    @property
+    def explained_by(self) -> Sequence[str]: ...
+
+
+One = TypeVar("One", bound=Raised)
+Answer = TypeVar("Answer")
+
+
 @dataclass(frozen=True, slots=True)
 class Deviating:
     """What a cause is looked for."""
@@ -70,52 +95,113 @@ class Deviating:
     entity: str
     start: datetime
     end: datetime
-    told_by: Sequence[str]
-    explained_by: Sequence[str]
+    told_by: tuple[str, ...]
+    explained_by: tuple[str, ...]
 
     @classmethod
     def of_finding(cls, one: Finding) -> Self:
         start, end = datetime.fromtimestamp(one.start, UTC), datetime.fromtimestamp(one.end, UTC)
-        return cls(one.type, one.kind, one.entity, start, end, one.told_by, one.explained_by)
+        return cls(one.type, one.kind, one.entity, start, end, tuple(one.told_by), tuple(one.explained_by))
 
     @classmethod
-    def of_anomaly(cls, one: Anomaly) -> Self:
-        return cls(one.type, one.kind, one.entity, one.started_at, one.active_until, one.told_by, one.explained_by)
+    def of_anomaly(cls, one: Raised) -> Self:
+        told = (tuple(one.told_by), tuple(one.explained_by))
+        return cls(one.type, one.kind, one.entity, one.started_at, one.active_until, *told)
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Anomalies of some types and a kind in a stretch of time; `guessing`: at which credentials are guessed alone."""
+
+    types: tuple[str, ...]
+    kind: str
+    start: datetime
+    end: datetime
+    entity: str = ""  # of all
+    guessing: bool = False
+
+
+class Known(Protocol[One]):
+    """Anomalies among which causes are looked for."""
+
+    def some(self, wanted: Wanted) -> bool: ...
+
+    def find(self, wanted: Wanted) -> Iterable[One]:
+        """Return them by start, without those that were withdrawn."""
+
+    def whole_of(self, one: One) -> One:
+        """Return the anomaly that it was merged into, or itself."""
+
+    def ask(self, question: Callable[..., Answer], *about: Any) -> Answer:
+        """Return what the events answer."""
+
+
+class Stored:
+    """The anomalies that there are."""
+
+    def some(self, wanted: Wanted) -> bool:
+        return self.find(wanted).exists()
+
+    def find(self, wanted: Wanted) -> QuerySet[Anomaly]:
+        found = Anomaly.objects.filter(
+            type__in=wanted.types, kind=wanted.kind, started_at__lt=wanted.end, active_until__gt=wanted.start
+        ).exclude(state=Anomaly.State.WITHDRAWN)
+        if wanted.entity:
+            found = found.filter(entity=wanted.entity)
+        if wanted.guessing:
+            found = found.filter(evidence__has_key=GUESSING)
+        return found.order_by("started_at", "id")
+
+    def whole_of(self, one: Anomaly) -> Anomaly:
+        return one.merged_into or one
+
+    def ask(self, question: Callable[..., Answer], *about: Any) -> Answer:
+        return question(*about)
 
 
 def cause_of(deviating: Deviating) -> Anomaly | None:
-    """Return the anomaly that has the same cause, if there is one.
+    """Return the anomaly that has the same cause, if there is one."""
+    return cause_among(Stored(), deviating)
+
+
+def target_of(anomaly: Anomaly) -> Anomaly | None:
+    """Return the anomaly of what others guess at, too, if there is one."""
+    return target_among(Stored(), anomaly)
+
+
+def cause_among(known: Known[One], deviating: Deviating) -> One | None:
+    """Return which of these anomalies has the same cause, if there is one.
 
     It is of the same type and of a kind in `told_by`, or of a type that explains others and of a kind in
     `explained_by`: of an agent that is refused, or acts by night, with all that its users and addresses do through
     it, of an address that guesses credentials, with what it does to agents and users, or of a user at whom all others
     guess, or whose code asks for access, with what that does to the agent.
     """
-    meanwhile = _meanwhile(deviating.start, deviating.end)
     for kind in deviating.told_by:
-        raised = meanwhile.filter(type=deviating.type, kind=kind)
-        if cause := _first_of(raised, Series.Kind(kind), deviating, _LEAST[Series.Kind(kind)]):
-            return _whole(cause)
+        raised = Wanted((deviating.type,), kind, deviating.start, deviating.end)
+        if cause := _first_of(known, raised, deviating, _LEAST[Series.Kind(kind)]):
+            return known.whole_of(cause)
     for kind in deviating.explained_by:
-        raised = meanwhile.filter(type__in=_EXPLAINING)
+        raised = Wanted(EXPLAINING, kind, deviating.start, deviating.end)
         if kind == ITSELF:
-            raised = raised.filter(kind=deviating.kind, entity=deviating.entity).exclude(type=deviating.type)
-            cause = next((one for one in raised if _shares_events(one, deviating)), None)
+            others = tuple(type_ for type_ in EXPLAINING if type_ != deviating.type)
+            its = replace(raised, types=others, kind=deviating.kind, entity=deviating.entity)
+            cause = next((one for one in known.find(its) if _shares_events(known, one, deviating)), None)
         else:
-            raised = raised.filter(kind=kind)
-            guessing = raised if kind == Series.Kind.AGENT else raised.filter(evidence__has_key=GUESSING)
+            guessing = replace(raised, guessing=kind != Series.Kind.AGENT)
             least = _LEAST_OF_AN_AGENT if deviating.kind == Series.Kind.AGENT else _LEAST_OF_A_PART
-            cause = _first_of(guessing, Series.Kind(kind), deviating, least)
+            cause = _first_of(known, guessing, deviating, least)
             if cause is None and kind == Series.Kind.PRINCIPAL:
-                automated = raised.filter(type=access_automation.DETECTOR.type)
-                cause = next((one for one in automated if _is_most_of(one, deviating)), None)
+                automated = known.find(replace(raised, types=(access_automation.DETECTOR.type,)))
+                cause = next((one for one in automated if _is_most_of(known, one, deviating)), None)
         if cause:
-            return _whole(cause)
+            return known.whole_of(cause)
     return None
 
 
-def target_of(anomaly: Anomaly) -> Anomaly | None:
-    """Return the anomaly of what others guess at, too: of the user that an address tries, or else of the agent.
+def target_among(known: Known[One], anomaly: One) -> One | None:
+    """Return which of these anomalies is of what others guess at, too: of the user that an address tries, or else of
+    the agent.
 
     That of the target is the one anomaly of all who take part, unless it has a cause of its own: one of them who is
     most of it. Who succeeded stands alone, as long as the target's anomaly does not tell of the success.
@@ -125,75 +211,70 @@ def target_of(anomaly: Anomaly) -> Anomaly | None:
     deviating = Deviating.of_anomaly(anomaly)
     targets = {Series.Kind.PRINCIPAL: _LEAST_OF_A_GUESSER} if anomaly.kind == Series.Kind.ADDRESS else {}
     for kind, least in {**targets, Series.Kind.AGENT: _LEAST_OF_A_PART}.items():
-        raised = _meanwhile(deviating.start, deviating.end).filter(type=anomaly.type, kind=kind)
-        target = _first_of(raised, kind, deviating, least)
+        raised = Wanted((anomaly.type,), kind, deviating.start, deviating.end)
+        target = _first_of(known, raised, deviating, least)
         if target is None or (anomaly.evidence.get("success_at") and not target.evidence.get("success_at")):
             continue
-        if cause_of(Deviating.of_anomaly(target)) is None:
-            return _whole(target)
+        if cause_among(known, Deviating.of_anomaly(target)) is None:
+            return known.whole_of(target)
     return None
 
 
-def _meanwhile(start: datetime, end: datetime) -> QuerySet[Anomaly]:
-    return (
-        Anomaly.objects.filter(started_at__lt=end, active_until__gt=start)
-        .exclude(state=Anomaly.State.WITHDRAWN)
-        .order_by("started_at", "id")
-    )
-
-
-def _whole(cause: Anomaly) -> Anomaly:
-    return cause.merged_into or cause
-
-
-def _first_of(
-    raised: QuerySet[Anomaly], other: Series.Kind, deviating: Deviating, least: tuple[float, float]
-) -> Anomaly | None:
-    if not raised.exists():
+def _first_of(known: Known[One], raised: Wanted, deviating: Deviating, least: tuple[float, float]) -> One | None:
+    if not known.some(raised):
         return None
-    entity = _main(other, deviating, least)
-    return raised.filter(entity=entity).first() if entity is not None else None
+    other = Series.Kind(raised.kind)
+    entity = known.ask(_main, other, deviating, least)
+    return next(iter(known.find(replace(raised, entity=entity))), None) if entity is not None else None
 
 
-def _shares_events(cause: Anomaly, deviating: Deviating) -> bool:
+def _shares_events(known: Known[One], cause: One, deviating: Deviating) -> bool:
     """Return whether what an entity did in both times is most of the one, and enough of the other."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            _IN_BOTH.format(column=_COLUMNS[Series.Kind(deviating.kind)]),
-            {
-                "entity": deviating.entity,
-                "start": deviating.start,
-                "end": deviating.end,
-                "cause_start": cause.started_at,
-                "cause_end": cause.active_until,
-            },
-        )
-        both, mine, its = cursor.fetchone()
+    both, mine, its = known.ask(
+        _in_both,
+        deviating.kind,
+        deviating.entity,
+        deviating.start,
+        deviating.end,
+        cause.started_at,
+        cause.active_until,
+    )
     of_mine = _MOST if deviating.kind == Series.Kind.PRINCIPAL else _LEAST_OF_THE_SAME
     return bool(both and both >= of_mine * mine and both >= _LEAST_OF_ITS * its)
 
 
-def _is_most_of(cause: Anomaly, deviating: Deviating) -> bool:
+def _is_most_of(known: Known[One], cause: One, deviating: Deviating) -> bool:
     """Return whether what a user did in the time of an anomaly is most of what the agent did in its own."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            _OF_USER,
-            {
-                "agent": deviating.entity,
-                "user": cause.entity,
-                "start": deviating.start,
-                "end": deviating.end,
-                "cause_start": cause.started_at,
-                "cause_end": cause.active_until,
-            },
-        )
-        both, mine = cursor.fetchone()
+    both, mine = known.ask(
+        _of_user,
+        deviating.entity,
+        cause.entity,
+        deviating.start,
+        deviating.end,
+        cause.started_at,
+        cause.active_until,
+    )
     return bool(both and both >= _MOST * mine)
 
 
-def main_of(other: Series.Kind, finding: Finding) -> str | None:
-    """Return the entity of another kind whose doing the finding is, if there is one."""
-    return _main(other, Deviating.of_finding(finding), _LEAST[other])
+def _in_both(
+    kind: str, entity: str, start: datetime, end: datetime, cause_start: datetime, cause_end: datetime
+) -> tuple[int, int, int]:
+    given: dict[str, Any] = {"start": start, "end": end, "cause_start": cause_start, "cause_end": cause_end}
+    with connection.cursor() as cursor:
+        cursor.execute(_IN_BOTH.format(column=_COLUMNS[Series.Kind(kind)]), {**given, "entity": entity})
+        both, mine, its = cursor.fetchone()
+    return both, mine, its
+
+
+def _of_user(
+    agent: str, user: str, start: datetime, end: datetime, cause_start: datetime, cause_end: datetime
+) -> tuple[int, int]:
+    given: dict[str, Any] = {"start": start, "end": end, "cause_start": cause_start, "cause_end": cause_end}
+    with connection.cursor() as cursor:
+        cursor.execute(_OF_USER, {**given, "agent": agent, "user": user})
+        both, mine = cursor.fetchone()
+    return both, mine
 
 
 def _main(other: Series.Kind, deviating: Deviating, least: tuple[float, float]) -> str | None:

@@ -2,7 +2,7 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -31,6 +31,9 @@ class Raised:
     @property
     def key(self) -> tuple[str, str, str]:
         return self.kind, self.entity, self.topic
+
+    def as_severe_as(self, severity: int) -> "Raised":
+        return replace(self, severity=severity, shown={**self.shown, "severity": _name(severity)})
 
 
 def as_raised(finding: Finding) -> Raised:

@@ -9,6 +9,8 @@ from anomalies.services import causes, metrics
 from anomalies.services.outbox import announce
 from anomalies.services.timeline import record
 
+KINDS = (Series.Kind.AGENT, Series.Kind.PRINCIPAL, Series.Kind.ADDRESS)  # in the order in which causes are looked for
+
 
 def same_series(anomaly: Anomaly, other: Anomaly) -> bool:
     """Return whether two anomalies are of one type and entity: what was told apart by a gap, and is not any more."""
@@ -29,7 +31,7 @@ def reconcile(scan: Scan) -> None:
     """
     if not _changed(scan).exists():
         return
-    for kind in (Series.Kind.AGENT, Series.Kind.PRINCIPAL, Series.Kind.ADDRESS):
+    for kind in KINDS:
         for pk in _touched(scan, kind):
             _reconcile(pk, scan)
 
