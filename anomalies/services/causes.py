@@ -18,9 +18,9 @@ EXPLAINING = tuple(type_ for type_, detector in DETECTORS.items() if detector.ex
 
 _COLUMNS = {Series.Kind.AGENT: "agent_id", Series.Kind.ADDRESS: "ip", Series.Kind.PRINCIPAL: "principal_id"}
 # At least so much of the entity's events is the other's, and so much of the other's is the entity's. An agent's burst
-# is the doing of a few users from a few addresses: each is told by the agent if it is a fifth of it, where a user of a
+# is the doing of a few users from a few addresses: each is told by the agent if it is a tenth of it, where a user of a
 # busy agent is not. An address is judged by the same rules as the users it tries.
-_LEAST = {Series.Kind.AGENT: (0.9, 0.2), Series.Kind.ADDRESS: (1.0, 0.9)}
+_LEAST = {Series.Kind.AGENT: (0.9, 0.1), Series.Kind.ADDRESS: (1.0, 0.9)}
 # Of what explains others, a user or an address may be a small part; and an agent has its usual users besides those who
 # are tried, in an hour that began or went on without the attack.
 _LEAST_OF_AN_AGENT, _LEAST_OF_A_PART = (0.6, 0.9), (0.75, 0.0)

@@ -384,7 +384,7 @@ def test_all_who_make_up_a_burst_of_an_agent_are_told_by_it() -> None:
         for n in range(20 * 160)
     ]
     attack = [
-        record(START + timedelta(seconds=n), 9000 + n, principal_id=users[n % 5 < 2], ip=addresses[n % 4])
+        record(START + timedelta(seconds=n), 9000 + n, principal_id=users[n % 8 < 1], ip=addresses[n % 4])
         for n in range(280)
     ]
     store([*always, *attack])
