@@ -94,12 +94,12 @@ class AnomalyAdmin(ReadOnlyAdmin):
         "severity_marked",
         "type_label",
         "description",
+        "detected",
+        "status",
         "agent_named",
         "principal_named",
         "ip",
         "integration",
-        "detected",
-        "status",
     )
     list_display_links = ("description",)
     list_filter = (SeverityFilter, TypeFilter, "status", "state", ("agent", admin.RelatedOnlyFieldListFilter))

@@ -247,6 +247,11 @@ class Panel:
         return min(first, self.anomaly.started_at)
 
     @property
+    def is_below(self) -> bool:
+        """Whether it is less than expected."""
+        return bool(self.evidence.get("observed", 0) < self.evidence.get("expected", 0))
+
+    @property
     def is_silent(self) -> bool:
         """Whether it is just that nothing came."""
         return self.evidence.get("event_count") == 0

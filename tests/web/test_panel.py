@@ -308,6 +308,11 @@ def test_a_change_of_pattern_is_told_from_a_spike(as_ana: Client, deviation: str
     assert said not in as_ana.get(path(make.anomaly())).text
 
 
+def test_a_drop_is_no_spike(as_ana: Client) -> None:
+    drop = make.anomaly(type="rate_drop", deviation="transient", evidence={**make.EVIDENCE, "observed": 0})
+    assert "Transient: a dip in a stable range." in as_ana.get(path(drop)).text
+
+
 def test_a_withdrawn_anomaly_says_why(as_ana: Client) -> None:
     page = as_ana.get(path(make.anomaly(state="withdrawn", ended_at=make.NOW))).text
     assert "Withdrawn: events that came late explain it. Nobody is asked about it." in page
@@ -320,14 +325,15 @@ def test_the_parts_of_an_anomaly_are_named_with_what_was_decided(as_ana: Client)
     reviews.acknowledge(part, by=Actor("ana"), at=make.NOW)
     merging.merge(part, into=whole, scan=make.scan())
     page = as_ana.get(path(whole)).text
-    assert f"Also seen as: <bdi>user_7</bdi> (was {part.public_id}, acknowledged by <bdi>ana</bdi>)" in page
+    assert "Also seen as: rate spike of <bdi>user_7</bdi> (acknowledged by <bdi>ana</bdi>)" in page
+    assert f"<dt>Merged into it</dt><dd><code>{part.public_id}</code></dd>" in page
     assert f"Merged with {part.public_id} (user_7, acknowledged before): the same cause" in page
 
 
 def test_a_part_of_another_type_is_called_by_it(as_ana: Client) -> None:
     whole, part = make.anomaly(), make.anomaly(type="off_hours_activity")
     merging.merge(part, into=whole, scan=make.scan())
-    assert f"Also seen as: off hours of <bdi>ag_billing</bdi> (was {part.public_id})" in as_ana.get(path(whole)).text
+    assert "Also seen as: off hours of <bdi>ag_billing</bdi></p>" in as_ana.get(path(whole)).text
 
 
 def test_what_took_no_minute_is_told_at_its_time(as_ana: Client) -> None:
