@@ -23,7 +23,7 @@ from anomalies.admin.base import (
 )
 from anomalies.detection.registry import DETECTORS
 from anomalies.models import Agent, AgentPrincipal, Grant, Principal, ResponsePolicy
-from anomalies.services import access, access_requests, detectors, working_hours
+from anomalies.services import access, access_requests, actions, detectors, working_hours
 from anomalies.services.working_hours import WorkingHoursError
 
 _WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
@@ -98,7 +98,7 @@ class AgentAdmin(ToldChangesAdmin):
                 "description": "Hours in the agent's own zone. All days empty: learned from what it does.",
             },
         ),
-        ("Detectors", {"fields": ("learning", "overrides")}),
+        ("Detectors", {"fields": ("learning", "overrides", "actions_counted")}),
         (
             "Since",
             {"fields": ("first_seen", "last_seen", "registered_at", "registered_by", "updated_at", "updated_by")},
@@ -110,6 +110,7 @@ class AgentAdmin(ToldChangesAdmin):
         "scopes",
         "learning",
         "overrides",
+        "actions_counted",
         "first_seen",
         "last_seen",
         "registered_at",
@@ -139,6 +140,11 @@ class AgentAdmin(ToldChangesAdmin):
         states = detectors.learning_of(agent, at=timezone.now())
         listed = format_html_join("", "<li>{}: {}.</li>", ((state.detector.label, str(state)) for state in states))
         return format_html("<ul>{}</ul>", listed) if states else "nothing: each detector judges it in full"
+
+    @admin.display(description="actions counted")
+    def actions_counted(self, agent: Agent) -> str:
+        """How many of its actions are looked at one by one."""
+        return actions.counted(agent)
 
     @admin.display(description="overrides")
     def overrides(self, agent: Agent) -> SafeString | str:

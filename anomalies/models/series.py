@@ -52,6 +52,7 @@ class Series(models.Model):
         indexes = [
             models.Index(fields=["id"], condition=models.Q(dirty_from__isnull=False), name="series_dirty"),
             models.Index(fields=["kind", "metric", "last_time"], condition=models.Q(action=""), name="series_lately"),
+            models.Index(fields=["entity"], condition=models.Q(action="other actions"), name="series_other_actions"),
         ]
 
     def __str__(self) -> str:

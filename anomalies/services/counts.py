@@ -10,7 +10,7 @@ from django.db.backends.utils import CursorWrapper
 from django.db.models import F, Sum
 
 from anomalies.models import Batch, Source
-from anomalies.services import access_requests, lags, sightings
+from anomalies.services import access_requests, actions, lags, sightings
 
 MAX_SOURCES = 62  # of the events of one transaction: a bit each
 MAX_EVENTS = 500_000  # counted in one transaction; a batch that is larger is counted alone
@@ -53,23 +53,28 @@ CROSS JOIN LATERAL (VALUES ('requests', requests), ('failures', failures)) AS me
 WHERE entity IS NOT NULL AND amount > 0
 """
 
+# Returns the agents of which it makes a series of a single action.
 _SERIES = """
-INSERT INTO anomalies_series (kind, entity, action, metric, first_time, last_time, dirty_from, source_ids)
-SELECT kind, entity, action, metric, first_time, last_time, first_time, ARRAY(
-    SELECT id FROM unnest(%(sources)s::bigint[]) WITH ORDINALITY AS source (id, number)
-    WHERE sources & (1::bigint << (number - 1)::integer) <> 0)
-FROM (
-    SELECT kind, entity, action, metric, min(first_time) AS first_time, max(last_time) AS last_time,
-           bit_or(sources) AS sources
-    FROM tally GROUP BY kind, entity, action, metric
-) AS counted
-ORDER BY kind, entity, action, metric
-ON CONFLICT (kind, entity, action, metric) DO UPDATE SET
-    first_time = least(anomalies_series.first_time, excluded.first_time),
-    last_time = greatest(anomalies_series.last_time, excluded.last_time),
-    dirty_from = least(anomalies_series.dirty_from, excluded.dirty_from),
-    source_ids = CASE WHEN anomalies_series.source_ids @> excluded.source_ids THEN anomalies_series.source_ids
-        ELSE ARRAY(SELECT DISTINCT unnest(anomalies_series.source_ids || excluded.source_ids) AS id ORDER BY id) END
+WITH kept AS (
+    INSERT INTO anomalies_series (kind, entity, action, metric, first_time, last_time, dirty_from, source_ids)
+    SELECT kind, entity, action, metric, first_time, last_time, first_time, ARRAY(
+        SELECT id FROM unnest(%(sources)s::bigint[]) WITH ORDINALITY AS source (id, number)
+        WHERE sources & (1::bigint << (number - 1)::integer) <> 0)
+    FROM (
+        SELECT kind, entity, action, metric, min(first_time) AS first_time, max(last_time) AS last_time,
+               bit_or(sources) AS sources
+        FROM tally GROUP BY kind, entity, action, metric
+    ) AS counted
+    ORDER BY kind, entity, action, metric
+    ON CONFLICT (kind, entity, action, metric) DO UPDATE SET
+        first_time = least(anomalies_series.first_time, excluded.first_time),
+        last_time = greatest(anomalies_series.last_time, excluded.last_time),
+        dirty_from = least(anomalies_series.dirty_from, excluded.dirty_from),
+        source_ids = CASE WHEN anomalies_series.source_ids @> excluded.source_ids THEN anomalies_series.source_ids
+            ELSE ARRAY(SELECT DISTINCT unnest(anomalies_series.source_ids || excluded.source_ids) AS id ORDER BY id) END
+    RETURNING kind, entity, action, xmax = 0 AS new
+)
+SELECT DISTINCT entity FROM kept WHERE new AND kind = 'agent' AND action <> ''
 """
 
 # By series, once for all resolutions.
@@ -237,8 +242,11 @@ def _late(cursor: CursorWrapper, chosen: Mapping[str, Any]) -> list[tuple[int, i
 
 def _tally(cursor: CursorWrapper, chosen: Mapping[str, Any]) -> None:
     cursor.execute(_TALLY, chosen)
+    actions.name(cursor)
     cursor.execute("ANALYZE tally")
     cursor.execute(_SERIES, chosen)
+    if with_new := [agent for (agent,) in cursor.fetchall()]:
+        actions.fold(cursor, with_new)
     cursor.execute(_NUMBERED)
     cursor.execute("ANALYZE numbered")
     for width, block in BLOCK_SECONDS.items():
