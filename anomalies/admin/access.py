@@ -17,9 +17,9 @@ from anomalies.admin.base import (
     ReadOnlyAdmin,
     ToldChangesAdmin,
     actor_of,
+    in_words,
     link_to,
     linked,
-    pretty,
 )
 from anomalies.detection.registry import DETECTORS
 from anomalies.models import Agent, AgentPrincipal, Grant, Principal, ResponsePolicy
@@ -90,7 +90,7 @@ class AgentAdmin(ToldChangesAdmin):
     ordering = ("public_id",)
     actions = None
     fieldsets = (
-        (None, {"fields": ("public_id", "name", "description", "group", "status", "scopes")}),
+        (None, {"fields": ("public_id", "name", "description", "group", "status", "scopes_shown")}),
         (
             "At work",
             {
@@ -107,7 +107,7 @@ class AgentAdmin(ToldChangesAdmin):
     readonly_fields = (
         "public_id",
         "status",
-        "scopes",
+        "scopes_shown",
         "learning",
         "overrides",
         "actions_counted",
@@ -118,6 +118,10 @@ class AgentAdmin(ToldChangesAdmin):
         "updated_at",
         "updated_by",
     )
+
+    @admin.display(description="scopes")
+    def scopes_shown(self, agent: Agent) -> SafeString:
+        return in_words(agent.scopes)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False  # they come with their events, or register
@@ -193,7 +197,7 @@ class GrantAdmin(ReadOnlyAdmin):
     actions = ("revoke",)
     fieldsets = (
         (None, {"fields": ("public_id", "status", "agent", "principal")}),
-        ("Access", {"fields": ("scopes", "units_shown", "request_shown", "flow_shown", "grantee_shown")}),
+        ("Access", {"fields": ("scopes_shown", "units_shown", "request_shown", "flow_shown", "grantee_shown")}),
         ("Since and until", {"fields": ("issued_at", "expires_at", "revoked_at", "revoked_by", "ended_by_event")}),
     )
 
@@ -201,9 +205,13 @@ class GrantAdmin(ReadOnlyAdmin):
     def what(self, grant: Grant) -> str:
         return access_requests.listed(grant.units) if grant.units else ", ".join(grant.scopes)
 
+    @admin.display(description="scopes")
+    def scopes_shown(self, grant: Grant) -> SafeString:
+        return in_words(grant.scopes)
+
     @admin.display(description="units")
     def units_shown(self, grant: Grant) -> SafeString:
-        return pretty(grant.units)
+        return in_words(grant.units)
 
     @admin.display(description="access request")
     def request_shown(self, grant: Grant) -> SafeString | str:
@@ -215,7 +223,7 @@ class GrantAdmin(ReadOnlyAdmin):
 
     @admin.display(description="grantee")
     def grantee_shown(self, grant: Grant) -> SafeString:
-        return pretty(grant.request.grantee if grant.request else {})
+        return in_words(grant.request.grantee if grant.request else {})
 
     def has_revoke_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm("anomalies.change_grant")

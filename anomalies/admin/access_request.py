@@ -1,14 +1,12 @@
 """Access requests and the flows that govern them, as their events tell of them."""
 
-from typing import Any
-
 from django.contrib import admin
 from django.utils import timezone
 from django.utils.formats import localize
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
-from anomalies.admin.base import ReadOnlyAdmin, linked, pretty
+from anomalies.admin.base import ReadOnlyAdmin, in_words, linked
 from anomalies.detection.wording import span
 from anomalies.models import AccessFlow, AccessRequest
 from anomalies.services import access_requests
@@ -76,15 +74,15 @@ class AccessRequestAdmin(ReadOnlyAdmin):
 
     @admin.display(description="grantee")
     def grantee_shown(self, request: AccessRequest) -> SafeString:
-        return pretty(request.grantee)
+        return in_words(request.grantee)
 
     @admin.display(description="units")
     def units_shown(self, request: AccessRequest) -> SafeString:
-        return pretty(request.units)
+        return in_words(request.units)
 
     @admin.display(description="approvals")
     def approvals_shown(self, request: AccessRequest) -> SafeString:
-        return pretty(request.approvals)
+        return in_words(request.approvals)
 
     @admin.display(description="duration")
     def duration(self, request: AccessRequest) -> str:
@@ -104,7 +102,10 @@ class AccessFlowAdmin(ReadOnlyAdmin):
         "description",
         "active",
         "grant_duration_seconds",
-        "rules",
+        "requestors_shown",
+        "targets_shown",
+        "approvers_shown",
+        "timeframe_shown",
         "justification_required",
         "requester_cannot_approve_self",
         "mfa_required",
@@ -113,9 +114,18 @@ class AccessFlowAdmin(ReadOnlyAdmin):
         "updated_by",
     )
 
-    @admin.display(description="requestors, targets, approvers and timeframe")
-    def rules(self, flow: AccessFlow) -> SafeString:
-        shown: dict[str, Any] = {
-            name: getattr(flow, name) for name in ("requestors", "targets", "approver_policy", "timeframe")
-        }
-        return pretty(shown)
+    @admin.display(description="requestors")
+    def requestors_shown(self, flow: AccessFlow) -> SafeString:
+        return in_words(flow.requestors)
+
+    @admin.display(description="targets")
+    def targets_shown(self, flow: AccessFlow) -> SafeString:
+        return in_words(flow.targets)
+
+    @admin.display(description="approver policy")
+    def approvers_shown(self, flow: AccessFlow) -> SafeString:
+        return in_words(flow.approver_policy)
+
+    @admin.display(description="timeframe")
+    def timeframe_shown(self, flow: AccessFlow) -> SafeString:
+        return in_words(flow.timeframe)

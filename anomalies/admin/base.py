@@ -9,8 +9,8 @@ from django.core.paginator import Paginator
 from django.db import connection, models
 from django.http import HttpRequest
 from django.urls import reverse
-from django.utils.html import format_html
-from django.utils.safestring import SafeString
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString, mark_safe
 
 from anomalies.services.actor import Actor
 
@@ -80,6 +80,21 @@ def link_to(row: models.Model) -> str:
 def linked(row: models.Model | None) -> SafeString | str:
     """The row by its name, with a link to its page."""
     return format_html('<a href="{}">{}</a>', link_to(row), row) if row else "none"
+
+
+def in_words(content: Any) -> SafeString:
+    """What a JSON field says, a line for each of several: `permission read, resource orders`; what is empty is not."""
+    several = content if isinstance(content, list) and any(isinstance(one, dict) for one in content) else [content]
+    return format_html_join(mark_safe("<br>"), "{}", ((_in_a_line(one) or "none",) for one in several or ["none"]))
+
+
+def _in_a_line(content: Any) -> str:
+    if isinstance(content, dict):
+        told = ((name.replace("_", " "), _in_a_line(value)) for name, value in content.items())
+        return ", ".join(f"{name} {value}" for name, value in told if value)
+    if isinstance(content, list):
+        return ", ".join(filter(None, map(_in_a_line, content)))
+    return "" if content in (None, "") else _told(content)
 
 
 def pretty(content: Any) -> SafeString:

@@ -57,6 +57,19 @@ def test_a_request_shows_its_history_and_its_flow(as_boss: Client) -> None:
     assert f"{MONDAY:%Y-%m-%d}" in page
 
 
+def test_what_sources_send_as_json_is_told_in_words_without_what_is_empty(as_boss: Client) -> None:
+    page = as_boss.get(_page(AccessRequest.objects.get(public_id="req_2"))).content.decode()
+    assert "resource orders, permission read, integration postgres-eu, resource type database<" in page
+    assert "status Rejected" in page
+    assert "&quot;" not in page
+    flow = AccessFlow.objects.get()
+    flow.targets = [{"integration": "<aws>", "permissions": ["read", "write"]}, {"integration": "okta", "tags": []}]
+    flow.save()
+    page = as_boss.get(_page(flow)).content.decode()
+    assert "integration &lt;aws&gt;, permissions read, write<br>integration okta<" in page
+    assert '<div class="readonly">none</div>' in page
+
+
 def test_the_list_says_what_was_asked_for_in_few_queries(
     as_boss: Client, django_assert_max_num_queries: object
 ) -> None:
