@@ -11,6 +11,7 @@ from django.utils.formats import localize
 from django.utils.text import capfirst
 
 from anomalies.admin.base import ToldChangesAdmin, actor_of
+from anomalies.detection.registry import counting
 from anomalies.detection.wording import plural, span
 from anomalies.models import Anomaly, Rule, Severity
 from anomalies.services import rules
@@ -105,7 +106,11 @@ class RuleAdmin(ToldChangesAdmin):
     )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Rule]:
-        of_it = Anomaly.objects.filter(type="custom_rule", topic=OuterRef("public_id")).order_by().values("topic")
+        of_it = (
+            Anomaly.objects.filter(type__in=counting("rule_events"), topic=OuterRef("public_id"))
+            .order_by()
+            .values("topic")
+        )
         return (
             Rule.objects.living()
             .annotate(

@@ -59,9 +59,13 @@ class Detector:
     may_indicate: tuple[str, ...]
     recommended_actions: tuple[str, ...]
     version: int
+    counts: str  # what: of series `requests` or `failures`, or a word of its own for what no series counts
     config: Callable[..., Any]
     detect: Callable[[History, Any], list[Finding]]
     chart: Callable[[History, Any, int], Chart]  # what a person should see of it, at that resolution in seconds
+    # In how many seconds, by the parameters of the evidence, where it holds what it counts against a limit.
+    window: Callable[[Mapping[str, Any]], float] | None = None
+    answered: bool = False  # whether the response policy says what becomes of an agent with such an anomaly
     explains: bool = False  # that an entity did more than usual, or failed more: so that this is told once
     short: str = ""  # the label in two or three words, where it has more
     learning: Callable[[Seen, Any], Learning | None] = _none  # what it still lacks to judge an agent in full

@@ -21,3 +21,8 @@ _TYPES = (
 DETECTORS: dict[str, Detector] = {
     type_: import_module(f"anomalies.detection.detectors.{type_}").DETECTOR for type_ in _TYPES
 }
+
+
+def counting(what: str) -> tuple[str, ...]:
+    """Return the types that count this."""
+    return tuple(type_ for type_, detector in DETECTORS.items() if detector.counts == what)

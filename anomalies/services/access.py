@@ -6,10 +6,12 @@ from datetime import datetime
 from django.db import transaction
 from django.db.models import Q
 
+from anomalies.detection.registry import DETECTORS
 from anomalies.models import Agent, Anomaly, Grant, ResponsePolicy, Scan
 from anomalies.services import access_requests, reviews
 from anomalies.services.actor import Actor
 
+ANSWERED = tuple(type_ for type_, detector in DETECTORS.items() if detector.answered)
 GRANTS_IN_NOTE = 20  # a note names so many; the grants themselves say who revoked them and when
 
 
@@ -127,7 +129,7 @@ def respond(scan: Scan, *, by: Actor, at: datetime) -> int:
     """
     if response_mode() != ResponsePolicy.Mode.REVOKE_AGENT_GRANTS:
         return 0
-    spikes = Anomaly.objects.filter(scan=scan, type="rate_spike", kind="agent", suppression__isnull=True).order_by("id")
+    spikes = Anomaly.objects.filter(scan=scan, type__in=ANSWERED, kind="agent", suppression__isnull=True).order_by("id")
     return sum(_revoke_grants_of(spike, by=by, at=at) for spike in spikes)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from django.db import connection
 
-from anomalies.detection.detectors import custom_rule
+from anomalies.detection.registry import counting
 from anomalies.models import Scan
 
 NEAR = timedelta(hours=1)
@@ -24,13 +24,13 @@ WITH changed AS (
         AND a.started_at <= c.active_until + %(moved)s AND a.active_until >= c.started_at - %(moved)s
         AND (a.evidence ? 'agreement'
              OR (a.started_at <= c.active_until + %(near)s AND a.active_until >= c.started_at - %(near)s))
-    WHERE a.merged_into_id IS NULL AND a.state <> 'withdrawn' AND a.type <> %(rule)s
+    WHERE a.merged_into_id IS NULL AND a.state <> 'withdrawn' AND a.type <> ALL(%(rules)s)
 )
 SELECT a.id, array_remove(array_agg(DISTINCT b.type ORDER BY b.type), NULL)
 FROM around JOIN anomalies_anomaly a USING (id)
 LEFT JOIN anomalies_anomaly b ON b.principal_id = a.principal_id AND b.type <> a.type
     AND b.started_at <= a.active_until + %(near)s AND b.active_until >= a.started_at - %(near)s
-    AND b.merged_into_id IS NULL AND b.state <> 'withdrawn' AND b.type <> %(rule)s
+    AND b.merged_into_id IS NULL AND b.state <> 'withdrawn' AND b.type <> ALL(%(rules)s)
 GROUP BY a.id ORDER BY a.id
 """
 
@@ -41,7 +41,7 @@ def agreeing(scan: Scan) -> dict[int, list[str]]:
         "since": scan.finished_before,
         "near": NEAR,
         "moved": MOVED,
-        "rule": custom_rule.DETECTOR.type,
+        "rules": list(counting("rule_events")),
     }
     with connection.cursor() as cursor:
         cursor.execute(_AGREEING, parameters)

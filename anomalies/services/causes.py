@@ -8,13 +8,14 @@ from typing import Any, Protocol, Self, TypeVar
 from django.db import connection
 from django.db.models import QuerySet
 
-from anomalies.detection.detectors import access_automation, high_failure_rate
 from anomalies.detection.finding import Finding
-from anomalies.detection.registry import DETECTORS
+from anomalies.detection.registry import DETECTORS, counting
 from anomalies.models import Anomaly, Series
 
 ITSELF = "itself"  # in `explained_by`: another type of anomaly of the same entity
 EXPLAINING = tuple(type_ for type_, detector in DETECTORS.items() if detector.explains)
+FAILING = counting("failures")
+AUTOMATED = tuple(type_ for type_ in counting("access_requests") if DETECTORS[type_].window)  # many within a time
 
 _COLUMNS = {Series.Kind.AGENT: "agent_id", Series.Kind.ADDRESS: "ip", Series.Kind.PRINCIPAL: "principal_id"}
 # At least so much of the entity's events is the other's, and so much of the other's is the entity's. An agent's burst
@@ -192,7 +193,7 @@ def cause_among(known: Known[One], deviating: Deviating) -> One | None:
             least = _LEAST_OF_AN_AGENT if deviating.kind == Series.Kind.AGENT else _LEAST_OF_A_PART
             cause = _first_of(known, guessing, deviating, least)
             if cause is None and kind == Series.Kind.PRINCIPAL:
-                automated = known.find(replace(raised, types=(access_automation.DETECTOR.type,)))
+                automated = known.find(replace(raised, types=AUTOMATED))
                 cause = next((one for one in automated if _is_most_of(known, one, deviating)), None)
         if cause:
             return known.whole_of(cause)
@@ -206,7 +207,7 @@ def target_among(known: Known[One], anomaly: One) -> One | None:
     That of the target is the one anomaly of all who take part, unless it has a cause of its own: one of them who is
     most of it. Who succeeded stands alone, as long as the target's anomaly does not tell of the success.
     """
-    if anomaly.type != high_failure_rate.DETECTOR.type or GUESSING not in anomaly.evidence:
+    if anomaly.type not in FAILING or GUESSING not in anomaly.evidence:
         return None
     deviating = Deviating.of_anomaly(anomaly)
     targets = {Series.Kind.PRINCIPAL: _LEAST_OF_A_GUESSER} if anomaly.kind == Series.Kind.ADDRESS else {}
@@ -280,7 +281,7 @@ def _of_user(
 def _main(other: Series.Kind, deviating: Deviating, least: tuple[float, float]) -> str | None:
     """Return the other that most of the events are of or, where failures deviate, most of the failures."""
     column = _COLUMNS[Series.Kind(deviating.kind)]
-    counted = _FAILED if deviating.type == high_failure_rate.DETECTOR.type else ""
+    counted = _FAILED if deviating.type in FAILING else ""
     with connection.cursor() as cursor:
         cursor.execute(
             _SHARES.format(column=column, other=_COLUMNS[other], text=_TEXT[other], counted=counted),

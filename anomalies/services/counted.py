@@ -6,10 +6,10 @@ import numpy as np
 from django.db import connection
 from numpy.typing import NDArray
 
-from anomalies.detection.detectors import access_automation, custom_rule
 from anomalies.detection.finding import series_name
+from anomalies.detection.registry import DETECTORS, counting
 from anomalies.models import Anomaly, Event, Metric
-from anomalies.services import access_requests, rules
+from anomalies.services import access_requests, causes, rules
 from anomalies.services.evidence import Band, BandedSeries
 
 MINUTE, FIVE_MINUTES, HOUR, DAY = 60, 300, 3600, 86_400  # seconds
@@ -46,7 +46,7 @@ def counted_series(anomaly: Anomaly, metric: Metric | None, *, span: timedelta, 
     starts = np.arange(first, until.timestamp(), step, dtype=np.float64)
     times, counts = _times(anomaly, since=first - window, until=until)
     observed = _most(times, counts, starts, step, window)
-    if anomaly.type == custom_rule.DETECTOR.type:
+    if what == "rule_events":
         # The busiest window is known exactly.
         at = int((anomaly.evidence["end"] - first) // step)
         if 0 <= at < len(observed):
@@ -83,18 +83,15 @@ def told_over(anomaly: Anomaly) -> timedelta | None:
 
 def _rule(anomaly: Anomaly) -> tuple[int, Band]:
     """Return the window of its rule in seconds, 0 for none, and what its band says."""
-    parameters = anomaly.evidence["parameters"]
-    if anomaly.type == custom_rule.DETECTOR.type:
-        return int(parameters["window_seconds"]), Band.LIMIT
-    if anomaly.type == access_automation.DETECTOR.type:
-        return int(parameters.get("window_minutes", 60) * MINUTE), Band.LIMIT
-    return 0, Band.NONE
+    detector = DETECTORS.get(anomaly.type)
+    window = detector.window if detector else None
+    return (int(window(anomaly.evidence["parameters"])), Band.LIMIT) if window else (0, Band.NONE)
 
 
 def _times(anomaly: Anomaly, *, since: float, until: datetime) -> tuple[Floats, Floats]:
     """Return the times of what it counts, ascending, in epoch seconds, and how many there are at each."""
     start = datetime.fromtimestamp(since, UTC)
-    if anomaly.type == custom_rule.DETECTOR.type:
+    if anomaly.type in counting("rule_events"):
         about = rules.matching(anomaly.evidence["scopes"])
         events = Event.objects.filter(about, agent_id=anomaly.entity, time__gte=start, time__lt=until)
         sql, parameters = events.order_by().values("time").query.sql_with_params()
@@ -103,7 +100,7 @@ def _times(anomaly: Anomaly, *, since: float, until: datetime) -> tuple[Floats, 
             rows = np.array(cursor.fetchall(), dtype=np.float64).reshape(-1, 2)
         return rows[:, 0], rows[:, 1]
     group = None
-    if anomaly.type == access_automation.DETECTOR.type:
+    if anomaly.type in causes.AUTOMATED:
         unit = anomaly.evidence["units"][0]
         group = unit["integration"], unit["resource_type"]
     times = np.array(access_requests.times_of(anomaly.entity, since=start, until=until, group=group))

@@ -11,11 +11,10 @@ from django.db import connection
 from django.db.models import Max, Min, Q, QuerySet
 
 from anomalies.detection.detector import Detector
-from anomalies.detection.detectors import custom_rule, high_failure_rate, rate_spike
 from anomalies.detection.finding import series_name
 from anomalies.detection.history import DAY, History
 from anomalies.detection.parameter import build_config
-from anomalies.detection.registry import DETECTORS
+from anomalies.detection.registry import DETECTORS, counting
 from anomalies.models import Anomaly, Event, Metric, Series
 from anomalies.services import access_requests, histories, rules
 
@@ -30,10 +29,7 @@ FROM anomalies_event WHERE {key} AND time >= %s AND time < %s
 """
 _COLUMNS = ("agent_id", "principal_id", "host(ip)", "integration", "resource", "resource_type")
 _KEYS = {"agent": "agent_id = %s", "principal": "principal_id = %s", "address": "ip = %s::inet"}
-_CHARTED_BY: dict[str, Detector] = {
-    Series.Metric.REQUESTS: rate_spike.DETECTOR,
-    Series.Metric.FAILURES: high_failure_rate.DETECTOR,
-}
+_CHARTED_BY: dict[str, Detector] = {what: DETECTORS[counting(what)[0]] for what in Series.Metric.values}
 STORED_TO = timedelta(milliseconds=1)  # as exact as times in the evidence are
 MINUTE, FIVE_MINUTES = 60, 300  # seconds
 FINE_UP_TO = timedelta(hours=24)  # longer spans are shown by the hour,
@@ -106,7 +102,7 @@ def events_behind(anomaly: Anomaly) -> QuerySet[Event]:
         events = events.filter(principal_id=anomaly.entity)
     else:
         events = events.filter(agent_id=anomaly.entity)
-    if anomaly.type == custom_rule.DETECTOR.type:
+    if anomaly.type in counting("rule_events"):
         events = events.filter(rules.matching(anomaly.evidence["scopes"]))
     if "request_id" in anomaly.evidence:
         events = events.filter(action__startswith=access_requests.PREFIX)

@@ -3,7 +3,7 @@
 from django.db import transaction
 from django.db.models import Exists, Min, OuterRef, Q, QuerySet
 
-from anomalies.detection.detectors import high_failure_rate
+from anomalies.detection.registry import counting
 from anomalies.models import Anomaly, Interval, ReviewEntry, Scan, Series
 from anomalies.services import causes, metrics
 from anomalies.services.outbox import announce
@@ -46,7 +46,7 @@ def _touched(scan: Scan, kind: str) -> list[int]:
     What changed or is a part of what did; of failures also what was up at the same time as failures that changed.
     """
     changed = list(_changed(scan).values_list("id", flat=True))
-    failures = Q(type=high_failure_rate.DETECTOR.type)
+    failures = Q(type__in=counting("failures"))
     touched = Q(pk__in=changed) | Q(merged_into__in=changed)
     others = Anomaly.objects.filter(failures, pk__in=changed).exclude(kind=kind)
     if earliest := others.aggregate(first=Min("started_at"))["first"]:

@@ -7,7 +7,6 @@ from typing import Any
 from django.db.models import Max, Min
 
 from anomalies.detection import wording
-from anomalies.detection.detectors import custom_rule
 from anomalies.detection.finding import Finding
 from anomalies.detection.parameter import ParameterError, build_config
 from anomalies.detection.registry import DETECTORS
@@ -53,7 +52,7 @@ def recompute(anomaly: Anomaly) -> Recomputation:
         config = build_config(detector.config, detector.known(anomaly.evidence["parameters"]))
     except ParameterError as error:
         return Recomputation(reasons=[*reasons, f"Its parameters cannot be set any more: {error}"])
-    changes = rules.changes_since(anomaly) if anomaly.type == custom_rule.DETECTOR.type else []
+    changes = rules.changes_since(anomaly) if detector.counts == "rule_events" else []
     finding = _finding(anomaly, detector.detect, config, by_its_rule=bool(changes))
     differences = _differences(anomaly, finding)
     if changes:

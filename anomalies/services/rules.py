@@ -10,7 +10,7 @@ from django.db import IntegrityError, connection, transaction
 from django.db.models import Min, Q
 
 from anomalies.detection import history, wording
-from anomalies.detection.detectors.custom_rule import DETECTOR
+from anomalies.detection.registry import counting
 from anomalies.models import Agent, Anomaly, Event, Grant, Rule, Series, Severity
 from anomalies.services.actor import Actor
 
@@ -236,7 +236,7 @@ def _matches(rule: Rule, judge_from: Mapping[str, datetime], until: datetime) ->
         return {}
     window = timedelta(seconds=rule.window_seconds)
     reachable = Anomaly.objects.filter(
-        type=DETECTOR.type,
+        type__in=counting("rule_events"),
         topic=rule.public_id,
         kind=Series.Kind.AGENT,
         entity__in=list(judge_from),

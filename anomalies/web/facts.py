@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from anomalies.detection.detectors import custom_rule
+from anomalies.detection.registry import counting
 from anomalies.detection.request import Unit
 from anomalies.detection.wording import percent, plural, span
 from anomalies.models import AccessRequest, Anomaly, Grant
@@ -102,7 +102,7 @@ def _told(anomaly: Anomaly) -> Iterator[Fact]:
         values = [(one, said) for one in say(value)]
         all_of_them = int(evidence.get("partner_count", 0)) if name in PARTNERS else 0
         yield Fact(label, values, max(0, all_of_them - len(values)))
-    if anomaly.type == custom_rule.DETECTOR.type:
+    if anomaly.type in counting("rule_events"):
         limit = evidence["parameters"]
         yield Fact("Limit", [(f"{plural(limit['threshold'], 'event')} in {span(limit['window_seconds'])}", "")])
 

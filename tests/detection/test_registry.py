@@ -60,6 +60,7 @@ def test_nothing_happened_finds_nothing(detector: Detector) -> None:
 def test_its_findings_are_explained_and_plain(detector: Detector) -> None:
     for finding in detector.detect(_busy(), detector.config()):
         assert finding.type == detector.type
+        assert finding.metrics[0].what == detector.counts
         assert finding.evidence.keys() >= EVIDENCE
         assert json.loads(json.dumps(finding.evidence)) == finding.evidence
         assert 0 <= finding.score <= 1

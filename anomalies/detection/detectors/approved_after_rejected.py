@@ -148,6 +148,7 @@ DETECTOR = Detector(
         "Consider revoking this request.",
     ),
     version=VERSION,
+    counts="access_requests",
     config=Config,
     detect=detect,
     chart=chart,

@@ -123,6 +123,7 @@ DETECTOR = Detector(
     ),
     recommended_actions=("Validate the user should be granted access.",),
     version=VERSION,
+    counts="access_requests",
     config=Config,
     detect=detect,
     chart=chart,

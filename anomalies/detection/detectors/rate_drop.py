@@ -185,6 +185,7 @@ DETECTOR = Detector(
         "If it was switched off on purpose, acknowledge it.",
     ),
     version=VERSION,
+    counts="requests",
     config=Config,
     detect=detect,
     chart=chart,

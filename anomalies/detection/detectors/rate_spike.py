@@ -215,6 +215,8 @@ DETECTOR = Detector(
         "If it is a known job, acknowledge it with a note for the next time.",
     ),
     version=VERSION,
+    counts="requests",
+    answered=True,
     config=Config,
     detect=detect,
     chart=chart,

@@ -149,6 +149,7 @@ DETECTOR = Detector(
     ),
     recommended_actions=("Investigate this request.", "Consider revoking this request."),
     version=VERSION,
+    counts="access_requests",
     config=Config,
     detect=detect,
     chart=chart,
