@@ -14,7 +14,7 @@ from tests.web.test_panel import path, words
 
 pytestmark = pytest.mark.django_db
 # Session, user, two of permissions, and the anomaly; the others are of what it is derived from.
-RECOMPUTE_QUERIES = 13
+RECOMPUTE_QUERIES = 15
 
 
 def test_recompute_says_that_the_same_figures_come_out_and_writes_nothing(as_vic: Client) -> None:
