@@ -30,6 +30,7 @@ class ScanAdmin(ReadOnlyAdmin):
         "series_judged",
         "series_failed",
         "anomalies_raised",
+        "anomalies_of_the_past",
     )
     list_filter = ("trigger",)
     ordering = ("-started_at",)

@@ -11,7 +11,6 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
@@ -20,429 +19,873 @@ class Migration(migrations.Migration):
 
     operations = [
         migrations.CreateModel(
-            name='Batch',
+            name="Batch",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('received_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
-                ('idempotency_key', models.CharField(blank=True, max_length=255, null=True)),
-                ('body_sha256', models.CharField(blank=True, max_length=64)),
-                ('accepted', models.PositiveIntegerField(default=0)),
-                ('duplicate', models.PositiveIntegerField(default=0)),
-                ('rejected', models.PositiveIntegerField(default=0)),
-                ('answer', models.JSONField(blank=True, help_text='What the sender was told, for a repeated call', null=True)),
-                ('counted_at', models.DateTimeField(blank=True, null=True)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("received_at", models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
+                ("idempotency_key", models.CharField(blank=True, max_length=255, null=True)),
+                ("body_sha256", models.CharField(blank=True, max_length=64)),
+                ("accepted", models.PositiveIntegerField(default=0)),
+                ("duplicate", models.PositiveIntegerField(default=0)),
+                ("rejected", models.PositiveIntegerField(default=0)),
+                (
+                    "answer",
+                    models.JSONField(blank=True, help_text="What the sender was told, for a repeated call", null=True),
+                ),
+                ("counted_at", models.DateTimeField(blank=True, null=True)),
             ],
             options={
-                'verbose_name_plural': 'batches',
+                "verbose_name_plural": "batches",
             },
         ),
         migrations.CreateModel(
-            name='DetectorSettings',
+            name="DetectorSettings",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('type', models.CharField(max_length=50, unique=True)),
-                ('enabled', models.BooleanField(default=True)),
-                ('parameters', models.JSONField(blank=True, default=dict, help_text='Only those that differ from the default')),
-                ('updated_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("type", models.CharField(max_length=50, unique=True)),
+                ("enabled", models.BooleanField(default=True)),
+                (
+                    "parameters",
+                    models.JSONField(blank=True, default=dict, help_text="Only those that differ from the default"),
+                ),
+                ("updated_at", models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
             ],
             options={
-                'verbose_name': 'detector settings',
-                'verbose_name_plural': 'detector settings',
+                "verbose_name": "detector settings",
+                "verbose_name_plural": "detector settings",
             },
         ),
         migrations.CreateModel(
-            name='Principal',
+            name="Principal",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('public_id', models.CharField(max_length=200, unique=True, verbose_name='principal')),
-                ('name', models.CharField(blank=True, max_length=200)),
-                ('email', models.CharField(blank=True, max_length=254)),
-                ('first_seen', models.DateTimeField(blank=True, null=True)),
-                ('last_seen', models.DateTimeField(blank=True, null=True)),
-                ('created_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("public_id", models.CharField(max_length=200, unique=True, verbose_name="principal")),
+                ("name", models.CharField(blank=True, max_length=200)),
+                ("email", models.CharField(blank=True, max_length=254)),
+                ("first_seen", models.DateTimeField(blank=True, null=True)),
+                ("last_seen", models.DateTimeField(blank=True, null=True)),
+                ("created_at", models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
             ],
         ),
         migrations.CreateModel(
-            name='Source',
+            name="Source",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('name', models.CharField(max_length=100, unique=True)),
-                ('format', models.CharField(max_length=30)),
-                ('watermark', models.DateTimeField(blank=True, help_text='Time of the newest event received', null=True)),
-                ('received_at', models.DateTimeField(blank=True, help_text='When its last batch arrived', null=True)),
-                ('created_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("name", models.CharField(max_length=100, unique=True)),
+                ("format", models.CharField(max_length=30)),
+                (
+                    "watermark",
+                    models.DateTimeField(blank=True, help_text="Time of the newest event received", null=True),
+                ),
+                ("received_at", models.DateTimeField(blank=True, help_text="When its last batch arrived", null=True)),
+                ("created_at", models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
             ],
         ),
         migrations.CreateModel(
-            name='Agent',
+            name="Agent",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('public_id', models.CharField(default=functools.partial(anomalies.models.public_id.new_public_id, *('ag',), **{}), max_length=200, unique=True, verbose_name='agent')),
-                ('name', models.CharField(blank=True, max_length=200)),
-                ('description', models.TextField(blank=True)),
-                ('scopes', models.JSONField(blank=True, default=list)),
-                ('status', models.CharField(choices=[('active', 'Active'), ('suspended', 'Suspended'), ('revoked', 'Revoked')], default='active', max_length=20)),
-                ('time_zone', models.CharField(default='UTC', help_text='IANA name; working hours are in this zone', max_length=64)),
-                ('working_hours', models.JSONField(blank=True, help_text='Hours by weekday, {"0": [9, 17], ...}, 0 is Monday, 17 is the first hour off. Empty: learned.', null=True)),
-                ('holidays', models.JSONField(blank=True, default=list, help_text='Dates without work, ["2026-12-25", ...]')),
-                ('registered_at', models.DateTimeField(blank=True, help_text='Empty: known from its events only', null=True)),
-                ('registered_by', models.CharField(blank=True, db_default='', default='', max_length=200)),
-                ('deleted_at', models.DateTimeField(blank=True, null=True)),
-                ('first_seen', models.DateTimeField(blank=True, null=True)),
-                ('last_seen', models.DateTimeField(blank=True, null=True)),
-                ('created_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
-                ('updated_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
-                ('updated_by', models.CharField(blank=True, db_default='', default='', max_length=200)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "public_id",
+                    models.CharField(
+                        default=functools.partial(anomalies.models.public_id.new_public_id, *("ag",), **{}),
+                        max_length=200,
+                        unique=True,
+                        verbose_name="agent",
+                    ),
+                ),
+                ("name", models.CharField(blank=True, max_length=200)),
+                ("description", models.TextField(blank=True)),
+                ("scopes", models.JSONField(blank=True, default=list)),
+                (
+                    "status",
+                    models.CharField(
+                        choices=[("active", "Active"), ("suspended", "Suspended"), ("revoked", "Revoked")],
+                        default="active",
+                        max_length=20,
+                    ),
+                ),
+                (
+                    "time_zone",
+                    models.CharField(
+                        default="UTC", help_text="IANA name; working hours are in this zone", max_length=64
+                    ),
+                ),
+                (
+                    "working_hours",
+                    models.JSONField(
+                        blank=True,
+                        help_text='Hours by weekday, {"0": [9, 17], ...}, 0 is Monday, 17 is the first hour off. Empty: learned.',
+                        null=True,
+                    ),
+                ),
+                (
+                    "holidays",
+                    models.JSONField(blank=True, default=list, help_text='Dates without work, ["2026-12-25", ...]'),
+                ),
+                (
+                    "registered_at",
+                    models.DateTimeField(blank=True, help_text="Empty: known from its events only", null=True),
+                ),
+                ("registered_by", models.CharField(blank=True, db_default="", default="", max_length=200)),
+                ("deleted_at", models.DateTimeField(blank=True, null=True)),
+                ("first_seen", models.DateTimeField(blank=True, null=True)),
+                ("last_seen", models.DateTimeField(blank=True, null=True)),
+                ("created_at", models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
+                ("updated_at", models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
+                ("updated_by", models.CharField(blank=True, db_default="", default="", max_length=200)),
             ],
             options={
-                'constraints': [models.CheckConstraint(condition=models.Q(('status__in', ['active', 'suspended', 'revoked'])), name='agent_status_known')],
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(("status__in", ["active", "suspended", "revoked"])),
+                        name="agent_status_known",
+                    )
+                ],
             },
         ),
         migrations.CreateModel(
-            name='ApiKey',
+            name="ApiKey",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('name', models.CharField(max_length=100, unique=True)),
-                ('start', models.CharField(help_text='Its first characters, to tell keys apart', max_length=16)),
-                ('sha256', models.CharField(editable=False, max_length=64, unique=True)),
-                ('scopes', django.contrib.postgres.fields.ArrayField(base_field=models.CharField(choices=[('ingest', 'Ingest'), ('read', 'Read'), ('review', 'Review')], max_length=20), size=None)),
-                ('created_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
-                ('expires_at', models.DateTimeField(blank=True, null=True)),
-                ('revoked_at', models.DateTimeField(blank=True, null=True)),
-                ('last_used_at', models.DateTimeField(blank=True, null=True)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("name", models.CharField(max_length=100, unique=True)),
+                ("start", models.CharField(help_text="Its first characters, to tell keys apart", max_length=16)),
+                ("sha256", models.CharField(editable=False, max_length=64, unique=True)),
+                (
+                    "scopes",
+                    django.contrib.postgres.fields.ArrayField(
+                        base_field=models.CharField(
+                            choices=[("ingest", "Ingest"), ("read", "Read"), ("review", "Review")], max_length=20
+                        ),
+                        size=None,
+                    ),
+                ),
+                ("created_at", models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
+                ("expires_at", models.DateTimeField(blank=True, null=True)),
+                ("revoked_at", models.DateTimeField(blank=True, null=True)),
+                ("last_used_at", models.DateTimeField(blank=True, null=True)),
             ],
             options={
-                'verbose_name': 'API key',
-                'constraints': [models.CheckConstraint(condition=models.Q(('scopes__contained_by', ['ingest', 'read', 'review'])), name='apikey_scopes_known')],
+                "verbose_name": "API key",
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(("scopes__contained_by", ["ingest", "read", "review"])),
+                        name="apikey_scopes_known",
+                    )
+                ],
             },
         ),
         migrations.CreateModel(
-            name='AuditEntry',
+            name="AuditEntry",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('public_id', models.CharField(default=functools.partial(anomalies.models.public_id.new_public_id, *('alog',), **{}), editable=False, max_length=40, unique=True)),
-                ('developer_id', models.CharField(max_length=100)),
-                ('agent_id', models.CharField(max_length=200)),
-                ('agent_did', models.CharField(max_length=300)),
-                ('grant_id', models.CharField(max_length=200)),
-                ('principal_id', models.CharField(max_length=200)),
-                ('action', models.CharField(max_length=200)),
-                ('status', models.CharField(max_length=10)),
-                ('metadata', models.JSONField(default=dict)),
-                ('timestamp', models.DateTimeField()),
-                ('hash', models.CharField(max_length=64, unique=True)),
-                ('prev_hash', models.CharField(max_length=64, null=True, unique=True)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "public_id",
+                    models.CharField(
+                        default=functools.partial(anomalies.models.public_id.new_public_id, *("alog",), **{}),
+                        editable=False,
+                        max_length=40,
+                        unique=True,
+                    ),
+                ),
+                ("developer_id", models.CharField(max_length=100)),
+                ("agent_id", models.CharField(max_length=200)),
+                ("agent_did", models.CharField(max_length=300)),
+                ("grant_id", models.CharField(max_length=200)),
+                ("principal_id", models.CharField(max_length=200)),
+                ("action", models.CharField(max_length=200)),
+                ("status", models.CharField(max_length=10)),
+                ("metadata", models.JSONField(default=dict)),
+                ("timestamp", models.DateTimeField()),
+                ("hash", models.CharField(max_length=64, unique=True)),
+                ("prev_hash", models.CharField(max_length=64, null=True, unique=True)),
             ],
             options={
-                'verbose_name_plural': 'audit entries',
-                'indexes': [models.Index(fields=['agent_id', 'id'], name='auditentry_agent'), models.Index(fields=['principal_id', 'id'], name='auditentry_principal'), models.Index(fields=['timestamp', 'id'], name='auditentry_timestamp')],
+                "verbose_name_plural": "audit entries",
+                "indexes": [
+                    models.Index(fields=["agent_id", "id"], name="auditentry_agent"),
+                    models.Index(fields=["principal_id", "id"], name="auditentry_principal"),
+                    models.Index(fields=["timestamp", "id"], name="auditentry_timestamp"),
+                ],
             },
         ),
         migrations.CreateModel(
-            name='ResponsePolicy',
+            name="ResponsePolicy",
             fields=[
-                ('id', models.PositiveSmallIntegerField(default=1, primary_key=True, serialize=False)),
-                ('mode', models.CharField(choices=[('alert_only', 'Alert Only'), ('revoke_agent_grants', 'Revoke Agent Grants')], default='alert_only', max_length=30)),
-                ('updated_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
-                ('updated_by', models.CharField(blank=True, max_length=200)),
+                ("id", models.PositiveSmallIntegerField(default=1, primary_key=True, serialize=False)),
+                (
+                    "mode",
+                    models.CharField(
+                        choices=[("alert_only", "Alert Only"), ("revoke_agent_grants", "Revoke Agent Grants")],
+                        default="alert_only",
+                        max_length=30,
+                    ),
+                ),
+                ("updated_at", models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
+                ("updated_by", models.CharField(blank=True, max_length=200)),
             ],
             options={
-                'verbose_name_plural': 'response policy',
-                'constraints': [models.CheckConstraint(condition=models.Q(('id', 1)), name='responsepolicy_one_row'), models.CheckConstraint(condition=models.Q(('mode__in', ['alert_only', 'revoke_agent_grants'])), name='responsepolicy_mode_known')],
+                "verbose_name_plural": "response policy",
+                "constraints": [
+                    models.CheckConstraint(condition=models.Q(("id", 1)), name="responsepolicy_one_row"),
+                    models.CheckConstraint(
+                        condition=models.Q(("mode__in", ["alert_only", "revoke_agent_grants"])),
+                        name="responsepolicy_mode_known",
+                    ),
+                ],
             },
         ),
         migrations.CreateModel(
-            name='Scan',
+            name="Scan",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('trigger', models.CharField(choices=[('schedule', 'Schedule'), ('api', 'Api'), ('command', 'Command'), ('replay', 'Replay')], max_length=20)),
-                ('now', models.DateTimeField(help_text='The time as which it ran: the wall clock, or a tick of the history')),
-                ('started_at', models.DateTimeField()),
-                ('finished_at', models.DateTimeField(blank=True, null=True)),
-                ('batches_counted', models.PositiveIntegerField(default=0)),
-                ('events_counted', models.PositiveBigIntegerField(default=0)),
-                ('series_judged', models.PositiveIntegerField(default=0)),
-                ('series_failed', models.PositiveIntegerField(default=0, help_text='Left unjudged by an error that was logged')),
-                ('series_late', models.PositiveIntegerField(default=0, help_text='With events older than the horizon: counted, not judged again')),
-                ('findings', models.PositiveIntegerField(default=0)),
-                ('findings_told_by_others', models.PositiveIntegerField(default=0, help_text='Of addresses and users that are all another did whose own anomaly tells it')),
-                ('grants_revoked', models.PositiveIntegerField(default=0, help_text='By the response policy')),
-                ('anomalies_raised', models.PositiveIntegerField(default=0)),
-                ('anomalies_extended', models.PositiveIntegerField(default=0)),
-                ('anomalies_closed', models.PositiveIntegerField(default=0)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "trigger",
+                    models.CharField(
+                        choices=[
+                            ("schedule", "Schedule"),
+                            ("api", "Api"),
+                            ("command", "Command"),
+                            ("replay", "Replay"),
+                        ],
+                        max_length=20,
+                    ),
+                ),
+                (
+                    "now",
+                    models.DateTimeField(
+                        help_text="The time as which it ran: the wall clock, or a tick of the history"
+                    ),
+                ),
+                ("started_at", models.DateTimeField()),
+                ("finished_at", models.DateTimeField(blank=True, null=True)),
+                ("batches_counted", models.PositiveIntegerField(default=0)),
+                ("events_counted", models.PositiveBigIntegerField(default=0)),
+                ("series_judged", models.PositiveIntegerField(default=0)),
+                (
+                    "series_failed",
+                    models.PositiveIntegerField(default=0, help_text="Left unjudged by an error that was logged"),
+                ),
+                (
+                    "series_late",
+                    models.PositiveIntegerField(
+                        default=0, help_text="With events older than the horizon: counted, not judged again"
+                    ),
+                ),
+                ("findings", models.PositiveIntegerField(default=0)),
+                (
+                    "findings_told_by_others",
+                    models.PositiveIntegerField(
+                        default=0,
+                        help_text="Of addresses and users that are all another did whose own anomaly tells it",
+                    ),
+                ),
+                ("grants_revoked", models.PositiveIntegerField(default=0, help_text="By the response policy")),
+                ("anomalies_raised", models.PositiveIntegerField(default=0)),
+                ("anomalies_extended", models.PositiveIntegerField(default=0)),
+                ("anomalies_closed", models.PositiveIntegerField(default=0)),
             ],
             options={
-                'indexes': [models.Index(fields=['-started_at'], name='scan_started_at')],
+                "indexes": [models.Index(fields=["-started_at"], name="scan_started_at")],
             },
         ),
         migrations.CreateModel(
-            name='Anomaly',
+            name="Anomaly",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('public_id', models.CharField(default=functools.partial(anomalies.models.public_id.new_public_id, *('anom',), **{}), editable=False, max_length=40, unique=True, verbose_name='id')),
-                ('fingerprint', models.CharField(editable=False, max_length=64, unique=True)),
-                ('type', models.CharField(max_length=50)),
-                ('severity', models.PositiveSmallIntegerField(choices=[(1, 'low'), (2, 'medium'), (3, 'high')])),
-                ('score', models.FloatField()),
-                ('description', models.TextField()),
-                ('kind', models.CharField(help_text='What the entity is: agent, principal or address', max_length=20)),
-                ('entity', models.CharField(max_length=200)),
-                ('ip', models.GenericIPAddressField(blank=True, null=True, verbose_name='address')),
-                ('integration', models.CharField(blank=True, default='', max_length=200)),
-                ('resource', models.CharField(blank=True, default='', max_length=1000)),
-                ('resource_type', models.CharField(blank=True, default='', max_length=200)),
-                ('state', models.CharField(choices=[('open', 'Open'), ('closed', 'Closed')], default='open', max_length=10)),
-                ('started_at', models.DateTimeField()),
-                ('active_until', models.DateTimeField(help_text='End of its last anomalous bucket so far')),
-                ('ended_at', models.DateTimeField(blank=True, null=True)),
-                ('detected_at', models.DateTimeField()),
-                ('updated_at', models.DateTimeField()),
-                ('evidence', models.JSONField()),
-                ('status', models.CharField(choices=[('open', 'Open'), ('acknowledged', 'Acknowledged'), ('resolved', 'Resolved')], default='open', max_length=20)),
-                ('verdict', models.CharField(blank=True, choices=[('true_positive', 'true positive'), ('benign', 'benign (expected)'), ('false_positive', 'false positive'), ('duplicate', 'duplicate'), ('test', 'test')], default='', max_length=20)),
-                ('acknowledged_at', models.DateTimeField(blank=True, null=True)),
-                ('acknowledged_by', models.CharField(blank=True, default='', max_length=200)),
-                ('resolved_at', models.DateTimeField(blank=True, null=True)),
-                ('created_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
-                ('agent', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='anomalies', to='anomalies.agent', to_field='public_id')),
-                ('assignee', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='assigned_anomalies', to=settings.AUTH_USER_MODEL)),
-                ('principal', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='anomalies', to='anomalies.principal', to_field='public_id')),
-                ('scan', models.ForeignKey(help_text='The scan that raised it', on_delete=django.db.models.deletion.PROTECT, related_name='anomalies', to='anomalies.scan')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "public_id",
+                    models.CharField(
+                        default=functools.partial(anomalies.models.public_id.new_public_id, *("anom",), **{}),
+                        editable=False,
+                        max_length=40,
+                        unique=True,
+                        verbose_name="id",
+                    ),
+                ),
+                ("fingerprint", models.CharField(editable=False, max_length=64, unique=True)),
+                ("type", models.CharField(max_length=50)),
+                ("severity", models.PositiveSmallIntegerField(choices=[(1, "low"), (2, "medium"), (3, "high")])),
+                ("score", models.FloatField()),
+                ("description", models.TextField()),
+                ("kind", models.CharField(help_text="What the entity is: agent, principal or address", max_length=20)),
+                ("entity", models.CharField(max_length=200)),
+                ("ip", models.GenericIPAddressField(blank=True, null=True, verbose_name="address")),
+                ("integration", models.CharField(blank=True, default="", max_length=200)),
+                ("resource", models.CharField(blank=True, default="", max_length=1000)),
+                ("resource_type", models.CharField(blank=True, default="", max_length=200)),
+                (
+                    "state",
+                    models.CharField(choices=[("open", "Open"), ("closed", "Closed")], default="open", max_length=10),
+                ),
+                ("started_at", models.DateTimeField()),
+                ("active_until", models.DateTimeField(help_text="End of its last anomalous bucket so far")),
+                ("ended_at", models.DateTimeField(blank=True, null=True)),
+                ("detected_at", models.DateTimeField()),
+                ("updated_at", models.DateTimeField()),
+                ("evidence", models.JSONField()),
+                (
+                    "status",
+                    models.CharField(
+                        choices=[("open", "Open"), ("acknowledged", "Acknowledged"), ("resolved", "Resolved")],
+                        default="open",
+                        max_length=20,
+                    ),
+                ),
+                (
+                    "verdict",
+                    models.CharField(
+                        blank=True,
+                        choices=[
+                            ("true_positive", "true positive"),
+                            ("benign", "benign (expected)"),
+                            ("false_positive", "false positive"),
+                            ("duplicate", "duplicate"),
+                            ("test", "test"),
+                        ],
+                        default="",
+                        max_length=20,
+                    ),
+                ),
+                ("acknowledged_at", models.DateTimeField(blank=True, null=True)),
+                ("acknowledged_by", models.CharField(blank=True, default="", max_length=200)),
+                ("resolved_at", models.DateTimeField(blank=True, null=True)),
+                ("created_at", models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
+                (
+                    "agent",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="anomalies",
+                        to="anomalies.agent",
+                        to_field="public_id",
+                    ),
+                ),
+                (
+                    "assignee",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="assigned_anomalies",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "principal",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="anomalies",
+                        to="anomalies.principal",
+                        to_field="public_id",
+                    ),
+                ),
+                (
+                    "scan",
+                    models.ForeignKey(
+                        help_text="The scan that raised it",
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="anomalies",
+                        to="anomalies.scan",
+                    ),
+                ),
             ],
             options={
-                'verbose_name_plural': 'anomalies',
-                'permissions': [('review_anomaly', 'Can acknowledge, resolve and comment on anomalies')],
+                "verbose_name_plural": "anomalies",
+                "permissions": [("review_anomaly", "Can acknowledge, resolve and comment on anomalies")],
             },
         ),
         migrations.CreateModel(
-            name='Series',
+            name="Series",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('metric', models.CharField(choices=[('requests', 'Requests'), ('failures', 'Failures')], max_length=20)),
-                ('kind', models.CharField(choices=[('agent', 'Agent'), ('principal', 'Principal'), ('address', 'Address'), ('tenant', 'Tenant')], max_length=20)),
-                ('entity', models.CharField(max_length=200)),
-                ('first_time', models.DateTimeField(help_text='Time of its earliest event')),
-                ('last_time', models.DateTimeField(help_text='Time of its latest event')),
-                ('judged_until', models.DateTimeField(blank=True, help_text='Detection has looked at all before', null=True)),
-                ('dirty_from', models.DateTimeField(blank=True, help_text='Earliest time counted since detection last looked', null=True)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "metric",
+                    models.CharField(choices=[("requests", "Requests"), ("failures", "Failures")], max_length=20),
+                ),
+                (
+                    "kind",
+                    models.CharField(
+                        choices=[
+                            ("agent", "Agent"),
+                            ("principal", "Principal"),
+                            ("address", "Address"),
+                            ("tenant", "Tenant"),
+                        ],
+                        max_length=20,
+                    ),
+                ),
+                ("entity", models.CharField(max_length=200)),
+                ("first_time", models.DateTimeField(help_text="Time of its earliest event")),
+                ("last_time", models.DateTimeField(help_text="Time of its latest event")),
+                (
+                    "judged_until",
+                    models.DateTimeField(blank=True, help_text="Detection has looked at all before", null=True),
+                ),
+                (
+                    "dirty_from",
+                    models.DateTimeField(
+                        blank=True, help_text="Earliest time counted since detection last looked", null=True
+                    ),
+                ),
             ],
             options={
-                'verbose_name_plural': 'series',
-                'indexes': [models.Index(condition=models.Q(('dirty_from__isnull', False)), fields=['id'], name='series_dirty')],
-                'constraints': [models.UniqueConstraint(fields=('kind', 'entity', 'metric'), name='series_unique'), models.CheckConstraint(condition=models.Q(('metric__in', ['requests', 'failures'])), name='series_metric_known'), models.CheckConstraint(condition=models.Q(('kind__in', ['agent', 'principal', 'address', 'tenant'])), name='series_kind_known')],
+                "verbose_name_plural": "series",
+                "indexes": [
+                    models.Index(condition=models.Q(("dirty_from__isnull", False)), fields=["id"], name="series_dirty")
+                ],
+                "constraints": [
+                    models.UniqueConstraint(fields=("kind", "entity", "metric"), name="series_unique"),
+                    models.CheckConstraint(
+                        condition=models.Q(("metric__in", ["requests", "failures"])), name="series_metric_known"
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("kind__in", ["agent", "principal", "address", "tenant"])),
+                        name="series_kind_known",
+                    ),
+                ],
             },
         ),
         migrations.CreateModel(
-            name='BucketBlock',
+            name="BucketBlock",
             fields=[
-                ('pk', models.CompositePrimaryKey('series', 'resolution_seconds', 'day', blank=True, editable=False, primary_key=True, serialize=False)),
-                ('resolution_seconds', models.PositiveIntegerField()),
-                ('day', models.DateField()),
-                ('counts', django.contrib.postgres.fields.ArrayField(base_field=models.PositiveIntegerField(), size=None)),
-                ('series', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='blocks', to='anomalies.series')),
+                (
+                    "pk",
+                    models.CompositePrimaryKey(
+                        "series",
+                        "resolution_seconds",
+                        "day",
+                        blank=True,
+                        editable=False,
+                        primary_key=True,
+                        serialize=False,
+                    ),
+                ),
+                ("resolution_seconds", models.PositiveIntegerField()),
+                ("day", models.DateField()),
+                (
+                    "counts",
+                    django.contrib.postgres.fields.ArrayField(base_field=models.PositiveIntegerField(), size=None),
+                ),
+                (
+                    "series",
+                    models.ForeignKey(
+                        db_index=False,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="blocks",
+                        to="anomalies.series",
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='Event',
+            name="Event",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('external_id', models.CharField(max_length=200)),
-                ('time', models.DateTimeField()),
-                ('action', models.CharField(max_length=200)),
-                ('status', models.CharField(choices=[('success', 'Success'), ('failure', 'Failure'), ('blocked', 'Blocked')], max_length=10)),
-                ('grant_id', models.CharField(blank=True, default='', max_length=200)),
-                ('request_id', models.CharField(blank=True, default='', max_length=200)),
-                ('resource', models.CharField(blank=True, default='', max_length=1000)),
-                ('resource_type', models.CharField(blank=True, default='', max_length=200)),
-                ('integration', models.CharField(blank=True, default='', max_length=200)),
-                ('permission', models.CharField(blank=True, default='', max_length=200)),
-                ('ip', models.GenericIPAddressField(null=True, verbose_name='address')),
-                ('country', models.CharField(blank=True, default='', max_length=2)),
-                ('city', models.CharField(blank=True, default='', max_length=200)),
-                ('latitude', models.FloatField(null=True)),
-                ('longitude', models.FloatField(null=True)),
-                ('user_agent', models.CharField(blank=True, default='', max_length=2000)),
-                ('metadata', models.JSONField(default=dict)),
-                ('agent', models.ForeignKey(db_constraint=False, db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='events', to='anomalies.agent', to_field='public_id')),
-                ('batch', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='events', to='anomalies.batch')),
-                ('principal', models.ForeignKey(db_constraint=False, db_index=False, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='events', to='anomalies.principal', to_field='public_id')),
-                ('source', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='anomalies.source')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("external_id", models.CharField(max_length=200)),
+                ("time", models.DateTimeField()),
+                ("action", models.CharField(max_length=200)),
+                (
+                    "status",
+                    models.CharField(
+                        choices=[("success", "Success"), ("failure", "Failure"), ("blocked", "Blocked")], max_length=10
+                    ),
+                ),
+                ("grant_id", models.CharField(blank=True, default="", max_length=200)),
+                ("request_id", models.CharField(blank=True, default="", max_length=200)),
+                ("resource", models.CharField(blank=True, default="", max_length=1000)),
+                ("resource_type", models.CharField(blank=True, default="", max_length=200)),
+                ("integration", models.CharField(blank=True, default="", max_length=200)),
+                ("permission", models.CharField(blank=True, default="", max_length=200)),
+                ("ip", models.GenericIPAddressField(null=True, verbose_name="address")),
+                ("country", models.CharField(blank=True, default="", max_length=2)),
+                ("city", models.CharField(blank=True, default="", max_length=200)),
+                ("latitude", models.FloatField(null=True)),
+                ("longitude", models.FloatField(null=True)),
+                ("user_agent", models.CharField(blank=True, default="", max_length=2000)),
+                ("metadata", models.JSONField(default=dict)),
+                (
+                    "agent",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="events",
+                        to="anomalies.agent",
+                        to_field="public_id",
+                    ),
+                ),
+                (
+                    "batch",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="events", to="anomalies.batch"
+                    ),
+                ),
+                (
+                    "principal",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="events",
+                        to="anomalies.principal",
+                        to_field="public_id",
+                    ),
+                ),
+                (
+                    "source",
+                    models.ForeignKey(
+                        db_index=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="anomalies.source",
+                    ),
+                ),
             ],
         ),
         migrations.AddField(
-            model_name='batch',
-            name='source',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='batches', to='anomalies.source'),
+            model_name="batch",
+            name="source",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.PROTECT, related_name="batches", to="anomalies.source"
+            ),
         ),
         migrations.CreateModel(
-            name='StreamLease',
+            name="StreamLease",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('renewed_at', models.DateTimeField()),
-                ('api_key', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='stream_leases', to='anomalies.apikey')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("renewed_at", models.DateTimeField()),
+                (
+                    "api_key",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="stream_leases", to="anomalies.apikey"
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='Interval',
+            name="Interval",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('resolution_seconds', models.PositiveIntegerField()),
-                ('started_at', models.DateTimeField()),
-                ('ended_at', models.DateTimeField(help_text='End of its last anomalous bucket so far')),
-                ('state', models.CharField(choices=[('open', 'Open'), ('closed', 'Closed')], default='open', max_length=10)),
-                ('peak', models.FloatField(help_text='Largest observed value of a bucket')),
-                ('expected', models.FloatField(help_text='Expected value at the peak')),
-                ('upper', models.FloatField(help_text='Upper edge of the expected band at the peak')),
-                ('score', models.FloatField()),
-                ('anomaly', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='intervals', to='anomalies.anomaly')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("resolution_seconds", models.PositiveIntegerField()),
+                ("started_at", models.DateTimeField()),
+                ("ended_at", models.DateTimeField(help_text="End of its last anomalous bucket so far")),
+                (
+                    "state",
+                    models.CharField(choices=[("open", "Open"), ("closed", "Closed")], default="open", max_length=10),
+                ),
+                ("peak", models.FloatField(help_text="Largest observed value of a bucket")),
+                ("expected", models.FloatField(help_text="Expected value at the peak")),
+                ("upper", models.FloatField(help_text="Upper edge of the expected band at the peak")),
+                ("score", models.FloatField()),
+                (
+                    "anomaly",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="intervals", to="anomalies.anomaly"
+                    ),
+                ),
             ],
             options={
-                'constraints': [models.UniqueConstraint(fields=('anomaly', 'resolution_seconds', 'started_at'), name='interval_start_unique'), models.CheckConstraint(condition=models.Q(('ended_at__gt', models.F('started_at'))), name='interval_ends_after_start')],
+                "constraints": [
+                    models.UniqueConstraint(
+                        fields=("anomaly", "resolution_seconds", "started_at"), name="interval_start_unique"
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("ended_at__gt", models.F("started_at"))), name="interval_ends_after_start"
+                    ),
+                ],
             },
         ),
         migrations.CreateModel(
-            name='OutboxMessage',
+            name="OutboxMessage",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('type', models.CharField(max_length=50)),
-                ('payload', models.JSONField()),
-                ('transaction', models.BigIntegerField(db_default=anomalies.models.notification.CurrentTransaction())),
-                ('created_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
-                ('anomaly', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='outbox_messages', to='anomalies.anomaly')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("type", models.CharField(max_length=50)),
+                ("payload", models.JSONField()),
+                ("transaction", models.BigIntegerField(db_default=anomalies.models.notification.CurrentTransaction())),
+                ("created_at", models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
+                (
+                    "anomaly",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="outbox_messages",
+                        to="anomalies.anomaly",
+                    ),
+                ),
             ],
             options={
-                'indexes': [models.Index(fields=['transaction', 'id'], name='outboxmessage_order')],
+                "indexes": [models.Index(fields=["transaction", "id"], name="outboxmessage_order")],
             },
         ),
         migrations.CreateModel(
-            name='Grant',
+            name="Grant",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('public_id', models.CharField(default=functools.partial(anomalies.models.public_id.new_public_id, *('grnt',), **{}), max_length=200, unique=True, verbose_name='grant')),
-                ('scopes', models.JSONField(blank=True, default=list)),
-                ('status', models.CharField(choices=[('active', 'Active'), ('revoked', 'Revoked'), ('expired', 'Expired')], default='active', max_length=20)),
-                ('issued_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
-                ('expires_at', models.DateTimeField(blank=True, null=True)),
-                ('revoked_at', models.DateTimeField(blank=True, null=True)),
-                ('revoked_by', models.CharField(blank=True, max_length=200)),
-                ('agent', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='grants', to='anomalies.agent', to_field='public_id')),
-                ('principal', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='grants', to='anomalies.principal', to_field='public_id')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "public_id",
+                    models.CharField(
+                        default=functools.partial(anomalies.models.public_id.new_public_id, *("grnt",), **{}),
+                        max_length=200,
+                        unique=True,
+                        verbose_name="grant",
+                    ),
+                ),
+                ("scopes", models.JSONField(blank=True, default=list)),
+                (
+                    "status",
+                    models.CharField(
+                        choices=[("active", "Active"), ("revoked", "Revoked"), ("expired", "Expired")],
+                        default="active",
+                        max_length=20,
+                    ),
+                ),
+                ("issued_at", models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
+                ("expires_at", models.DateTimeField(blank=True, null=True)),
+                ("revoked_at", models.DateTimeField(blank=True, null=True)),
+                ("revoked_by", models.CharField(blank=True, max_length=200)),
+                (
+                    "agent",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="grants",
+                        to="anomalies.agent",
+                        to_field="public_id",
+                    ),
+                ),
+                (
+                    "principal",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="grants",
+                        to="anomalies.principal",
+                        to_field="public_id",
+                    ),
+                ),
             ],
             options={
-                'constraints': [models.CheckConstraint(condition=models.Q(('status__in', ['active', 'revoked', 'expired'])), name='grant_status_known'), models.CheckConstraint(condition=models.Q(models.Q(('revoked_at__isnull', False), ('status', 'revoked')), models.Q(models.Q(('status', 'revoked'), _negated=True), ('revoked_at__isnull', True)), _connector='OR'), name='grant_revoked_has_time')],
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(("status__in", ["active", "revoked", "expired"])), name="grant_status_known"
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            models.Q(("revoked_at__isnull", False), ("status", "revoked")),
+                            models.Q(models.Q(("status", "revoked"), _negated=True), ("revoked_at__isnull", True)),
+                            _connector="OR",
+                        ),
+                        name="grant_revoked_has_time",
+                    ),
+                ],
             },
         ),
         migrations.CreateModel(
-            name='AgentPrincipal',
+            name="AgentPrincipal",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('first_seen', models.DateTimeField()),
-                ('last_seen', models.DateTimeField()),
-                ('agent', models.ForeignKey(db_constraint=False, db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='+', to='anomalies.agent', to_field='public_id')),
-                ('principal', models.ForeignKey(db_constraint=False, on_delete=django.db.models.deletion.CASCADE, related_name='+', to='anomalies.principal', to_field='public_id')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("first_seen", models.DateTimeField()),
+                ("last_seen", models.DateTimeField()),
+                (
+                    "agent",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="+",
+                        to="anomalies.agent",
+                        to_field="public_id",
+                    ),
+                ),
+                (
+                    "principal",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="+",
+                        to="anomalies.principal",
+                        to_field="public_id",
+                    ),
+                ),
             ],
             options={
-                'indexes': [models.Index(fields=['agent', 'first_seen'], name='agentprincipal_first_seen')],
-                'constraints': [models.UniqueConstraint(fields=('agent', 'principal'), name='agentprincipal_unique')],
+                "indexes": [models.Index(fields=["agent", "first_seen"], name="agentprincipal_first_seen")],
+                "constraints": [models.UniqueConstraint(fields=("agent", "principal"), name="agentprincipal_unique")],
             },
         ),
         migrations.CreateModel(
-            name='ReviewEntry',
+            name="ReviewEntry",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('action', models.CharField(choices=[('detected', 'Detected'), ('extended', 'Extended'), ('escalated', 'Escalated'), ('closed', 'Closed'), ('acknowledged', 'Acknowledged'), ('undone', 'Undone'), ('noted', 'Noted'), ('reopened', 'Reopened')], max_length=20)),
-                ('at', models.DateTimeField()),
-                ('actor', models.CharField(help_text="Name of the user or key; 'detection' for the scan", max_length=200)),
-                ('from_status', models.CharField(blank=True, default='', max_length=20)),
-                ('to_status', models.CharField(blank=True, default='', max_length=20)),
-                ('note', models.TextField(blank=True, default='')),
-                ('anomaly', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='review_entries', to='anomalies.anomaly')),
-                ('undoes', models.OneToOneField(blank=True, help_text='The entry it takes back', null=True, on_delete=django.db.models.deletion.PROTECT, related_name='undone_by', to='anomalies.reviewentry')),
-                ('user', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='review_entries', to=settings.AUTH_USER_MODEL)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "action",
+                    models.CharField(
+                        choices=[
+                            ("detected", "Detected"),
+                            ("extended", "Extended"),
+                            ("escalated", "Escalated"),
+                            ("closed", "Closed"),
+                            ("acknowledged", "Acknowledged"),
+                            ("undone", "Undone"),
+                            ("noted", "Noted"),
+                            ("reopened", "Reopened"),
+                        ],
+                        max_length=20,
+                    ),
+                ),
+                ("at", models.DateTimeField()),
+                (
+                    "actor",
+                    models.CharField(help_text="Name of the user or key; 'detection' for the scan", max_length=200),
+                ),
+                ("from_status", models.CharField(blank=True, default="", max_length=20)),
+                ("to_status", models.CharField(blank=True, default="", max_length=20)),
+                ("note", models.TextField(blank=True, default="")),
+                (
+                    "anomaly",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="review_entries",
+                        to="anomalies.anomaly",
+                    ),
+                ),
+                (
+                    "undoes",
+                    models.OneToOneField(
+                        blank=True,
+                        help_text="The entry it takes back",
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="undone_by",
+                        to="anomalies.reviewentry",
+                    ),
+                ),
+                (
+                    "user",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="review_entries",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
             ],
             options={
-                'verbose_name_plural': 'review entries',
-                'indexes': [models.Index(fields=['anomaly', 'id'], name='reviewentry_timeline')],
+                "verbose_name_plural": "review entries",
+                "indexes": [models.Index(fields=["anomaly", "id"], name="reviewentry_timeline")],
             },
         ),
         migrations.AddIndex(
-            model_name='anomaly',
-            index=models.Index(fields=['-detected_at', '-id'], name='anomaly_newest'),
+            model_name="anomaly",
+            index=models.Index(fields=["-detected_at", "-id"], name="anomaly_newest"),
         ),
         migrations.AddIndex(
-            model_name='anomaly',
-            index=models.Index(fields=['status', '-detected_at', '-id'], name='anomaly_status_newest'),
+            model_name="anomaly",
+            index=models.Index(fields=["status", "-detected_at", "-id"], name="anomaly_status_newest"),
         ),
         migrations.AddIndex(
-            model_name='anomaly',
-            index=models.Index(fields=['type', '-detected_at', '-id'], name='anomaly_type_newest'),
+            model_name="anomaly",
+            index=models.Index(fields=["type", "-detected_at", "-id"], name="anomaly_type_newest"),
         ),
         migrations.AddIndex(
-            model_name='anomaly',
-            index=models.Index(fields=['-severity', '-detected_at', '-id'], name='anomaly_severity_newest'),
+            model_name="anomaly",
+            index=models.Index(fields=["-severity", "-detected_at", "-id"], name="anomaly_severity_newest"),
         ),
         migrations.AddIndex(
-            model_name='anomaly',
-            index=models.Index(fields=['agent', '-detected_at', '-id'], name='anomaly_agent_newest'),
+            model_name="anomaly",
+            index=models.Index(fields=["agent", "-detected_at", "-id"], name="anomaly_agent_newest"),
         ),
         migrations.AddIndex(
-            model_name='anomaly',
-            index=models.Index(fields=['kind', 'entity', 'started_at'], name='anomaly_entity'),
+            model_name="anomaly",
+            index=models.Index(fields=["kind", "entity", "started_at"], name="anomaly_entity"),
         ),
         migrations.AddIndex(
-            model_name='anomaly',
-            index=models.Index(fields=['active_until'], name='anomaly_active_until'),
+            model_name="anomaly",
+            index=models.Index(fields=["active_until"], name="anomaly_active_until"),
         ),
         migrations.AddIndex(
-            model_name='anomaly',
-            index=models.Index(condition=models.Q(('state', 'open')), fields=['id'], name='anomaly_state_open'),
+            model_name="anomaly",
+            index=models.Index(condition=models.Q(("state", "open")), fields=["id"], name="anomaly_state_open"),
         ),
         migrations.AddConstraint(
-            model_name='anomaly',
-            constraint=models.CheckConstraint(condition=models.Q(('severity__in', [1, 2, 3])), name='anomaly_severity_known'),
+            model_name="anomaly",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("severity__in", [1, 2, 3])), name="anomaly_severity_known"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='anomaly',
-            constraint=models.CheckConstraint(condition=models.Q(('score__gte', 0), ('score__lte', 1)), name='anomaly_score_in_unit'),
+            model_name="anomaly",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("score__gte", 0), ("score__lte", 1)), name="anomaly_score_in_unit"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='anomaly',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('ended_at__isnull', True), ('state', 'open')), models.Q(('ended_at__isnull', False), ('state', 'closed')), _connector='OR'), name='anomaly_closed_has_end'),
+            model_name="anomaly",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(("ended_at__isnull", True), ("state", "open")),
+                    models.Q(("ended_at__isnull", False), ("state", "closed")),
+                    _connector="OR",
+                ),
+                name="anomaly_closed_has_end",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='anomaly',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('acknowledged_at__isnull', True), ('resolved_at__isnull', True), ('status', 'open')), models.Q(('acknowledged_at__isnull', False), ('resolved_at__isnull', True), ('status', 'acknowledged')), models.Q(('resolved_at__isnull', False), ('status', 'resolved')), _connector='OR'), name='anomaly_status_has_times'),
+            model_name="anomaly",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(("acknowledged_at__isnull", True), ("resolved_at__isnull", True), ("status", "open")),
+                    models.Q(
+                        ("acknowledged_at__isnull", False), ("resolved_at__isnull", True), ("status", "acknowledged")
+                    ),
+                    models.Q(("resolved_at__isnull", False), ("status", "resolved")),
+                    _connector="OR",
+                ),
+                name="anomaly_status_has_times",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='anomaly',
-            constraint=models.CheckConstraint(condition=models.Q(('status', 'resolved'), ('verdict', ''), _connector='OR'), name='anomaly_verdict_when_resolved'),
+            model_name="anomaly",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("status", "resolved"), ("verdict", ""), _connector="OR"),
+                name="anomaly_verdict_when_resolved",
+            ),
         ),
         migrations.AddIndex(
-            model_name='event',
-            index=models.Index(fields=['agent', 'time'], name='event_agent_time'),
+            model_name="event",
+            index=models.Index(fields=["agent", "time"], name="event_agent_time"),
         ),
         migrations.AddIndex(
-            model_name='event',
-            index=models.Index(fields=['principal', 'time'], name='event_principal_time'),
+            model_name="event",
+            index=models.Index(fields=["principal", "time"], name="event_principal_time"),
         ),
         migrations.AddIndex(
-            model_name='event',
-            index=models.Index(fields=['ip', 'time'], name='event_ip_time'),
+            model_name="event",
+            index=models.Index(fields=["ip", "time"], name="event_ip_time"),
         ),
         migrations.AddConstraint(
-            model_name='event',
-            constraint=models.UniqueConstraint(fields=('source', 'external_id'), name='event_external_id_unique'),
+            model_name="event",
+            constraint=models.UniqueConstraint(fields=("source", "external_id"), name="event_external_id_unique"),
         ),
         migrations.AddConstraint(
-            model_name='event',
-            constraint=models.CheckConstraint(condition=models.Q(('status__in', ['success', 'failure', 'blocked'])), name='event_status_known'),
+            model_name="event",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("status__in", ["success", "failure", "blocked"])), name="event_status_known"
+            ),
         ),
         migrations.AddIndex(
-            model_name='batch',
-            index=models.Index(condition=models.Q(('counted_at__isnull', True)), fields=['id'], name='batch_uncounted'),
+            model_name="batch",
+            index=models.Index(condition=models.Q(("counted_at__isnull", True)), fields=["id"], name="batch_uncounted"),
         ),
         migrations.AddConstraint(
-            model_name='batch',
-            constraint=models.UniqueConstraint(fields=('source', 'idempotency_key'), name='batch_idempotency_key_unique'),
+            model_name="batch",
+            constraint=models.UniqueConstraint(
+                fields=("source", "idempotency_key"), name="batch_idempotency_key_unique"
+            ),
         ),
     ]

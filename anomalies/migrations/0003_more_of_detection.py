@@ -35,12 +35,21 @@ class Migration(migrations.Migration):
                 (
                     "pk",
                     models.CompositePrimaryKey(
-                        "series", "resolution_seconds", "start", blank=True, editable=False, primary_key=True, serialize=False
+                        "series",
+                        "resolution_seconds",
+                        "start",
+                        blank=True,
+                        editable=False,
+                        primary_key=True,
+                        serialize=False,
                     ),
                 ),
                 ("resolution_seconds", models.PositiveIntegerField()),
                 ("start", models.DateTimeField()),
-                ("counts", django.contrib.postgres.fields.ArrayField(base_field=models.PositiveIntegerField(), size=None)),
+                (
+                    "counts",
+                    django.contrib.postgres.fields.ArrayField(base_field=models.PositiveIntegerField(), size=None),
+                ),
                 (
                     "series",
                     models.ForeignKey(

@@ -5,48 +5,64 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('anomalies', '0004_access_requests_rules_and_suppressions'),
+        ("anomalies", "0004_access_requests_rules_and_suppressions"),
     ]
 
     operations = [
         migrations.AddField(
-            model_name='anomaly',
-            name='last_scan',
-            field=models.ForeignKey(blank=True, help_text='The scan that changed it last', null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='anomalies.scan'),
+            model_name="anomaly",
+            name="last_scan",
+            field=models.ForeignKey(
+                blank=True,
+                help_text="The scan that changed it last",
+                null=True,
+                on_delete=django.db.models.deletion.PROTECT,
+                related_name="+",
+                to="anomalies.scan",
+            ),
         ),
         migrations.AddField(
-            model_name='scan',
-            name='anomalies_merged',
-            field=models.PositiveIntegerField(default=0, help_text='Found to have the same cause as another'),
+            model_name="scan",
+            name="anomalies_merged",
+            field=models.PositiveIntegerField(default=0, help_text="Found to have the same cause as another"),
         ),
         migrations.AddField(
-            model_name='scan',
-            name='anomalies_withdrawn',
-            field=models.PositiveIntegerField(default=0, help_text='Explained by events that came late'),
+            model_name="scan",
+            name="anomalies_withdrawn",
+            field=models.PositiveIntegerField(default=0, help_text="Explained by events that came late"),
         ),
         migrations.AddField(
-            model_name='scan',
-            name='shares',
-            field=models.PositiveSmallIntegerField(default=1, help_text='Into which its entities were parted among workers'),
+            model_name="scan",
+            name="shares",
+            field=models.PositiveSmallIntegerField(
+                default=1, help_text="Into which its entities were parted among workers"
+            ),
         ),
         migrations.AlterField(
-            model_name='scan',
-            name='findings_told_by_others',
-            field=models.PositiveIntegerField(default=0, help_text="Of addresses and users that are further metrics of another's anomaly: the same cause"),
+            model_name="scan",
+            name="findings_told_by_others",
+            field=models.PositiveIntegerField(
+                default=0,
+                help_text="Of addresses and users that are further metrics of another's anomaly: the same cause",
+            ),
         ),
         migrations.CreateModel(
-            name='ScanShare',
+            name="ScanShare",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('kind', models.CharField(max_length=20)),
-                ('number', models.PositiveSmallIntegerField()),
-                ('done_at', models.DateTimeField(blank=True, null=True)),
-                ('scan', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='parts', to='anomalies.scan')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("kind", models.CharField(max_length=20)),
+                ("number", models.PositiveSmallIntegerField()),
+                ("done_at", models.DateTimeField(blank=True, null=True)),
+                (
+                    "scan",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="parts", to="anomalies.scan"
+                    ),
+                ),
             ],
             options={
-                'constraints': [models.UniqueConstraint(fields=('scan', 'kind', 'number'), name='scanshare_unique')],
+                "constraints": [models.UniqueConstraint(fields=("scan", "kind", "number"), name="scanshare_unique")],
             },
         ),
     ]

@@ -5,32 +5,69 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('anomalies', '0007_partition_events'),
+        ("anomalies", "0007_partition_events"),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='Sighting',
+            name="Sighting",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('day', models.DateField()),
-                ('action', models.CharField(max_length=200)),
-                ('succeeded', models.BooleanField()),
-                ('ip', models.GenericIPAddressField(null=True, verbose_name='address')),
-                ('country', models.CharField(max_length=2)),
-                ('latitude', models.FloatField(help_text='To a tenth of a degree, 11 km', null=True)),
-                ('longitude', models.FloatField(null=True)),
-                ('device', models.CharField(help_text='The user agent without its versions', max_length=200)),
-                ('logins', models.PositiveIntegerField()),
-                ('first_seen', models.DateTimeField()),
-                ('last_seen', models.DateTimeField()),
-                ('principal', models.ForeignKey(db_constraint=False, db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='+', to='anomalies.principal', to_field='public_id')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("day", models.DateField()),
+                ("action", models.CharField(max_length=200)),
+                ("succeeded", models.BooleanField()),
+                ("ip", models.GenericIPAddressField(null=True, verbose_name="address")),
+                ("country", models.CharField(max_length=2)),
+                ("latitude", models.FloatField(help_text="To a tenth of a degree, 11 km", null=True)),
+                ("longitude", models.FloatField(null=True)),
+                ("device", models.CharField(help_text="The user agent without its versions", max_length=200)),
+                ("logins", models.PositiveIntegerField()),
+                ("first_seen", models.DateTimeField()),
+                ("last_seen", models.DateTimeField()),
+                (
+                    "principal",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="+",
+                        to="anomalies.principal",
+                        to_field="public_id",
+                    ),
+                ),
             ],
             options={
-                'indexes': [models.Index(condition=models.Q(('succeeded', True)), fields=['principal', 'country', 'first_seen'], name='sighting_country'), models.Index(condition=models.Q(('succeeded', True)), fields=['day', 'country', 'principal'], name='sighting_of_day')],
-                'constraints': [models.UniqueConstraint(fields=('principal', 'day', 'action', 'succeeded', 'ip', 'country', 'latitude', 'longitude', 'device'), name='sighting_unique', nulls_distinct=False), models.CheckConstraint(condition=models.Q(('logins__gt', 0)), name='sighting_has_logins')],
+                "indexes": [
+                    models.Index(
+                        condition=models.Q(("succeeded", True)),
+                        fields=["principal", "country", "first_seen"],
+                        name="sighting_country",
+                    ),
+                    models.Index(
+                        condition=models.Q(("succeeded", True)),
+                        fields=["day", "country", "principal"],
+                        name="sighting_of_day",
+                    ),
+                ],
+                "constraints": [
+                    models.UniqueConstraint(
+                        fields=(
+                            "principal",
+                            "day",
+                            "action",
+                            "succeeded",
+                            "ip",
+                            "country",
+                            "latitude",
+                            "longitude",
+                            "device",
+                        ),
+                        name="sighting_unique",
+                        nulls_distinct=False,
+                    ),
+                    models.CheckConstraint(condition=models.Q(("logins__gt", 0)), name="sighting_has_logins"),
+                ],
             },
         ),
     ]

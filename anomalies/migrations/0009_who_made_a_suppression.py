@@ -4,15 +4,14 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('anomalies', '0008_sightings'),
+        ("anomalies", "0008_sightings"),
     ]
 
     operations = [
         migrations.AddField(
-            model_name='suppression',
-            name='created_by',
-            field=models.CharField(blank=True, default='', max_length=200),
+            model_name="suppression",
+            name="created_by",
+            field=models.CharField(blank=True, default="", max_length=200),
         ),
     ]

@@ -5,20 +5,33 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('anomalies', '0011_events_of_access_requests'),
+        ("anomalies", "0011_events_of_access_requests"),
     ]
 
     operations = [
         migrations.AddField(
-            model_name='anomaly',
-            name='explained_by',
-            field=django.contrib.postgres.fields.ArrayField(base_field=models.CharField(max_length=20), blank=True, default=list, editable=False, help_text='The same, of other types', size=None),
+            model_name="anomaly",
+            name="explained_by",
+            field=django.contrib.postgres.fields.ArrayField(
+                base_field=models.CharField(max_length=20),
+                blank=True,
+                default=list,
+                editable=False,
+                help_text="The same, of other types",
+                size=None,
+            ),
         ),
         migrations.AddField(
-            model_name='anomaly',
-            name='told_by',
-            field=django.contrib.postgres.fields.ArrayField(base_field=models.CharField(max_length=20), blank=True, default=list, editable=False, help_text='Kinds of entities whose anomaly of this type may have the same cause', size=None),
+            model_name="anomaly",
+            name="told_by",
+            field=django.contrib.postgres.fields.ArrayField(
+                base_field=models.CharField(max_length=20),
+                blank=True,
+                default=list,
+                editable=False,
+                help_text="Kinds of entities whose anomaly of this type may have the same cause",
+                size=None,
+            ),
         ),
     ]

@@ -4,18 +4,19 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('anomalies', '0012_causes_of_anomalies'),
+        ("anomalies", "0012_causes_of_anomalies"),
     ]
 
     operations = [
         migrations.AddIndex(
-            model_name='metric',
-            index=models.Index(fields=['kind', 'entity'], name='metric_entity'),
+            model_name="metric",
+            index=models.Index(fields=["kind", "entity"], name="metric_entity"),
         ),
         migrations.AddIndex(
-            model_name='series',
-            index=models.Index(condition=models.Q(('action', '')), fields=['kind', 'metric', 'last_time'], name='series_lately'),
+            model_name="series",
+            index=models.Index(
+                condition=models.Q(("action", "")), fields=["kind", "metric", "last_time"], name="series_lately"
+            ),
         ),
     ]

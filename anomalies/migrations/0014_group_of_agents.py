@@ -4,15 +4,20 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('anomalies', '0013_look_up_what_was_lately_seen'),
+        ("anomalies", "0013_look_up_what_was_lately_seen"),
     ]
 
     operations = [
         migrations.AddField(
-            model_name='agent',
-            name='group',
-            field=models.CharField(blank=True, db_default='', default='', help_text='Agents of one kind, such as one framework or job: a newcomer is expected to do what its group does', max_length=100),
+            model_name="agent",
+            name="group",
+            field=models.CharField(
+                blank=True,
+                db_default="",
+                default="",
+                help_text="Agents of one kind, such as one framework or job: a newcomer is expected to do what its group does",
+                max_length=100,
+            ),
         ),
     ]

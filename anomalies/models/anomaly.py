@@ -129,6 +129,12 @@ class Anomaly(models.Model):
     suppression = models.ForeignKey(
         Suppression, models.PROTECT, null=True, blank=True, related_name="anomalies", help_text="Why nobody is asked"
     )
+    of_the_past = models.BooleanField(
+        default=False,
+        db_default=False,
+        editable=False,
+        help_text="It had ended long before it could be seen: nobody was told",
+    )
     scan = models.ForeignKey(Scan, models.PROTECT, related_name="anomalies", help_text="The scan that raised it")
     last_scan = models.ForeignKey(
         Scan, models.PROTECT, null=True, blank=True, related_name="+", help_text="The scan that changed it last"

@@ -1,5 +1,7 @@
 """One run of detection."""
 
+from datetime import datetime
+
 from django.db import models
 from django.utils.functional import cached_property
 
@@ -29,6 +31,9 @@ class Scan(models.Model):
     )
     grants_revoked = models.PositiveIntegerField(default=0, help_text="By the response policy")
     anomalies_raised = models.PositiveIntegerField(default=0)
+    anomalies_of_the_past = models.PositiveIntegerField(
+        default=0, db_default=0, help_text="Of those raised: had ended long before they could be seen, nobody was told"
+    )
     anomalies_extended = models.PositiveIntegerField(default=0)
     anomalies_closed = models.PositiveIntegerField(default=0)
     anomalies_withdrawn = models.PositiveIntegerField(default=0, help_text="Explained by events that came late")
@@ -45,6 +50,12 @@ class Scan(models.Model):
         """Id of the newest scan before it that was finished: what later ones changed is still to be reconciled."""
         before = Scan.objects.filter(id__lt=self.pk, finished_at__isnull=False)
         return int(before.aggregate(newest=models.Max("id", default=0))["newest"])
+
+    @cached_property
+    def seen_until(self) -> datetime:
+        """Up to when detection had looked before it: the time as which the scan before it ran, or its own."""
+        before = Scan.objects.filter(pk=self.finished_before).values_list("now", flat=True).first()
+        return min(before or self.now, self.now)
 
 
 class ScanShare(models.Model):

@@ -129,8 +129,10 @@ def respond(scan: Scan, *, by: Actor, at: datetime) -> int:
     """
     if response_mode() != ResponsePolicy.Mode.REVOKE_AGENT_GRANTS:
         return 0
-    spikes = Anomaly.objects.filter(scan=scan, type__in=ANSWERED, kind="agent", suppression__isnull=True).order_by("id")
-    return sum(_revoke_grants_of(spike, by=by, at=at) for spike in spikes)
+    spikes = Anomaly.objects.filter(
+        scan=scan, type__in=ANSWERED, kind="agent", suppression__isnull=True, of_the_past=False
+    )
+    return sum(_revoke_grants_of(spike, by=by, at=at) for spike in spikes.order_by("id"))
 
 
 def _revoke_grants_of(spike: Anomaly, *, by: Actor, at: datetime) -> int:

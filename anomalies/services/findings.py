@@ -15,6 +15,7 @@ from django.db.models import Min
 from anomalies.detection.finding import Finding
 from anomalies.models import Anomaly, Interval, ReviewEntry, Scan, Series, Severity
 from anomalies.services import evidence, merging, metrics, severities, suppressions
+from anomalies.services.lags import LATE_HORIZON
 from anomalies.services.outbox import announce
 from anomalies.services.timeline import record
 
@@ -24,6 +25,7 @@ TICK_SECONDS = 60  # between scheduled scans
 @dataclass(slots=True)
 class Kept:
     raised: int = 0
+    of_the_past: int = 0  # of those raised
     extended: int = 0
     closed: int = 0
     withdrawn: int = 0
@@ -50,6 +52,9 @@ def keep(
     An anomaly without a finding is back in its band and closes; if it was judged as a whole, by the same parameters
     (`still_judged`), events that came late explain it, and it is withdrawn. `replayed`: findings are dated by the tick
     that would have found them, not by now.
+
+    What had ended longer before the scan before this one than late events are waited for is of the past: events of it
+    were read in, or counted anew, or a detector is new. It is dated as by a replay, and nobody is told.
     """
     kept = Kept()
     known = _known(findings, told, kind, judged_from)
@@ -89,6 +94,7 @@ def _match(
             match = _raise(finding, scan, replayed)
             known[_key(finding)].append(match)
             kept.raised += 1
+            kept.of_the_past += match.of_the_past
         else:
             if _known_later(match, scan):
                 confirmed[match.pk] = finding, match
@@ -104,7 +110,8 @@ def _match(
         confirmed[match.pk] = finding, match
         if match.state == Anomaly.State.OPEN and not finding.open:
             # By the tick that found it, if it was over by then; else when it was over.
-            ended_at = max(match.detected_at, match.active_until) if replayed else scan.now
+            dated = replayed or match.of_the_past
+            ended_at = max(match.detected_at, match.active_until) if dated else scan.now
             kept.closed += _close(match, scan, at=min(ended_at, scan.now))
     return confirmed
 
@@ -208,7 +215,8 @@ def _fingerprint(finding: Finding) -> str:
 
 
 def _raise(finding: Finding, scan: Scan, replayed: bool) -> Anomaly:
-    detected_at = _noticed_at(finding, scan) if replayed else scan.now
+    of_the_past = _is_past(finding, scan)
+    detected_at = _noticed_at(finding, scan) if replayed or of_the_past else scan.now
     anomaly = Anomaly(
         fingerprint=_fingerprint(finding),
         type=finding.type,
@@ -225,6 +233,7 @@ def _raise(finding: Finding, scan: Scan, replayed: bool) -> Anomaly:
         evidence=finding.evidence,
         resolution_seconds=finding.resolution_seconds,
         deviation=finding.deviation,
+        of_the_past=of_the_past,
         scan=scan,
         last_scan=scan,
         told_by=list(finding.told_by),
@@ -234,11 +243,16 @@ def _raise(finding: Finding, scan: Scan, replayed: bool) -> Anomaly:
     anomaly.suppression = suppressions.in_force_for(anomaly, at=detected_at)
     anomaly.save(force_insert=True)
     metrics.store(anomaly, finding)
-    record(anomaly, ReviewEntry.Action.DETECTED, detected_at, note=_severity_name(finding.severity))
+    untold = "; it had ended long before it could be seen, and nobody was told" if of_the_past else ""
+    record(anomaly, ReviewEntry.Action.DETECTED, detected_at, note=f"{_severity_name(finding.severity)}{untold}")
     if anomaly.suppression:
         record(anomaly, ReviewEntry.Action.SUPPRESSED, detected_at, note=suppressions.told(anomaly.suppression))
     _announce("anomaly.detected", anomaly)
     return anomaly
+
+
+def _is_past(finding: Finding, scan: Scan) -> bool:
+    return not finding.open and _time(finding.end) < scan.seen_until - LATE_HORIZON
 
 
 def _noticed_at(finding: Finding, scan: Scan) -> datetime:
@@ -282,6 +296,7 @@ def _extend(anomaly: Anomaly, finding: Finding, scan: Scan, replayed: bool, coun
     _bring_up(anomaly, finding, counted)
     if replayed:
         anomaly.detected_at = min(anomaly.detected_at, _noticed_at(finding, scan))
+    anomaly.of_the_past = anomaly.of_the_past and _is_past(finding, scan)
     severities.keep(before, anomaly)
     resumed = anomaly.state == Anomaly.State.WITHDRAWN or (finding.open and anomaly.state == Anomaly.State.CLOSED)
     if resumed:
@@ -301,7 +316,7 @@ def _extend(anomaly: Anomaly, finding: Finding, scan: Scan, replayed: bool, coun
     asked_again = _ask_again(anomaly, scan, worse=worse)
     anomaly.updated_at, anomaly.last_scan = scan.now, scan
     anomaly.save()
-    if asked_again:
+    if asked_again or anomaly.of_the_past != before.of_the_past:
         _announce("anomaly.detected", anomaly)
     elif resumed or worse:
         _announce("anomaly.updated", anomaly)
@@ -351,8 +366,8 @@ def _ask_again(anomaly: Anomaly, scan: Scan, *, worse: bool) -> bool:
 
 
 def _announce(type_: str, anomaly: Anomaly) -> None:
-    """Tell others, unless nobody is to be asked about it."""
-    if anomaly.suppression_id is None:
+    """Tell others, unless nobody is to be asked about it, or it was over long ago."""
+    if anomaly.suppression_id is None and not anomaly.of_the_past:
         announce(type_, anomaly)
 
 

@@ -241,6 +241,7 @@ def _judge(scan: Scan, kind: str, windows: Sequence[histories.Window], judges: J
         scan.findings += found
         scan.findings_told_by_others += told
         scan.anomalies_raised += kept.raised
+        scan.anomalies_of_the_past += kept.of_the_past
         scan.anomalies_extended += kept.extended
         scan.anomalies_closed += kept.closed
         scan.anomalies_withdrawn += kept.withdrawn

@@ -97,7 +97,7 @@ def merge(anomaly: Anomaly, *, into: Anomaly, scan: Scan) -> bool:
         scan.now,
         note=f"{anomaly.public_id} ({anomaly.entity}{decided}): the same cause",
     )
-    if anomaly.suppression_id is None:
+    if anomaly.suppression_id is None and not anomaly.of_the_past:
         announce("anomaly.merged", anomaly)
     return True
 
@@ -128,7 +128,7 @@ def part(anomaly: Anomaly, *, open_: bool, scan: Scan) -> None:
     record(
         whole, ReviewEntry.Action.PARTED, scan.now, note=f"{anomaly.public_id} ({anomaly.entity}): a cause of its own"
     )
-    if anomaly.suppression_id is None:
+    if anomaly.suppression_id is None and not anomaly.of_the_past:
         announce("anomaly.parted", anomaly)
 
 

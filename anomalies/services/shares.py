@@ -29,6 +29,7 @@ _FIGURES = (
     "findings_told_by_others",
     "grants_revoked",
     "anomalies_raised",
+    "anomalies_of_the_past",
     "anomalies_extended",
     "anomalies_closed",
     "anomalies_withdrawn",

@@ -42,6 +42,11 @@ class Command(BaseCommand):
             f"{_number(scan.series_judged, 'entity', 'entities')} judged; anomalies: {scan.anomalies_raised:,} raised, "
             f"{scan.anomalies_extended:,} extended, {scan.anomalies_closed:,} closed."
         )
+        if scan.anomalies_of_the_past:
+            self.stdout.write(
+                f"{scan.anomalies_of_the_past:,} of those raised had ended long before they could be seen: "
+                "they are dated by when a scan would have found them, and nobody was told."
+            )
         if scan.series_late:
             self.stdout.write(
                 f"{scan.series_late:,} series got events more than 48 hours older than what was judged: "
