@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from anomalies.detection.history import DAY, HOUR, Counts, History, Peers
+from anomalies.detection.lateness import SETTLED_DAYS
 from anomalies.detection.screening import Records
 
 Floats = NDArray[np.float64]
@@ -68,8 +69,7 @@ SHIFT_DAYS = 2  # from which it is the usual one in both directions; before, eit
 WHOLE_DAYS = 28.0  # of history, before days are judged
 WHOLE_WEEKS, MOST_WEEKS = 8, 10  # of history, before weeks are judged, and from which
 
-# The tenant's own level informs a newcomer's prior, by what is settled: of days more than two days back.
-SETTLED_DAYS = 2
+# The tenant's own level informs a newcomer's prior, by what is settled.
 TENANT_DAYS = 28
 LEAST_TENANT_DAYS = 7
 # What the members of its group did in these days informs it more, the more of them there are: so many of whom much is

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from anomalies.detection.lateness import LATE_SECONDS
+
 RECENT_DAYS = 30  # of which all requests are known,
 REJECTED_DAYS = 180  # and of which those that a person rejected are
-LATE_SECONDS = 48 * 3600  # first heard of so long after it was made, a request is not judged, as late events are not
 
 _BETWEEN = re.compile(r"[\s_-]+")
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from anomalies.detection import request as detection
 from anomalies.detection import wording
+from anomalies.detection.lateness import LATE_SECONDS
 from anomalies.ingest.access_request import AccessRequestRecord, Approval, Requester, Unit
 from anomalies.ingest.record import FieldError
 from anomalies.models import AccessFlow, AccessRequest, Grant, Principal
@@ -157,7 +158,7 @@ def facts(principals: Iterable[str], *, since: datetime, until: datetime) -> dic
     times = _times(wanted, until)
     if not times:
         return {}
-    lately = since - timedelta(days=detection.RECENT_DAYS, seconds=detection.LATE_SECONDS)
+    lately = since - timedelta(days=detection.RECENT_DAYS, seconds=LATE_SECONDS)
     rows = AccessRequest.objects.filter(
         Q(requested_at__gte=lately)
         | Q(approved_at__gte=since)

@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -11,12 +12,13 @@ from django.db import connection
 from django.db.models import Q
 from numpy.typing import NDArray
 
-from anomalies.detection.baseline import FIVES_DAYS, MINUTES_DAYS, MOST_YOUNG_DAYS, SETTLED_DAYS, TENANT_DAYS
+from anomalies.detection.baseline import FIVES_DAYS, MINUTES_DAYS, MOST_YOUNG_DAYS, TENANT_DAYS
 from anomalies.detection.history import DAY, HOUR, Attempts, Calendar, Counts, History, Meeting, Peers
+from anomalies.detection.lateness import SETTLED_DAYS
 from anomalies.models import Agent, Series
 from anomalies.services import access_requests, logins, rules
 from anomalies.services.counts import BLOCK_SECONDS
-from anomalies.services.lags import LEAST_LAG, slow
+from anomalies.services.lags import LATE_HORIZON, LEAST_LAG, slow
 
 HISTORY_DAYS = 90  # that the longest fit may read
 SILENT = timedelta(days=3)  # after its last event, in which an entity may be missed: then silence is its level
@@ -53,10 +55,10 @@ SELECT ap.agent_id, ap.principal_id, ap.first_seen, coalesce(e.status <> 'succes
        CASE WHEN e.status IS NULL THEN 0 ELSE (
            SELECT count(*) FROM anomalies_agentprincipal k
            WHERE k.principal_id = ap.principal_id AND k.agent_id <> ap.agent_id
-                AND k.first_seen < ap.first_seen - interval '48 hours')
+                AND k.first_seen < ap.first_seen - %(late)s::interval)
            / greatest(1, (SELECT count(*) FROM anomalies_agent a
                           WHERE a.public_id <> ap.agent_id
-                            AND a.first_seen < ap.first_seen - interval '48 hours'))::float8 END
+                            AND a.first_seen < ap.first_seen - %(late)s::interval))::float8 END
 FROM anomalies_agentprincipal ap
 LEFT JOIN LATERAL (
     SELECT status, ip, country FROM anomalies_event e
@@ -354,8 +356,16 @@ def _meetings(agents: Sequence[str], first_day: date, earliest: datetime, until:
     with connection.cursor() as cursor:
         since = datetime(first_day.year, first_day.month, first_day.day, tzinfo=UTC)
         judged = earliest - timedelta(hours=1)
-        times = {"judged": judged, "past": judged - timedelta(days=HISTORY_DAYS), "since": since, "until": until}
-        cursor.execute(_MEETINGS, {**times, "agents": list(agents), "past_days": HISTORY_DAYS})
+        parameters: dict[str, Any] = {
+            "agents": list(agents),
+            "judged": judged,
+            "past": judged - timedelta(days=HISTORY_DAYS),
+            "past_days": HISTORY_DAYS,
+            "since": since,
+            "until": until,
+            "late": LATE_HORIZON,
+        }
+        cursor.execute(_MEETINGS, parameters)
         return tuple(
             Meeting(
                 agent=agent,

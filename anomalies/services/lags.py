@@ -14,9 +14,10 @@ import numpy as np
 from django.db import connection
 from numpy.typing import NDArray
 
+from anomalies.detection.lateness import LATE_SECONDS
 from anomalies.models import Source, SourceLag
 
-LATE_HORIZON = timedelta(hours=48)  # older than this, a late event is counted and its bucket not judged again
+LATE_HORIZON = timedelta(seconds=LATE_SECONDS)
 CLASSES = 36  # of which the first is a second long; the last ends beyond the horizon
 KEPT_WITHIN = 0.99  # of the events
 LATELY_DAYS = 3  # with today

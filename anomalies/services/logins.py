@@ -8,12 +8,12 @@ from typing import Any
 from django.db import connection
 
 from anomalies.detection.history import Login, Origin, Past
+from anomalies.detection.lateness import SETTLED_DAYS
 from anomalies.services.sightings import DEVICE
 
 PAST_DAYS = 33  # before the day that is judged: 30, and the flights before
 LOOK_BACK = timedelta(hours=1)  # in which addresses and failures are counted
 LONGEST_FLIGHTS = timedelta(hours=46)  # twice half around the earth, 20,015 km, at 900 km/h
-SETTLED_DAYS = 3  # after which nothing late is judged again: two whole days lie between
 
 EPOCH = date(1970, 1, 1)
 
@@ -207,7 +207,8 @@ def _common(days: set[date]) -> dict[date, dict[str, float]]:
     shares: dict[date, dict[str, float]] = {}
     with connection.cursor() as cursor:
         for day in sorted(days):
-            cursor.execute(_USERS_OF_COUNTRIES, {"day": day, "past": PAST_DAYS, "settled": SETTLED_DAYS})
+            # The last day that is settled is the one that ends so many days before.
+            cursor.execute(_USERS_OF_COUNTRIES, {"day": day, "past": PAST_DAYS, "settled": SETTLED_DAYS + 1})
             users = dict(cursor.fetchall())
             everybody = users.pop(None, 0)
             shares[day] = {country: count / everybody for country, count in users.items()}

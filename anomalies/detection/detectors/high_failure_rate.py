@@ -13,6 +13,7 @@ from anomalies.detection.chart import BAND, Chart
 from anomalies.detection.detector import Detector, Learning, Seen
 from anomalies.detection.finding import HIGH, LOW, MEDIUM, Finding, Interval, metric, plain
 from anomalies.detection.history import DAY, HOUR, Counts, History
+from anomalies.detection.lateness import SETTLED_DAYS
 from anomalies.detection.parameter import parameter
 from anomalies.detection.screening import Glance, Mask
 
@@ -21,7 +22,6 @@ Floats = NDArray[np.float64]
 
 TENANT_PRIOR_RATIO = 0.05  # refused, before anything is known
 TENANT_PRIOR_REQUESTS = 100.0
-SETTLED_DAYS = 2  # before a day, from which late events of others can't change what is said of everybody
 OWN_PRIOR_REQUESTS = 50.0  # weight of the tenant's ratio in an entity's own
 CONCENTRATION_PRIOR_HOURS = 50.0
 LEAST_CONCENTRATION, MOST_CONCENTRATION = 5.0, 500.0

@@ -12,6 +12,7 @@ from django.utils.dateparse import parse_datetime
 from rich.console import Console
 from rich.progress import Progress, TaskID
 
+from anomalies.detection.lateness import LATE_SECONDS
 from anomalies.models import Scan
 from anomalies.services import judging, scans
 
@@ -49,8 +50,8 @@ class Command(BaseCommand):
             )
         if scan.series_late:
             self.stdout.write(
-                f"{scan.series_late:,} series got events more than 48 hours older than what was judged: "
-                "they are counted; scan --replay judges them."
+                f"{scan.series_late:,} series got events more than {_number(LATE_SECONDS // 3600, 'hour')} older than what "
+                "was judged: they are counted; scan --replay judges them."
             )
         if scan.series_failed:
             raise CommandError(
