@@ -393,4 +393,6 @@ def test_one_at_a_time(month: None) -> None:
         backtest.refresh_from_db()
         assert backtest.status == Backtest.Status.WAITING
     finally:
+        with other.cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_unlock_all()")  # it goes back to a pool, and would keep the lock there
         other.close()
