@@ -50,8 +50,8 @@ class Command(BaseCommand):
             )
         if scan.series_late:
             self.stdout.write(
-                f"{scan.series_late:,} series got events more than {_number(LATE_SECONDS // 3600, 'hour')} older than what "
-                "was judged: they are counted; scan --replay judges them."
+                f"{scan.series_late:,} series got events more than {_number(LATE_SECONDS // 3600, 'hour')} older than "
+                "what was judged: they are counted; scan --replay judges them."
             )
         if scan.series_failed:
             raise CommandError(
