@@ -96,13 +96,14 @@ def _match(
             kept.raised += 1
             kept.of_the_past += match.of_the_past
         else:
-            if _known_later(match, scan):
-                confirmed[match.pk] = finding, match
-                continue
             whole = match.merged_into
-            if whole is not None and not merging.same_series(match, whole):
+            of_another = whole if whole is not None and not merging.same_series(match, whole) else None
+            if _known_later(match, scan):
+                confirmed[match.pk] = finding, of_another or match  # whose metric it stays
+                continue
+            if of_another is not None:
                 _refresh(match, finding, scan, counted)  # its cause is looked for once all kinds are judged
-                confirmed[match.pk] = finding, whole
+                confirmed[match.pk] = finding, of_another
                 continue
             if whole is not None:
                 merging.part(match, open_=finding.open, scan=scan)

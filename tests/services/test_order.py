@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from django.db import transaction
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from anomalies.ingest.record import EventRecord
@@ -198,6 +198,9 @@ def _difference(expected: dict[str, list[Any]], found: dict[str, list[Any]]) -> 
 
 
 @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
+@example(  # a replay as of an earlier time than the last scan
+    story=Story(incidents=[(3, 2458), (2, 0)], batch_size=20, shuffled=False, seed=0, ticks_hours=3, workers=2)
+)
 @given(story=STORIES)
 def test_any_order_batching_duplication_delay_and_number_of_workers_gives_the_same_buckets_and_anomalies(
     story: Story,
