@@ -168,7 +168,7 @@ def spells(history: History, limits: Limits, rows: Rows | None = None) -> list[S
     weeks = baseline.of_weeks(history, prior=limits.prior) if WEEK in limits.widths else None
     deep = wanted[:0]
     if weeks is not None:
-        hot = _hot(limits, WEEK, weeks.observed, weeks.band) & _judged(history, weeks.starts, WEEK, limits, 0.0)
+        hot = _hot(limits, WEEK, weeks.observed, weeks.band) & _judged(history, weeks.starts, WEEK, limits, None)
         deep = wanted[hot[wanted].any(axis=1)]
     found: list[Deviation] = []
     settled: dict[str, list[float]] = defaultdict(list)
@@ -271,14 +271,19 @@ def _hot(limits: Limits, width: int, observed: Observed, band: Band) -> Mask:
     return hot
 
 
-def _judged(history: History, starts: Floats, width: int, limits: Limits, since: Floats | float) -> Mask:
-    """Return which buckets count: those that overlap the time to judge or, of drops, are complete; (n, b)."""
+def _judged(history: History, starts: Floats, width: int, limits: Limits, since: float | None) -> Mask:
+    """Return which buckets count: those that overlap the time to judge or, of drops, are complete; (n, b).
+
+    That begins with its UTC day; where a week is hot, with that week.
+    """
     if limits.up:
         reached = np.broadcast_to((starts < history.until)[None, :], (len(history.entities), len(starts)))
     else:
         lag = history.lag[:, None] if len(history.lag) else 0.0
         reached = starts[None, :] + width + lag <= history.until
-    return reached & (starts[None, :] + width > np.maximum(history.judge_from // DAY * DAY, since)[:, None])
+    days = history.judge_from // DAY * DAY
+    begin = days if since is None else np.minimum(days, since)
+    return reached & (starts[None, :] + width > begin[:, None])
 
 
 def _deviations(
@@ -319,7 +324,7 @@ def _fine(
     mine = rows[hot_rows]
     band = bands.hours(mine, up=limits.up) if parts == 1 else bands.fine(width, mine, up=limits.up)
     band = band.part(slice(None), slice(0, t))
-    judged = _judged(history, starts, width, limits, since or 0.0)[mine]
+    judged = _judged(history, starts, width, limits, since)[mine]
     p = np.where(judged, limits.tail(band, observed[hot_rows]), 1.0)
     hot = (p < limits.threshold(width, band.history_days)) & limits.large(observed[hot_rows], band.mean)
     moved = np.repeat(_moved(history, bands, mine, limits)[:, : t // parts], parts, axis=1)
@@ -370,7 +375,7 @@ def _days(
     observed = hourly.reshape(len(rows), -1, 24).sum(axis=2).astype(np.int32)
     starts = bands.start + DAY * np.arange(bands.days, dtype=np.float64)
     band = bands.whole_days(rows, up=limits.up)
-    judged = _judged(history, starts, DAY, limits, since or 0.0)[rows]
+    judged = _judged(history, starts, DAY, limits, since)[rows]
     mean = (bands.high if limits.up else bands.low)[rows]
     hot = _hot(limits, DAY, observed, band) & judged
     usual_by_now = _moved(history, bands, rows, limits)
@@ -389,7 +394,7 @@ def _days(
 def _weeks(
     history: History, bands: Bands, rows: Rows, limits: Limits, weeks: baseline.Weeks, explained: Mask
 ) -> Iterator[Deviation]:
-    judged = _judged(history, weeks.starts, WEEK, limits, 0.0)
+    judged = _judged(history, weeks.starts, WEEK, limits, None)
     monday = ((weeks.starts - bands.start) // DAY).astype(np.intp)
     hourly = np.zeros((len(rows), 168 * len(weeks.starts)))
     hour = history.hours.index(bands.start)

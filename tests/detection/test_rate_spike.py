@@ -252,3 +252,11 @@ def test_a_week_is_seen_alike_from_each_of_its_days() -> None:
     for days in (2, 5):
         earlier = replace(history, judge_from=history.judge_from - days * DAY)
         assert detect(earlier, Config()) == detect(history, Config())
+
+
+def test_a_burst_on_monday_is_no_spike_of_its_week_from_whichever_day_it_is_seen() -> None:
+    counts = np.random.default_rng(3).poisson(1.0, (1, 24 * (84 + 5)))
+    counts[0, 84 * 24 + 2] += 600
+    found = [detect(build.history(counts, judge_days=days), Config()) for days in (5, 4, 2, 1)]
+    assert [[finding.evidence["resolution_seconds"] for finding in some] for some in found[:1]] == [[HOUR]]
+    assert found[2:] == [[], []]
