@@ -242,6 +242,7 @@ def _late(cursor: CursorWrapper, chosen: Mapping[str, Any]) -> list[tuple[int, i
 
 def _tally(cursor: CursorWrapper, chosen: Mapping[str, Any]) -> None:
     cursor.execute(_TALLY, chosen)
+    logins = sightings.logins_among(cursor)
     actions.name(cursor)
     cursor.execute("ANALYZE tally")
     cursor.execute(_SERIES, chosen)
@@ -256,7 +257,7 @@ def _tally(cursor: CursorWrapper, chosen: Mapping[str, Any]) -> None:
         cursor.execute("DROP TABLE added")
     cursor.execute("DROP TABLE numbered")
     cursor.execute(_MEETINGS, chosen)
-    sightings.add(cursor, chosen)
+    sightings.add(cursor, chosen, logins)
     for kind in ("agent", "principal"):
         cursor.execute(_SEEN.format(kind=kind))
     cursor.execute("DROP TABLE tally")

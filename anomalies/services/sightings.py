@@ -1,6 +1,6 @@
 """Keeping from where principals log in, as batches are counted."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from django.db.backends.utils import CursorWrapper
@@ -31,12 +31,16 @@ ON CONFLICT (principal_id, day, action, succeeded, ip, country, latitude, longit
 """  # noqa: S608  of constants
 
 
-def add(cursor: CursorWrapper, chosen: Mapping[str, Any]) -> None:
+def logins_among(cursor: CursorWrapper) -> list[str]:
+    """Return which actions of the tally are logins, as events call them: before they are named as they are counted."""
+    cursor.execute(_ACTIONS)
+    return [action for (action,) in cursor.fetchall() if is_login(action)]
+
+
+def add(cursor: CursorWrapper, chosen: Mapping[str, Any], logins: Sequence[str]) -> None:
     """Add the logins of the batches that are counted, in the transaction that marks them so.
 
-    `chosen` are their ids and the times between which their events lie; their tally stands.
+    `chosen` are their ids and the times between which their events lie; `logins` the actions that are logins.
     """
-    cursor.execute(_ACTIONS)
-    logins = [action for (action,) in cursor.fetchall() if is_login(action)]
     if logins:
-        cursor.execute(_SIGHTINGS, {**chosen, "actions": logins})
+        cursor.execute(_SIGHTINGS, {**chosen, "actions": list(logins)})

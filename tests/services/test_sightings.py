@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from anomalies.ingest.record import EventRecord
 from anomalies.models import Sighting
 from anomalies.services import counts
-from tests.services.days import MONDAY, forget, record, store
+from tests.services.days import MONDAY, forget, record, run, store
 
 pytestmark = pytest.mark.django_db
 
@@ -114,3 +114,9 @@ def test_any_order_batching_and_duplication_give_the_same_sightings(
         _count()
         kept.append(sorted(map(str, Sighting.objects.values_list(*[f.name for f in Sighting._meta.fields[1:]]))))
     assert kept[0] == kept[1]
+
+
+def test_logins_are_seen_however_their_action_is_counted() -> None:
+    store([record(MONDAY, n, action="tenant/42/login", principal_id="ana", ip="192.0.2.1") for n in range(2)])
+    run(MONDAY + timedelta(minutes=1))
+    assert Sighting.objects.get().logins == 2
