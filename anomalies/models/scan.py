@@ -53,9 +53,9 @@ class Scan(models.Model):
 
     @cached_property
     def seen_until(self) -> datetime:
-        """Up to when detection had looked before it: the time as which the scan before it ran, or its own."""
-        before = Scan.objects.filter(pk=self.finished_before).values_list("now", flat=True).first()
-        return min(before or self.now, self.now)
+        """Up to when detection had looked before it: the latest time as which a scan before it ran, or its own."""
+        before = Scan.objects.filter(id__lt=self.pk, finished_at__isnull=False).aggregate(latest=models.Max("now"))
+        return min(before["latest"] or self.now, self.now)
 
 
 class ScanShare(models.Model):

@@ -1,6 +1,6 @@
 """Agents, their grants, and what is done unasked to an agent with a new rate spike."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 
 from django.db import transaction
@@ -122,16 +122,18 @@ def set_response_mode(mode: str, *, by: Actor, at: datetime) -> None:
 
 
 @transaction.atomic
-def respond(scan: Scan, *, by: Actor, at: datetime) -> int:
+def respond(scan: Scan, *, no_longer_past: Collection[int] = (), by: Actor, at: datetime) -> int:
     """Do what the response policy asks about the rate spikes that this scan raised and nobody suppressed.
 
-    Returns how many grants were revoked: none under alert_only. A second call finds nothing left to revoke.
+    And about those that were of the past when they were raised and turn out to go on, by their ids. Returns how many
+    grants were revoked: none under alert_only. A second call finds nothing left to revoke.
     """
     if response_mode() != ResponsePolicy.Mode.REVOKE_AGENT_GRANTS:
         return 0
     spikes = Anomaly.objects.filter(
-        scan=scan, type__in=ANSWERED, kind="agent", suppression__isnull=True, of_the_past=False
-    )
+        Q(scan=scan) | Q(pk__in=no_longer_past),
+        type__in=ANSWERED, kind="agent", suppression__isnull=True, of_the_past=False,
+    )  # fmt: skip
     return sum(_revoke_grants_of(spike, by=by, at=at) for spike in spikes.order_by("id"))
 
 

@@ -39,6 +39,7 @@ FROM (
     FROM anomalies_series
     WHERE kind = 'agent' AND metric = 'requests' AND action NOT IN ('', %(other)s) AND entity IN (
         SELECT entity FROM anomalies_series WHERE action = %(other)s AND metric = 'requests')
+      AND entity IN (SELECT entity FROM tally WHERE kind = 'agent')
 ) AS last
 WHERE last.number = %(most)s AND t.kind = 'agent' AND t.entity = last.entity AND t.action <> ''
   AND (length(t.action), t.action COLLATE "C") > (length(last.action), last.action COLLATE "C")
@@ -62,7 +63,7 @@ WHERE s.id = ANY(%(ids)s) AND (t.kind, t.entity, t.action, t.metric) = (s.kind, 
 _TOGETHER = """
 INSERT INTO anomalies_series (kind, entity, action, metric, first_time, last_time, dirty_from, source_ids)
 SELECT kind, entity, %(other)s, metric, min(first_time), max(last_time),
-       greatest(min(first_time), max(last_time) - %(horizon)s::interval),
+       greatest(min(first_time), max(last_time) - %(horizon)s::interval, max(judged_until) - %(horizon)s::interval),
        ARRAY(SELECT DISTINCT unnest(o.source_ids) AS id FROM anomalies_series o
              WHERE o.id = ANY(%(ids)s) AND (o.entity, o.metric) = (s.entity, s.metric) ORDER BY id)
 FROM anomalies_series s WHERE id = ANY(%(ids)s) GROUP BY kind, entity, metric ORDER BY kind, entity, metric

@@ -6,7 +6,7 @@ import itertools
 import math
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from django.db import transaction
@@ -30,6 +30,7 @@ class Kept:
     closed: int = 0
     withdrawn: int = 0
     merged: int = 0
+    no_longer_past: list[int] = field(default_factory=list)  # anomalies that turn out to go on
 
 
 def keep(
@@ -107,7 +108,10 @@ def _match(
                 continue
             if whole is not None:
                 merging.part(match, open_=finding.open, scan=scan)
+            was_past = match.of_the_past
             kept.extended += _extend(match, finding, scan, replayed, counted)
+            if was_past and not match.of_the_past:
+                kept.no_longer_past.append(match.pk)
         confirmed[match.pk] = finding, match
         if match.state == Anomaly.State.OPEN and not finding.open:
             # By the tick that found it, if it was over by then; else when it was over.

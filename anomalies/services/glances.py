@@ -43,7 +43,7 @@ def unremarkable(
     day = until.astimezone(UTC).date()
     since = min(window.judge_from for window in windows)
     rows = histories.rows_of(kind, windows, since, slow(at=until))
-    known, complete = outlooks.known(rows, judges.outlooks, outlooks.calendars(kind, windows), day)
+    known, complete = outlooks.known(rows, judges, outlooks.calendars(kind, windows), day)
     history = _history(kind, windows, rows, until)
     glance = Glance(history, known, _news(kind, windows, history))
     remarkable = judges.screen(glance) | ~complete
@@ -57,19 +57,20 @@ def prepare(
     """Keep the outlooks for the day of those that were looked at closely, for the glances of the rest of that day.
 
     Those that have them keep them, unless what they are made of has changed; of a history that ends before that day
-    none is made.
+    none is made, and what was made before that change is dropped.
     """
     day = until.astimezone(UTC).date()
-    if datetime.fromtimestamp(history.hours.end - DAY, UTC).date() != day:
-        return
     since = min(window.judge_from for window in windows)
+    if datetime.fromtimestamp(history.hours.end - DAY, UTC).date() != day:
+        outlooks.drop(kind, [window.entity for window in windows if window.past_changed])
+        return
     rows = histories.rows_of(kind, windows, since, slow(at=until))
     calendars = outlooks.calendars(kind, windows)
-    _, complete = outlooks.known(rows, judges.outlooks, calendars, day)
+    _, complete = outlooks.known(rows, judges, calendars, day)
     lacking = {rows.entity[row] for row in np.flatnonzero(~complete).tolist()}
     wanted = lacking | {number for number, window in enumerate(windows) if window.past_changed}
     if wanted:
-        outlooks.keep(history, rows, judges.outlooks, calendars, wanted, day)
+        outlooks.keep(history, rows, judges, calendars, wanted, day)
 
 
 def _history(kind: str, windows: Sequence[histories.Window], rows: histories.Rows, until: datetime) -> History:

@@ -1,7 +1,7 @@
 """Judging: which entities are due, and what becomes of each."""
 
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 
 LONGEST_GAP = timedelta(days=3)  # after which nothing belongs to an anomaly any more: so long may a level settle
 KINDS = (Series.Kind.AGENT, Series.Kind.ADDRESS, Series.Kind.PRINCIPAL)  # in the order that `causes` needs
-GLANCES_AT_ONCE = 2000  # entities looked at in one transaction, of which little is read
+GLANCES_AT_ONCE = 4000  # series looked at in one transaction, of which little is read
 SERIES_DAYS_AT_ONCE = 20_000  # in one transaction: bounds memory, and what a crash repeats
 _PLURALS: dict[str, str] = {
     Series.Kind.AGENT: "agents",
@@ -63,12 +63,17 @@ WITH related AS (
 ), failing AS (
     SELECT entity
     FROM (
-        SELECT entity, last_time, seen.until - make_interval(secs => greatest(lag_seconds, %(least_lag)s)) AS seen,
-               date_bin('5 minutes', %(now)s - lag, TIMESTAMPTZ '2000-01-01 00:00:00+00') AS complete
-        FROM anomalies_series,
-             make_interval(secs => {WAITED}) AS lag,
-             (SELECT max(judged_until) AS until FROM anomalies_series WHERE kind = 'tenant') AS seen
-        WHERE kind = %(kind)s AND action = '' AND metric = 'failures' AND last_time >= seen.until - interval '1 day'
+        SELECT failures.entity, failures.last_time, seen.until - make_interval(secs => waited.before) AS seen,
+               date_bin('5 minutes', %(now)s - make_interval(secs => waited.now), TIMESTAMPTZ '2000-01-01 00:00:00+00')
+                   AS complete
+        FROM anomalies_series failures,
+             (SELECT max(judged_until) AS until FROM anomalies_series WHERE kind = 'tenant') AS seen,
+             LATERAL (
+                 SELECT max({WAITED}) AS now, greatest(max(lag_seconds), %(least_lag)s) AS before FROM anomalies_series
+                 WHERE kind = %(kind)s AND entity = failures.entity AND action = ''
+             ) AS waited
+        WHERE failures.kind = %(kind)s AND failures.action = '' AND failures.metric = 'failures'
+          AND failures.last_time >= seen.until - interval '1 day'
     ) AS failed
     WHERE seen < complete AND last_time >= seen - interval '65 minutes'
 ), silent AS (
@@ -134,9 +139,7 @@ def judge_due(scan: Scan, kind: str, share: int, judges: Judges, by: Actor, prog
     at_a_glance = [window for window in due if _at_a_glance(scan, kind, window, judges)]
     closely = sorted(set(due) - set(at_a_glance), key=lambda window: window.entity)
     done = 0
-    at_a_glance.sort(key=lambda window: window.judge_from)
-    for first in range(0, len(at_a_glance), GLANCES_AT_ONCE):
-        glanced = at_a_glance[first : first + GLANCES_AT_ONCE]
+    for glanced in _glanced_together(at_a_glance):
         progress(f"Looking at {_PLURALS[kind]}", done, len(due))
         worth = _glance(scan, kind, glanced, judges)
         closely += worth
@@ -173,6 +176,20 @@ def _glance(scan: Scan, kind: str, windows: Sequence[histories.Window], judges: 
     scan.series_judged += len(calm)
     judged = set(calm)
     return [window for window in windows if window not in judged]
+
+
+def _glanced_together(windows: Iterable[histories.Window]) -> Iterator[list[histories.Window]]:
+    """Yield windows that are looked at together: alike in time, and bounded in series."""
+    some: list[histories.Window] = []
+    series = 0
+    for window in sorted(windows, key=lambda window: window.judge_from):
+        if some and series + window.series > GLANCES_AT_ONCE:
+            yield some
+            some, series = [], 0
+        some.append(window)
+        series += window.series
+    if some:
+        yield some
 
 
 def _midnight(time: datetime) -> datetime:
@@ -273,8 +290,8 @@ def _judge_together(
         still_judged=lambda anomaly: _still_judged(anomaly, judges),
     )
     if not replayed:
-        scan.grants_revoked += access.respond(scan, by=by, at=scan.now)
-        glances.prepare(kind, windows, history, judges, until=scan.now)
+        scan.grants_revoked += access.respond(scan, no_longer_past=kept.no_longer_past, by=by, at=scan.now)
+    glances.prepare(kind, windows, history, judges, until=scan.now)
     _note(scan, kind, windows)
     return kept, len(found), len(told)
 

@@ -32,7 +32,8 @@ WHERE lag_seconds > %(least_lag)s AND received_at >= %(now)s - make_interval(day
 # For how long the events of a series are waited for at the time `now`: as its slowest source needs. Hardly any series
 # needs the subquery, and the array is made once.
 WAITED = f"""
-CASE WHEN source_ids && ARRAY(SELECT id FROM ({_SLOW}) AS slow) THEN (
+CASE WHEN source_ids = '{{}}' THEN greatest(lag_seconds, %(least_lag)s)
+WHEN source_ids && ARRAY(SELECT id FROM ({_SLOW}) AS slow) THEN (
     SELECT max(slow.lag_seconds) FROM ({_SLOW}) AS slow WHERE slow.id = ANY(source_ids))
 ELSE %(least_lag)s END
 """  # noqa: S608  our own

@@ -13,12 +13,15 @@ from numpy.typing import NDArray
 from anomalies.detection.history import History
 from anomalies.detection.screening import Outlook, Records
 from anomalies.models import Agent, Series
+from anomalies.models import Outlook as Kept
 from anomalies.services import histories
+from anomalies.services.detectors import Judges
 
 _KNOWN = """
 COPY (
     SELECT string_agg(int8send(series_id) || int8send(calendar) || content, '') FROM anomalies_outlook
     WHERE series_id = ANY(%s) AND name = %s AND day = %s
+    GROUP BY series_id %% 16
 ) TO STDOUT (FORMAT BINARY)
 """
 
@@ -33,7 +36,7 @@ SET day = excluded.day, calendar = excluded.calendar, content = excluded.content
 
 
 def known(
-    rows: histories.Rows, outlooks: Collection[Outlook], calendars: Mapping[int, int], day: date
+    rows: histories.Rows, judges: Judges, calendars: Mapping[int, int], day: date
 ) -> tuple[dict[Outlook, Records], NDArray[np.bool_]]:
     """Return what was kept for that day of each row, (n,), and for which rows all of it was, (n,).
 
@@ -42,11 +45,14 @@ def known(
     row_of = _row_of(rows)
     calendar = np.array([calendars[entity] for entity in rows.entity], dtype=np.int64)
     found, complete = {}, np.ones(len(rows.entity), dtype=np.bool_)
-    for outlook in outlooks:
+    for outlook in judges.outlooks:
         record = np.dtype([("id", ">i8"), ("calendar", ">i8"), ("content", outlook.dtype)])
-        with connection.cursor() as cursor, cursor.cursor.copy(_KNOWN, [list(row_of), _name(outlook), day]) as copy:
+        with (
+            connection.cursor() as cursor,
+            cursor.cursor.copy(_KNOWN, [list(row_of), _name(outlook, judges), day]) as copy,
+        ):
             copy.set_types(["bytea"])
-            kept = np.frombuffer(b"".join(content or b"" for (content,) in copy.rows()), dtype=record)
+            kept = np.frombuffer(b"".join(content for (content,) in copy.rows()), dtype=record)
         place = np.array([row_of[series_id] for series_id in kept["id"].tolist()], dtype=np.intp)
         of_rows, mine = np.zeros(len(complete), dtype=outlook.dtype), np.zeros(len(complete), dtype=np.bool_)
         of_rows[place], mine[place] = kept["content"], kept["calendar"] == calendar[place]
@@ -58,7 +64,7 @@ def known(
 def keep(
     history: History,
     rows: histories.Rows,
-    outlooks: Collection[Outlook],
+    judges: Judges,
     calendars: Mapping[int, int],
     wanted: Collection[int],
     day: date,
@@ -66,19 +72,25 @@ def keep(
     """Keep what the days before that day say of the wanted entities, by their number in `rows`, in a transaction."""
     begin = datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp()
     chosen = {series_id: row for series_id, row in _row_of(rows).items() if rows.entity[row] in wanted}
-    for outlook in outlooks:
+    for outlook in judges.outlooks:
         made = outlook.of(history, begin)
         with connection.cursor() as cursor:
             cursor.execute(
                 _KEEP,
                 {
-                    "name": _name(outlook),
+                    "name": _name(outlook, judges),
                     "day": day,
                     "series": list(chosen),
                     "calendars": [calendars[rows.entity[row]] for row in chosen.values()],
                     "contents": [made[row].tobytes() for row in chosen.values()],
                 },
             )
+
+
+def drop(kind: str, entities: Collection[str]) -> None:
+    """Drop what was kept of all series of these entities."""
+    if entities:
+        Kept.objects.filter(series__in=Series.objects.filter(kind=kind, entity__in=entities)).delete()
 
 
 def calendars(kind: str, windows: Sequence[histories.Window]) -> dict[int, int]:
@@ -107,5 +119,6 @@ def _row_of(rows: histories.Rows) -> dict[int, int]:
     return {series_id: row for series_id, (row, metric) in rows.row_of.items() if metric == Series.Metric.REQUESTS}
 
 
-def _name(outlook: Outlook) -> str:
-    return hashlib.blake2b(outlook.name.encode(), digest_size=12).hexdigest()
+def _name(outlook: Outlook, judges: Judges) -> str:
+    """Each change of any setting makes another: whoever was calm by the old ones is looked at closely once."""
+    return hashlib.blake2b(f"{outlook.name} {judges.settings}".encode(), digest_size=12).hexdigest()

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from anomalies.ingest.simulated.organisation import Organisation
-from anomalies.models import Agent, Anomaly, DetectorOverride, DetectorSettings, Metric, Outlook
-from anomalies.services import detectors, glances, histories, judging, retention, rules
+from anomalies.models import Agent, Anomaly, DetectorOverride, DetectorSettings, Metric, Outlook, Series
+from anomalies.services import detectors, glances, histories, judging, retention, rules, scans
 from anomalies.services.timeline import DETECTION
 from tests.services.days import MONDAY, burst, forget, record, run, store, usual
 
@@ -187,3 +187,25 @@ def test_what_fails_at_a_glance_is_looked_at_closely(known: list[str], monkeypat
     scan = run(now + timedelta(minutes=1))
     assert "ag_0" in known
     assert (scan.series_judged, scan.series_failed) == (len(known), 0)
+
+
+def test_a_replay_makes_outlooks_of_what_was_read_in_since(known: list[str]) -> None:
+    before = {pk: bytes(content) for pk, content in Outlook.objects.values_list("pk", "content")}
+    store(burst(TODAY - timedelta(days=5), 400, seconds=60, agent_id="ag_3"))
+    scans.replay(now=MORNING + timedelta(minutes=2))
+    changed = [pk for pk, content in Outlook.objects.values_list("pk", "content") if before.get(pk) != bytes(content)]
+    assert {Series.objects.get(pk=series_id).entity for series_id, _ in changed} == {"ag_3"}
+    assert "ag_3" in known
+
+
+def test_no_outlook_outlives_late_events_of_who_has_been_silent_for_days(closely: list[str]) -> None:
+    silent = TODAY - timedelta(days=4, hours=14)
+    events = [event for event in _usual("ag_0") if event.time < silent]
+    store([*events, *(event for event in _usual("ag_1") if event.time < MORNING)])
+    run(MORNING)
+    run(MORNING + timedelta(minutes=1))
+    assert Outlook.objects.filter(series__entity="ag_0").exists()
+    store([record(silent + timedelta(minutes=5), 99, agent_id="ag_0")])
+    run(MORNING + timedelta(minutes=3))
+    assert not Outlook.objects.filter(series__entity="ag_0", day=TODAY.date()).exists()
+    assert closely
