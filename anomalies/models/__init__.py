@@ -4,6 +4,8 @@ from anomalies.models.access import Agent, AgentPrincipal, Grant, Principal, Res
 from anomalies.models.anomaly import Anomaly, Interval, Metric, Severity
 from anomalies.models.api_key import ApiKey
 from anomalies.models.audit import AuditEntry
+from anomalies.models.bulk import BulkReview
+from anomalies.models.desk import Bookmark, Notice, SavedView
 from anomalies.models.detector import Backtest, DetectorOverride, DetectorSettings, Rule
 from anomalies.models.event import Batch, Event, Retention, Source, SourceLag
 from anomalies.models.notification import OutboxMessage
@@ -25,13 +27,16 @@ __all__ = [
     "AuditEntry",
     "Backtest",
     "Batch",
+    "Bookmark",
     "BucketBlock",
+    "BulkReview",
     "DetectorOverride",
     "DetectorSettings",
     "Event",
     "Grant",
     "Interval",
     "Metric",
+    "Notice",
     "OutboxMessage",
     "Outlook",
     "Principal",
@@ -39,6 +44,7 @@ __all__ = [
     "Retention",
     "ReviewEntry",
     "Rule",
+    "SavedView",
     "Scan",
     "ScanShare",
     "Series",

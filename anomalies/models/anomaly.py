@@ -12,8 +12,8 @@ from anomalies.models.public_id import new_anomaly_id
 from anomalies.models.scan import Scan
 from anomalies.models.suppression import Suppression
 
-# Shown as the status of those that nobody is asked about.
-SUPPRESSED, WITHDRAWN = "suppressed", "withdrawn"
+# Shown as the status of those that nobody is asked about, or not now.
+SUPPRESSED, WITHDRAWN, SNOOZED = "suppressed", "withdrawn", "snoozed"
 
 
 class Severity(models.IntegerChoices):
@@ -33,16 +33,19 @@ class AnomalyQuerySet(models.QuerySet["Anomaly"]):
         return self.get(pk=found.merged_into_id) if found and found.merged_into_id else found
 
     def needs_review(self) -> Self:
-        """Those that somebody is asked to decide about: undecided, neither explained since nor suppressed."""
-        undecided = self.standing().filter(status=Anomaly.Status.OPEN, suppression__isnull=True)
+        """Those that somebody is asked to decide about now: undecided, neither explained, suppressed nor snoozed."""
+        undecided = self.standing().filter(
+            status=Anomaly.Status.OPEN, suppression__isnull=True, snoozed_until__isnull=True
+        )
         return undecided.exclude(state=Anomaly.State.WITHDRAWN)
 
     def with_shown_status(self) -> Self:
-        """Each with `shown_status`: its status, or `withdrawn` or `suppressed` where nobody is asked to decide."""
+        """Each with `shown_status`: its status, or `withdrawn`, `suppressed` or `snoozed` where nobody is asked now."""
         undecided = models.Q(status=Anomaly.Status.OPEN)
         withdrawn = models.When(undecided, state=Anomaly.State.WITHDRAWN, then=models.Value(WITHDRAWN))
         suppressed = models.When(undecided, suppression__isnull=False, then=models.Value(SUPPRESSED))
-        return self.annotate(shown_status=models.Case(withdrawn, suppressed, default=models.F("status")))
+        snoozed = models.When(undecided, snoozed_until__isnull=False, then=models.Value(SNOOZED))
+        return self.annotate(shown_status=models.Case(withdrawn, suppressed, snoozed, default=models.F("status")))
 
     def newest_first(self) -> Self:
         return self.order_by("-detected_at", "-id")
@@ -81,6 +84,9 @@ class Anomaly(models.Model):
     severity = models.PositiveSmallIntegerField(choices=Severity)
     score = models.FloatField()
     description = models.TextField()
+    title = models.CharField(
+        max_length=200, blank=True, default="", db_default="", help_text="What a reviewer calls it; empty: described"
+    )
 
     kind = models.CharField(max_length=20, help_text="What the entity is: agent, principal or address")
     entity = models.CharField(max_length=200)
@@ -145,6 +151,11 @@ class Anomaly(models.Model):
     acknowledged_at = models.DateTimeField(null=True, blank=True)
     acknowledged_by = models.CharField(max_length=200, blank=True, default="")
     resolved_at = models.DateTimeField(null=True, blank=True)
+    resolved_by = models.CharField(max_length=200, blank=True, default="", db_default="")
+    reason = models.TextField(blank=True, default="", db_default="", help_text="Why it was resolved so")
+    snoozed_until = models.DateTimeField(
+        null=True, blank=True, help_text="Nobody is asked until then; emptied when it comes back"
+    )
     assignee = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="assigned_anomalies"
     )
@@ -172,6 +183,10 @@ class Anomaly(models.Model):
             models.CheckConstraint(
                 condition=models.Q(status="resolved") | models.Q(verdict=""), name="anomaly_verdict_when_resolved"
             ),
+            models.CheckConstraint(
+                condition=models.Q(status="open") | models.Q(snoozed_until__isnull=True),
+                name="anomaly_snoozed_when_open",
+            ),
         ]
         indexes = [
             models.Index(fields=["-detected_at", "-id"], name="anomaly_newest"),
@@ -184,6 +199,9 @@ class Anomaly(models.Model):
             models.Index(fields=["active_until"], name="anomaly_active_until"),
             models.Index(fields=["updated_at"], name="anomaly_updated_at"),
             models.Index(fields=["id"], condition=models.Q(state="open"), name="anomaly_state_open"),
+            models.Index(
+                fields=["snoozed_until"], condition=models.Q(snoozed_until__isnull=False), name="anomaly_snoozed_until"
+            ),
         ]
 
     def __str__(self) -> str:

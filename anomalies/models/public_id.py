@@ -15,10 +15,12 @@ new_agent_id = partial(new_public_id, "ag")
 new_anomaly_id = partial(new_public_id, "anom")
 new_audit_entry_id = partial(new_public_id, "alog")
 new_backtest_id = partial(new_public_id, "btst")
+new_bulk_review_id = partial(new_public_id, "bulk")
 new_event_id = partial(new_public_id, "evt")
 new_grant_id = partial(new_public_id, "grnt")
 new_rule_id = partial(new_public_id, "rule")
 new_suppression_id = partial(new_public_id, "supp")
+new_view_id = partial(new_public_id, "view")
 
 
 def grant_id_of(request_id: str) -> str:

@@ -20,6 +20,11 @@ class ReviewEntry(models.Model):
         PARTED = "parted"
         WITHDRAWN = "withdrawn"
         SUPPRESSED = "suppressed"
+        RESOLVED = "resolved"
+        SNOOZED = "snoozed"
+        WOKEN = "woken"
+        ASSIGNED = "assigned"
+        RENAMED = "renamed"
 
     anomaly = models.ForeignKey(Anomaly, models.PROTECT, related_name="review_entries")
     action = models.CharField(max_length=20, choices=Action)
@@ -31,6 +36,12 @@ class ReviewEntry(models.Model):
     from_status = models.CharField(max_length=20, blank=True, default="")
     to_status = models.CharField(max_length=20, blank=True, default="")
     note = models.TextField(blank=True, default="")
+    changes = models.JSONField(
+        default=dict, db_default=models.Value({}, models.JSONField()), help_text="By field: before and after"
+    )
+    bulk = models.ForeignKey(
+        "BulkReview", models.PROTECT, null=True, blank=True, related_name="entries", help_text="That it was part of"
+    )
     undoes = models.OneToOneField(
         "self", models.PROTECT, null=True, blank=True, related_name="undone_by", help_text="The entry it takes back"
     )

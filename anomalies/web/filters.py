@@ -12,7 +12,7 @@ from django.http import QueryDict
 
 from anomalies.detection.registry import DETECTORS
 from anomalies.models import Anomaly, Severity
-from anomalies.models.anomaly import SUPPRESSED, WITHDRAWN, AnomalyQuerySet
+from anomalies.models.anomaly import SNOOZED, SUPPRESSED, WITHDRAWN, AnomalyQuerySet
 from anomalies.web.period import NAMES as PERIOD_NAMES
 from anomalies.web.period import UNITS, Period, PeriodFilter, PeriodWidget
 
@@ -35,6 +35,7 @@ TYPES: Known = {type_: (detector.label, type_) for type_, detector in DETECTORS.
 SEVERITIES: Known = {s.label: (s.label.title(), s.value) for s in reversed(Severity)}
 STATUSES: Known = {
     **{s.value: (s.label.title(), s.value) for s in Anomaly.Status},
+    SNOOZED: (SNOOZED.title(), SNOOZED),
     SUPPRESSED: (SUPPRESSED.title(), SUPPRESSED),
     WITHDRAWN: (WITHDRAWN.title(), WITHDRAWN),
 }
@@ -103,8 +104,10 @@ class StatusFacet(Facet):
         if not value:
             return rows
         undecided, withdrawn = Q(status=Anomaly.Status.OPEN), Q(state=Anomaly.State.WITHDRAWN)
+        unsuppressed = undecided & Q(suppression__isnull=True) & ~withdrawn
         meant = {
-            Anomaly.Status.OPEN: undecided & Q(suppression__isnull=True) & ~withdrawn,
+            Anomaly.Status.OPEN: unsuppressed & Q(snoozed_until__isnull=True),
+            SNOOZED: unsuppressed & Q(snoozed_until__isnull=False),
             SUPPRESSED: undecided & Q(suppression__isnull=False) & ~withdrawn,
             WITHDRAWN: undecided & withdrawn,
         }

@@ -8,7 +8,7 @@ from django.utils.safestring import SafeString
 
 from anomalies.detection.registry import DETECTORS
 from anomalies.models import Anomaly, Series, Severity
-from anomalies.models.anomaly import SUPPRESSED, WITHDRAWN
+from anomalies.models.anomaly import SNOOZED, SUPPRESSED, WITHDRAWN
 
 # The first number that stands alone: not the 301 of user_301, nor a part of an address or a clock time.
 _NUMBER = re.compile(r"(?<![\w.:/-])\d[\d,]*(?:\.\d+)?(?: %)?(?![\w.:/-]*\d)")
@@ -60,12 +60,14 @@ class Row:
 
     @property
     def set_aside(self) -> str:
-        """Why nobody is asked to decide about it, in a word; empty where somebody is, or has."""
+        """Why nobody is asked to decide about it now, in a word; empty where somebody is, or has."""
         if self.done:
             return ""
         if self.anomaly.state == Anomaly.State.WITHDRAWN:
             return WITHDRAWN
-        return SUPPRESSED if self.anomaly.suppression_id is not None else ""
+        if self.anomaly.suppression_id is not None:
+            return SUPPRESSED
+        return SNOOZED if self.anomaly.snoozed_until is not None else ""
 
     @property
     def done(self) -> bool:

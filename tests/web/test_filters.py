@@ -32,7 +32,7 @@ def four() -> None:
     )
 
 
-def test_suppressed_and_withdrawn_are_statuses_of_their_own_beside_open() -> None:
+def test_suppressed_snoozed_and_withdrawn_are_statuses_of_their_own_beside_open() -> None:
     hidden = Suppression.objects.create(reason="The auditors' scan", owner="ana", type="rate_spike")
     make.anomaly(description="asked")
     make.anomaly(description="hidden", suppression=hidden)
@@ -44,13 +44,17 @@ def test_suppressed_and_withdrawn_are_statuses_of_their_own_beside_open() -> Non
         acknowledged_by="ana",
     )
     make.anomaly(description="explained", suppression=hidden, state="withdrawn", ended_at=make.NOW)
+    make.anomaly(description="later", snoozed_until=make.NOW)
     assert matching("status=open") == {"asked"}
+    assert matching("status=snoozed") == {"later"}
     assert matching("status=suppressed") == {"hidden"}
     assert matching("status=withdrawn") == {"explained"}
     assert matching("status=acknowledged&status=suppressed") == {"hidden", "decided"}
     [menu] = [menu for menu in menus_of(AnomalyFilter(QueryDict(""))) if menu.name == "status"]
     counts = {option.label: option.count for option in menu.options}
-    assert counts == {"Open": "1", "Acknowledged": "1", "Resolved": "0", "Suppressed": "1", "Withdrawn": "1"}
+    assert counts == {
+        "Open": "1", "Acknowledged": "1", "Resolved": "0", "Snoozed": "1", "Suppressed": "1", "Withdrawn": "1"
+    }  # fmt: skip
 
 
 def test_what_is_suppressed_is_marked_in_the_list_and_explained_in_the_panel(as_ana: Client) -> None:
