@@ -1,9 +1,11 @@
 from django.contrib import admin
 from django.contrib.auth.views import LoginView, LogoutView
-from django.urls import path
+from django.urls import path, register_converter
 
 from anomalies.api import events_v1, grantex_v1
-from anomalies.web import actions, preferences, views
+from anomalies.web import actions, agents, ids, preferences, principals, views
+
+register_converter(ids.IdConverter, "id")
 
 urlpatterns = [
     path("", views.anomaly_list, name="anomaly_list"),
@@ -15,6 +17,8 @@ urlpatterns = [
     path("anomalies/<slug:public_id>/notes/", actions.add_note, name="add_note"),
     path("reviews/<int:entry>/undo/", actions.undo, name="undo"),
     path("filters/<slug:name>/", views.filter_options, name="filter_options"),
+    path("agents/<id:public_id>/", agents.agent_page, name="agent_page"),
+    path("principals/<id:public_id>/", principals.principal_page, name="principal_page"),
     path("types/", views.types, name="types"),
     path("preferences/", preferences.prefer, name="preferences"),
     path(

@@ -1,0 +1,12 @@
+"""What the pages of agents and of users have in common."""
+
+from django.http import HttpResponse
+
+from anomalies.web.frame import page
+from anomalies.web.request import Request
+
+
+def missing(request: Request, word: str, public_id: str) -> HttpResponse:
+    """Answer 404 with a page that says whom nobody knows, and how to search for them."""
+    context = {"word": word, "wanted": public_id.replace("\x00", "")[:200]}
+    return page(request, "anomalies/actor_missing.html", context, status=404)
