@@ -1,105 +1,16 @@
 """The pages in a real browser: keys, focus, swaps, and everything once more without JavaScript."""
 
-import os
-import shutil
-from collections.abc import Callable, Iterator
-from datetime import timedelta
+from collections.abc import Callable
 
 import pytest
-from django.contrib.auth.models import Group, Permission, User
-from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
-from pytest_django.live_server_helper import LiveServer
+from playwright.sync_api import BrowserContext, Page, expect
 
 from anomalies.detection.registry import DETECTORS
 from anomalies.models import Anomaly, ReviewEntry, Severity
 from anomalies.services import reviews
 from anomalies.services.actor import Actor
 from tests import make
-
-CHROMIUM = os.environ.get("ANOMALIES_CHROMIUM") or next(
-    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
-)
-pytestmark = [
-    pytest.mark.django_db(transaction=True),
-    pytest.mark.xdist_group("browser"),  # the one that they share
-    pytest.mark.skipif(not CHROMIUM, reason="no Chromium found: install one, or name it in ANOMALIES_CHROMIUM"),
-]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """One browser for all tests.
-
-    Playwright keeps an event loop running in this thread, for which Django would refuse the plain queries of the
-    tests; they run one after the other, so nothing is unsafe about them.
-    """
-    with pytest.MonkeyPatch.context() as patch, sync_playwright() as playwright:
-        patch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "1")
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser
-        browser.close()
-
-
-@pytest.fixture
-def ana(transactional_db: None) -> User:
-    """The reviewer; each test here ends with empty tables, so the role is made anew as well."""
-    reviewer, _ = Group.objects.get_or_create(name="reviewer")
-    reviewer.permissions.set(Permission.objects.filter(codename__in=["view_anomaly", "review_anomaly"]))
-    user = User.objects.create_user("ana", password="ana-password")
-    user.groups.add(reviewer)
-    return user
-
-
-@pytest.fixture
-def three(transactional_db: None) -> list[Anomaly]:
-    """Newest first: high, medium, low."""
-    return [
-        make.anomaly(
-            description=f"{severity.label} was seen 7 times",
-            severity=severity,
-            detected_at=make.NOW - timedelta(minutes=3 - severity),
-        )
-        for severity in reversed(Severity)
-    ]
-
-
-@pytest.fixture
-def open_context(
-    browser: Browser, live_server: LiveServer, ana: User, three: list[Anomaly]
-) -> Iterator[Callable[..., BrowserContext]]:
-    """Return a function that opens a context; at the end nothing may have gone wrong in any of them."""
-    contexts: list[BrowserContext] = []
-    wrong: list[str] = []
-
-    def open_context(**options: object) -> BrowserContext:
-        context = browser.new_context(base_url=live_server.url, timezone_id="Europe/Berlin", **options)  # type: ignore[arg-type]
-        context.set_default_timeout(10_000)
-        contexts.append(context)
-        context.on("console", lambda message: wrong.append(message.text) if message.type == "error" else None)
-        context.on("weberror", lambda error: wrong.append(str(error.error)))
-        context.on("request", lambda r: None if r.url.startswith((live_server.url, "data:")) else wrong.append(r.url))
-        return context
-
-    yield open_context
-    for context in contexts:
-        context.close()
-    assert wrong == []
-
-
-def log_in(context: BrowserContext) -> Page:
-    page = context.new_page()
-    page.goto("/")
-    page.get_by_label("Username").fill("ana")
-    page.get_by_label("Password").fill("ana-password")
-    page.get_by_role("button", name="Sign in").click()
-    expect(page.get_by_role("heading", name="Anomalies", exact=True)).to_be_visible()
-    page.wait_for_load_state()
-    return page
-
-
-@pytest.fixture
-def page(open_context: Callable[..., BrowserContext]) -> Page:
-    return log_in(open_context(viewport={"width": 1440, "height": 900}))
+from tests.browser.conftest import log_in
 
 
 def rows(page: Page) -> list[str]:

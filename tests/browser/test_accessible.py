@@ -1,0 +1,54 @@
+"""axe-core finds nothing wrong with any page, in both themes, on a desk and on a phone."""
+
+from collections.abc import Callable
+
+import pytest
+from playwright.sync_api import BrowserContext, Page
+
+from anomalies.models import Anomaly
+from tests import make
+from tests.browser.conftest import log_in
+
+PAGES = [
+    "/",
+    "/?open={id}",
+    "/?severity=low&severity=unknown",
+    "/?agent=ag_billing&last=1",
+    "/anomalies/{id}/",
+    "/anomalies/{id}/events/",
+    "/types/",
+    "/nowhere/",
+]
+RUN = """async () => (await axe.run(document, {resultTypes: ["violations"]})).violations.flatMap(
+    rule => rule.nodes.map(node => `${rule.id}: ${node.target.join(" ")}: ${node.failureSummary}`))"""
+
+
+def found(page: Page, axe: str) -> list[str]:
+    """Return what axe finds wrong with the page as it is."""
+    page.evaluate(axe)
+    wrong: list[str] = page.evaluate(RUN)
+    return [f"{page.url}: {sentence}" for sentence in wrong]
+
+
+@pytest.mark.parametrize("width", [1440, 390])
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_nothing_keeps_anybody_out(
+    open_context: Callable[..., BrowserContext], three: list[Anomaly], axe: str, theme: str, width: int
+) -> None:
+    make.event(principal_id="user_1", ip="192.0.2.1")
+    context = open_context(color_scheme=theme, viewport={"width": width, "height": 900})
+    page = context.new_page()
+    page.goto("/login/")
+    wrong = found(page, axe)
+    page.close()
+    page = log_in(context)
+    for path in PAGES:
+        page.goto(path.format(id=three[0].public_id))
+        wrong += found(page, axe)
+    assert wrong == []
+
+
+def test_axe_finds_what_is_wrong(page: Page, axe: str) -> None:
+    page.evaluate("document.querySelector('#search').removeAttribute('aria-label')")
+    page.evaluate("document.querySelector('#search').removeAttribute('placeholder')")
+    assert any("label" in sentence for sentence in found(page, axe))
