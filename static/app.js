@@ -76,6 +76,46 @@ function follow(row) {
   }, 120);
 }
 
+// The selection outlives every swap of the table: what the table does not show goes along in hidden fields.
+const picked = new Set();
+const boxes = () => [...document.querySelectorAll(".list [name=picked]")];
+let anchor = "";
+
+function showPicked() {
+  if (!$("#bulk")) return;
+  const shown = boxes();
+  for (const box of shown) box.checked = picked.has(box.value);
+  const away = [...picked].filter((value) => !shown.some((box) => box.value === value));
+  const fields = away.map((value) => Object.assign(document.createElement("input"), { type: "hidden", name: "picked", value }));
+  $("#away").replaceChildren(away.length ? `(${away.length} not shown here)` : "", ...fields);
+  $("#picked").textContent = `${picked.size} selected`;
+  const all = $("#pick-shown");
+  if (!all) return;
+  all.checked = shown.length > 0 && shown.every((box) => box.checked);
+  all.indeterminate = !all.checked && shown.some((box) => box.checked);
+}
+
+// With Shift, all from the one picked last to this one.
+function pick(box, on, ranged) {
+  const shown = boxes();
+  const from = ranged ? shown.findIndex((other) => other.value === anchor) : -1;
+  const ends = [from < 0 ? shown.indexOf(box) : from, shown.indexOf(box)];
+  for (const one of shown.slice(Math.min(...ends), Math.max(...ends) + 1)) picked[on ? "add" : "delete"](one.value);
+  anchor = box.value;
+  showPicked();
+}
+
+function pickCurrent(ranged) {
+  const box = $("[name=picked]", current() ?? document.createElement("tr"));
+  if (box) pick(box, ranged || !box.checked, ranged);
+  else toast($("#bulk") ? "Choose a row first (j)." : "Selecting takes the role reviewer.");
+}
+
+function clearPicked() {
+  picked.clear();
+  showPicked();
+}
+
 // A key presses the button that carries it: in the row one is at, else in the panel; u first takes back what was just done.
 function press(key) {
   const row = document.activeElement.closest(".list tbody tr");
@@ -102,6 +142,8 @@ function whyNot(key, places) {
 const KEYS = {
   j: () => move(1),
   k: () => move(-1),
+  x: () => pickCurrent(false),
+  X: () => pickCurrent(true),
   a: () => press("a"),
   u: () => press("u"),
   "/": () => $("#search")?.focus(),
@@ -117,6 +159,7 @@ document.addEventListener("keydown", (event) => {
       $("summary", menu).focus();
     } else if (event.target.matches("input, textarea, select")) event.target.blur();
     else if (isOpen()) close();
+    else clearPicked();
     return;
   }
   if (event.target.closest("input:not([type=checkbox]), textarea, select, [contenteditable]")) return;
@@ -131,6 +174,9 @@ document.addEventListener("keydown", (event) => {
 document.addEventListener("click", (event) => {
   const { target } = event;
   for (const menu of document.querySelectorAll("details.menu[open]")) if (!menu.contains(target)) menu.open = false;
+  if (target.matches("[name=picked]")) pick(target, target.checked, event.shiftKey);
+  if (target.id === "pick-shown") for (const box of boxes()) pick(box, target.checked, false);
+  if (target.closest("[data-clear]")) clearPicked();
   if (target.closest("[data-open-keys]")) $("#keys").showModal();
   if (target.closest("[data-dismiss]")) target.closest("[data-toast]").remove();
   if (event.ctrlKey || event.metaKey || event.shiftKey || event.button) return;
@@ -140,7 +186,7 @@ document.addEventListener("click", (event) => {
   }
   // The whole row opens the details, and so does its recommendation; text that is being selected stays selected.
   const row = target.closest(".list tbody tr");
-  if (row && !target.closest("[data-row-link], button") && !String(getSelection())) {
+  if (row && !target.closest("[data-row-link], button, .pick") && !String(getSelection())) {
     event.preventDefault();
     link(row).click();
   }
@@ -165,7 +211,9 @@ document.addEventListener("htmx:oobBeforeSwap", (event) => {
 });
 
 let wasIn = null;
+let place = {};
 document.addEventListener("htmx:beforeSwap", () => {
+  place = { at: location.href, top: $(".scroll")?.scrollTop };
   wasIn = document.activeElement.closest("[id^=row-], [id^=panel-]")?.id ?? null;
 });
 
@@ -178,6 +226,8 @@ document.addEventListener("htmx:afterSettle", ({ detail }) => {
   }
   if (detail.target.id === "results") {
     const address = new URL(detail.xhr.getResponseHeader("HX-Push-Url") ?? location.href, location.href);
+    // A table that is only refreshed stays where it was scrolled to.
+    if (address.href === place.at && $(".scroll")) $(".scroll").scrollTop = place.top;
     $("#search").value = address.searchParams.get("q") ?? "";
     markOpened();
   }
@@ -188,6 +238,7 @@ document.addEventListener("htmx:afterSettle", ({ detail }) => {
   }
   if (wasIn) markOpened();
   wasIn = null;
+  showPicked();
 });
 
 $("#filters")?.addEventListener("change", ({ target }) => {
@@ -208,5 +259,7 @@ document.addEventListener("htmx:responseError", ({ detail }) => {
 });
 
 for (const box of document.querySelectorAll("[data-toast]")) expire(box);
+for (const box of boxes()) if (box.checked) picked.add(box.value); // as the browser restored them
+showPicked();
 markOpened();
 $(".list tr[aria-current=true]")?.scrollIntoView({ block: "nearest" });

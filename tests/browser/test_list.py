@@ -27,14 +27,14 @@ def test_the_browser_tells_its_time_zone_before_the_first_list(page: Page) -> No
 def test_filtering_swaps_the_table_and_survives_reload_and_back(page: Page) -> None:
     page.evaluate("window.marker = 'same page'")
     page.locator("summary", has_text="Severity").click()
-    page.get_by_role("checkbox", name="Low").check()
+    page.locator("#filters").get_by_role("checkbox", name="Low").check()
     expect(page.locator(".list tbody tr")).to_have_count(1)
     expect(page.locator("#chip-severity")).to_have_text("Severity: Low")
     expect(page.locator("#chip-severity")).to_have_class("chip on")
-    page.get_by_role("checkbox", name="High").check()
+    page.locator("#filters").get_by_role("checkbox", name="High").check()
     expect(page.locator(".list tbody tr")).to_have_count(2)
     expect(page.locator("#live")).to_have_text("2 anomalies match.")
-    expect(page.get_by_role("checkbox", name="High")).to_be_focused()
+    expect(page.locator("#filters").get_by_role("checkbox", name="High")).to_be_focused()
     assert page.evaluate("window.marker") == "same page"
     assert page.url.endswith("/?severity=high&severity=low")
     page.reload()
@@ -71,7 +71,7 @@ def test_clearing_the_filters_forgets_what_was_typed(page: Page) -> None:
     expect(page.locator(".list tbody tr")).to_have_count(3)
     expect(page.locator("#search")).to_have_value("")
     page.locator("summary", has_text="Severity").click()
-    page.get_by_role("checkbox", name="High").check()
+    page.locator("#filters").get_by_role("checkbox", name="High").check()
     expect(page.locator(".list tbody tr")).to_have_count(1)
     assert page.url.endswith("/?severity=high")
 
@@ -291,7 +291,7 @@ def test_without_javascript_from_list_to_panel_to_acknowledge_to_undo(
 ) -> None:
     page = log_in(open_context(java_script_enabled=False))
     page.locator("summary", has_text="Severity").click()
-    page.get_by_role("checkbox", name="High").check()
+    page.locator("#filters").get_by_role("checkbox", name="High").check()
     page.locator("details[open] button", has_text="Apply").click()
     expect(page.locator(".list tbody .what")).to_have_text(["high was seen 7 times"])
     page.locator("tbody .what a").first.click()
