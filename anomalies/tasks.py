@@ -5,7 +5,7 @@ from django.conf import settings
 from django.utils import timezone
 
 from anomalies.models import Scan
-from anomalies.services import backtests, demo, retention, scans, shares
+from anomalies.services import backtests, demo, retention, reviews, scans, shares
 
 
 @shared_task
@@ -37,6 +37,12 @@ def backtest() -> None:
 def apply_retention() -> None:
     """Drop what has had its time; a second run finds nothing more."""
     retention.apply(now=timezone.now())
+
+
+@shared_task
+def wake() -> None:
+    """Ask again about what was snoozed until now; a second run finds nothing more."""
+    reviews.wake(at=timezone.now())
 
 
 @shared_task

@@ -207,6 +207,7 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
         "options": {"expires": 3600},
     },
     "backtest": {"task": "anomalies.tasks.backtest", "schedule": 5.0, "options": {"expires": 4}},
+    "wake": {"task": "anomalies.tasks.wake", "schedule": 60.0, "options": {"expires": 55}},
 }
 if ANOMALIES_DEMO:
     CELERY_BEAT_SCHEDULE["trickle"] = {

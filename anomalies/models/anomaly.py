@@ -1,6 +1,6 @@
 """A finding kept for review."""
 
-from typing import Self
+from typing import Any, Self
 
 from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
@@ -206,6 +206,13 @@ class Anomaly(models.Model):
 
     def __str__(self) -> str:
         return self.public_id
+
+    @classmethod
+    def field(cls, name: str) -> "models.Field[Any, Any]":
+        """Return one of its columns by the name of its field."""
+        field = cls._meta.get_field(name)
+        assert isinstance(field, models.Field)
+        return field
 
 
 class Metric(models.Model):

@@ -14,7 +14,7 @@ from django.db.models import Min
 
 from anomalies.detection.finding import Finding
 from anomalies.models import Anomaly, Interval, ReviewEntry, Scan, Series, Severity
-from anomalies.services import evidence, merging, metrics, severities, suppressions
+from anomalies.services import decisions, evidence, merging, metrics, notices, severities, suppressions
 from anomalies.services.lags import LATE_HORIZON
 from anomalies.services.outbox import announce
 from anomalies.services.timeline import record
@@ -345,19 +345,23 @@ def _say_severity(anomaly: Anomaly, before: Anomaly, scan: Scan, why: str = "") 
 
 
 def _reopen(anomaly: Anomaly, scan: Scan, note: str) -> None:
-    """A decision was about something milder: ask again, and say why."""
-    if anomaly.status == Anomaly.Status.OPEN:
+    """A decision, or a snooze, was about something milder: ask again, and say why. What was decided stays told."""
+    decided = anomaly.status != Anomaly.Status.OPEN
+    if not decided and anomaly.snoozed_until is None:
         return
-    record(
+    from_status, snoozed = anomaly.status, anomaly.snoozed_until is not None
+    changes = decisions.forget(anomaly)
+    entry = record(
         anomaly,
-        ReviewEntry.Action.REOPENED,
+        ReviewEntry.Action.REOPENED if decided else ReviewEntry.Action.WOKEN,
         scan.now,
         note=note,
-        from_status=anomaly.status,
-        to_status=Anomaly.Status.OPEN,
+        from_status=from_status if decided else "",
+        to_status=Anomaly.Status.OPEN if decided else "",
+        changes=changes,
     )
-    anomaly.status, anomaly.verdict = Anomaly.Status.OPEN, ""
-    anomaly.acknowledged_at, anomaly.acknowledged_by, anomaly.resolved_at = None, "", None
+    if snoozed:
+        notices.tell_who_snoozed([entry.pk])
 
 
 def _ask_again(anomaly: Anomaly, scan: Scan, *, worse: bool) -> bool:

@@ -1,0 +1,113 @@
+"""Decisions carried out, over one anomaly or many: one UPDATE, one INSERT of entries, one of messages."""
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.db import connection
+from django.db.models import QuerySet
+
+from anomalies.models import Anomaly, BulkReview, ReviewEntry
+from anomalies.services.actor import Actor
+from anomalies.services.decisions import Decision, RefusedError
+from anomalies.services.outbox import announce_all
+
+# What was so before is read in the same statement that changes it, of rows that are locked already.
+_DECIDE = """
+WITH before AS MATERIALIZED (SELECT * FROM anomalies_anomaly WHERE id = ANY(%(ids)s)),
+after AS ({after})
+INSERT INTO anomalies_reviewentry
+    (anomaly_id, action, at, actor, user_id, from_status, to_status, note, changes, bulk_id)
+SELECT b.id, %(action)s, %(at)s, %(actor)s, %(user)s,
+       CASE WHEN a.status <> b.status THEN b.status ELSE '' END,
+       CASE WHEN a.status <> b.status THEN a.status ELSE '' END,
+       %(note)s, jsonb_build_object({changes}), %(bulk)s
+FROM before b JOIN after a ON a.id = b.id
+ORDER BY b.id RETURNING id, anomaly_id
+"""
+_CHANGE = "UPDATE anomalies_anomaly a SET {sets}, updated_at = %(at)s FROM before b WHERE a.id = b.id RETURNING a.*"
+_KEEP = "SELECT * FROM before"
+
+# The decision that gave an anomaly the status that it has.
+_LAST = """
+SELECT DISTINCT ON (e.anomaly_id) e.* FROM anomalies_reviewentry e JOIN anomalies_anomaly a ON a.id = e.anomaly_id
+WHERE a.id = ANY(%s) AND e.to_status = a.status AND e.to_status <> '' ORDER BY e.anomaly_id, e.id DESC
+"""
+ROWS_AT_ONCE = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """`entries` by anomaly; `refused` are those that stay as they were."""
+
+    entries: Mapping[int, int]
+    refused: list[RefusedError]
+
+
+def take(
+    decision: Decision,
+    anomaly_ids: Collection[int],
+    *,
+    by: Actor,
+    at: datetime,
+    note: str = "",
+    bulk: BulkReview | None = None,
+) -> Taken:
+    """Carry a decision out on those anomalies that it can be taken of, in the caller's transaction."""
+    locked = list(_locked(decision, anomaly_ids))
+    possible = [one.pk for one in locked if decision.refusal(one, None) is None]
+    refused = _refused(decision, locked, set(possible)) if len(possible) < len(locked) else []
+    entries = _write(decision, possible, by=by, at=at, note=note, bulk=bulk) if possible else {}
+    if decision.message and entries:
+        announce_all(decision.message, list(entries))
+    return Taken(entries, refused)
+
+
+def lock(anomaly_ids: Collection[int]) -> QuerySet[Anomaly]:
+    """Anomalies, locked once they are read: in the order in which detection locks them."""
+    return Anomaly.objects.filter(pk__in=anomaly_ids).select_for_update(of=("self",)).order_by("started_at", "id")
+
+
+def _locked(decision: Decision, anomaly_ids: Collection[int]) -> Iterator[Anomaly]:
+    told = ("public_id", "status", "state", "suppression", "merged_into__public_id", *decision.sets)
+    return lock(anomaly_ids).select_related("merged_into").only(*told).iterator(ROWS_AT_ONCE)
+
+
+def _refused(decision: Decision, locked: Sequence[Anomaly], possible: Collection[int]) -> list[RefusedError]:
+    left = [one for one in locked if one.pk not in possible]
+    last = {entry.anomaly_id: entry for entry in ReviewEntry.objects.raw(_LAST, [[one.pk for one in left]])}
+    return [error for one in left if (error := decision.refusal(one, last.get(one.pk)))]
+
+
+def _write(
+    decision: Decision, ids: Sequence[int], *, by: Actor, at: datetime, note: str, bulk: BulkReview | None
+) -> dict[int, int]:
+    values = {**decision.sets, **decision.sets_if_open}
+    columns = {name: Anomaly.field(name).column for name in values}
+    sets = ", ".join(
+        f"{columns[name]} = CASE WHEN b.status = 'open' THEN {_cast(name)} ELSE b.{columns[name]} END"
+        if name in decision.sets_if_open
+        else f"{columns[name]} = {_cast(name)}"
+        for name in values
+    )
+    changes = ", ".join(f"'{name}', jsonb_build_array(b.{column}, a.{column})" for name, column in columns.items())
+    after = _CHANGE.format(sets=sets) if values else _KEEP
+    with connection.cursor() as cursor:
+        cursor.execute(
+            _DECIDE.format(after=after, changes=changes),
+            {
+                **{f"set_{name}": value for name, value in values.items()},
+                "ids": list(ids),
+                "action": decision.action,
+                "at": at,
+                "actor": by.name,
+                "user": by.user.pk if by.user else None,
+                "note": note,
+                "bulk": bulk.pk if bulk else None,
+            },
+        )
+        return {anomaly: entry for entry, anomaly in cursor.fetchall()}
+
+
+def _cast(name: str) -> str:
+    return f"%(set_{name})s::{Anomaly.field(name).db_type(connection)}"

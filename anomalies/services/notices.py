@@ -1,0 +1,46 @@
+"""What one person is told about on their desk: that something was assigned to them, or has come back."""
+
+from collections.abc import Collection
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from django.db import connection
+from django.db.models import QuerySet
+
+from anomalies.models import Notice
+
+if TYPE_CHECKING:
+    from django.contrib.auth.models import User
+
+_WHO_SNOOZED = """
+INSERT INTO anomalies_notice (user_id, entry_id)
+SELECT s.user_id, woken.id FROM anomalies_reviewentry woken
+JOIN LATERAL (
+    SELECT user_id FROM anomalies_reviewentry
+    WHERE anomaly_id = woken.anomaly_id AND action = 'snoozed' AND id < woken.id ORDER BY id DESC LIMIT 1
+) s ON true
+JOIN auth_user u ON u.id = s.user_id AND u.is_active
+WHERE woken.id = ANY(%s) ORDER BY woken.id
+"""
+
+
+def tell(user: "User", entry_id: int) -> None:
+    """Let somebody find an entry among their notices; of a bulk review its first entry stands for all."""
+    Notice.objects.get_or_create(user=user, entry_id=entry_id)
+
+
+def tell_who_snoozed(woken: Collection[int]) -> None:
+    """Tell whoever snoozed an anomaly last of the entry that says that it came back."""
+    with connection.cursor() as cursor:
+        cursor.execute(_WHO_SNOOZED, [list(woken)])
+
+
+def unseen(user: "User") -> QuerySet[Notice]:
+    """Return what somebody was not shown yet, newest first, with the entries and their anomalies."""
+    notices = Notice.objects.filter(user=user, seen_at=None)
+    return notices.select_related("entry__anomaly", "entry__bulk").order_by("-id")
+
+
+def see(user: "User", *, up_to: int, at: datetime) -> int:
+    """Mark what somebody was shown as seen, up to the notice with that number, and return how many that are."""
+    return Notice.objects.filter(user=user, seen_at=None, pk__lte=up_to).update(seen_at=at)
