@@ -2,7 +2,7 @@
 
 import logging
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Self
@@ -27,10 +27,10 @@ logger = logging.getLogger(__name__)
 HISTORY_DAYS = 90  # that a detector may learn from
 
 _BY_DAY = """
-SELECT b.start, (
+SELECT s.entity, b.start, (
     SELECT sum(count) FROM unnest(b.counts[:extract(epoch FROM %(at)s - b.start)::integer / 3600 + 1]) AS count)
 FROM anomalies_bucketblock b JOIN anomalies_series s ON s.id = b.series_id
-WHERE s.kind = 'agent' AND s.entity = %(agent)s AND s.action = '' AND s.metric = 'requests'
+WHERE s.kind = 'agent' AND s.entity = ANY(%(agents)s) AND s.action = '' AND s.metric = 'requests'
   AND b.resolution_seconds = 3600 AND b.start > %(since)s AND b.start <= %(at)s
 """
 
@@ -222,13 +222,21 @@ def remove_override(type_: str, agent: Agent) -> None:
 
 def learning_of(agent: Agent, *, at: datetime) -> list[Learns]:
     """Return which detectors were still learning what is usual for an agent; those switched off for it are left out."""
-    judges, seen = Judges.load(), _seen(agent, at)
-    states = []
-    for type_, detector in DETECTORS.items():
-        config = judges.config_of(type_, Series.Kind.AGENT, agent.public_id)
-        if config is not None and (state := _learns(detector, seen, config, at)):
-            states.append(state)
-    return states
+    return learning_of_each([agent], at=at)[agent.public_id]
+
+
+def learning_of_each(agents: Sequence[Agent], *, at: datetime) -> dict[str, list[Learns]]:
+    """Return the same of several agents, by their ids."""
+    judges, seen = Judges.load(), _seen_of(agents, at)
+    return {
+        agent.public_id: [
+            state
+            for type_, detector in DETECTORS.items()
+            if (config := judges.config_of(type_, Series.Kind.AGENT, agent.public_id)) is not None
+            and (state := _learns(detector, seen[agent.public_id], config, at))
+        ]
+        for agent in agents
+    }
 
 
 def learning_behind(anomaly: Anomaly) -> Learns | None:
@@ -237,7 +245,9 @@ def learning_behind(anomaly: Anomaly) -> Learns | None:
     if detector is None or anomaly.kind != Series.Kind.AGENT or anomaly.agent is None:
         return None
     config = _config(detector, anomaly.evidence.get("parameters", {}))
-    return _learns(detector, _seen(anomaly.agent, anomaly.started_at), config, anomaly.started_at)
+    return _learns(
+        detector, _seen_of([anomaly.agent], anomaly.started_at)[anomaly.agent.public_id], config, anomaly.started_at
+    )
 
 
 def _learns(detector: Detector, seen: Seen, config: Any, at: datetime) -> Learns | None:
@@ -247,16 +257,22 @@ def _learns(detector: Detector, seen: Seen, config: Any, at: datetime) -> Learns
     return Learns(detector, learning.why, at + timedelta(days=learning.days) if learning.days else None)
 
 
-def _seen(agent: Agent, at: datetime) -> Seen:
-    first_time = Series.objects.filter(kind=Series.Kind.AGENT, entity=agent.public_id).aggregate(
-        first=Min("first_time")
-    )
-    age = at - (first_time["first"] or at)
+def _seen_of(agents: Sequence[Agent], at: datetime) -> dict[str, Seen]:
+    ids = [agent.public_id for agent in agents]
+    known = Series.objects.filter(kind=Series.Kind.AGENT, entity__in=ids)
+    first = dict(known.order_by().values_list("entity").annotate(Min("first_time")))
     today = at.astimezone(UTC).date()
-    by_day = np.zeros(HISTORY_DAYS, dtype=np.int64)
+    by_day = {public_id: np.zeros(HISTORY_DAYS, dtype=np.int64) for public_id in ids}
     with connection.cursor() as cursor:
         since = at - timedelta(days=HISTORY_DAYS)
-        cursor.execute(_BY_DAY, {"agent": agent.public_id, "at": at, "since": since})
-        for start, events in cursor.fetchall():
-            by_day[HISTORY_DAYS - 1 - (today - start.astimezone(UTC).date()).days] = events
-    return Seen(max(age / timedelta(days=1), 0.0), by_day, agent.working_hours is not None)
+        cursor.execute(_BY_DAY, {"agents": ids, "at": at, "since": since})
+        for entity, start, events in cursor.fetchall():
+            by_day[entity][HISTORY_DAYS - 1 - (today - start.astimezone(UTC).date()).days] = events
+    return {
+        agent.public_id: Seen(
+            max((at - first.get(agent.public_id, at)) / timedelta(days=1), 0.0),
+            by_day[agent.public_id],
+            agent.working_hours is not None,
+        )
+        for agent in agents
+    }

@@ -1,7 +1,7 @@
 """What lies behind an anomaly: its events, and its series with the band in which it was expected."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any
@@ -58,6 +58,7 @@ class BandedSeries:
     upper: list[float]
     band: Band = Band.EXPECTED
     window_seconds: int = 0  # that each value counts, up to its time; 0 for its bucket
+    failures: list[int] = field(default_factory=list)  # among those observed; empty where they are not told
 
 
 @dataclass(frozen=True, slots=True)

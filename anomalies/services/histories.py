@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -131,10 +131,10 @@ class Rows:
     row_of: Mapping[int, tuple[int, str]]  # id of a series: its row, and what it counts
 
 
-def load(kind: str, windows: Sequence[Window], *, until: datetime, replayed: bool = False) -> History:
-    """Return the history of entities of one kind, up to `until`. `windows` is not empty.
+def of_counts(kind: str, windows: Sequence[Window], *, until: datetime, actions: bool = True) -> History:
+    """Return what the counts alone tell of entities, up to `until`: no event is read. `windows` is not empty.
 
-    `replayed`: with custom rules as if each had always been in force, and each source as if it were as fast as any.
+    Without `actions`, nothing of single ones.
     """
     entities = tuple(window.entity for window in windows)
     earliest = min(window.judge_from for window in windows)
@@ -144,13 +144,9 @@ def load(kind: str, windows: Sequence[Window], *, until: datetime, replayed: boo
     def since(days: int) -> date:
         return min(max(known.date(), earliest.date() - timedelta(days=days)), last_day)
 
-    first_day = since(HISTORY_DAYS)
-    rows = rows_of(kind, windows, earliest, slow(at=until))
-    hours = counts_of(rows, 3600, first_day, last_day)
-    fives = counts_of(rows, 300, since(FIVES_DAYS), last_day)
+    rows = rows_of(kind, windows, earliest if actions else None, slow(at=until))
+    hours = counts_of(rows, 3600, since(HISTORY_DAYS), last_day)
     judge_from = np.array([window.judge_from.timestamp() for window in windows])
-    judged = {window.entity: window.judge_from for window in windows}
-    signed_in, pasts = logins.facts(judged, until=until) if kind == Series.Kind.PRINCIPAL else ({}, {})
     tenant_day = min(earliest.date() - timedelta(days=HISTORY_DAYS), last_day)
     return History(
         kind=kind,
@@ -160,27 +156,48 @@ def load(kind: str, windows: Sequence[Window], *, until: datetime, replayed: boo
         judge_from=judge_from[list(rows.entity)],
         first_time=rows.first_time,
         hours=hours,
-        fives=fives,
+        fives=counts_of(rows, 300, since(FIVES_DAYS), last_day),
         minutes=counts_of(rows, 60, since(MINUTES_DAYS), last_day, failures=False),
         calendar=_calendar(kind, entities, [window.first_time for window in windows], rows, hours),
         tenant=counts_of(_tenant(), 3600, tenant_day, last_day),
-        meetings=_meetings(entities, first_day, earliest, until) if kind == Series.Kind.AGENT else (),
-        attempts=_attempts(kind, entities, fives, judge_from, until) if kind != Series.Kind.AGENT else {},
-        logins=signed_in,
-        pasts=pasts,
-        requests=access_requests.facts(judged, since=earliest, until=until) if kind == Series.Kind.PRINCIPAL else {},
-        rules=rules.facts(judged, until=until, replayed=replayed) if kind == Series.Kind.AGENT else (),
+        meetings=(),
+        attempts={},
         peers=_peers(windows, last_day) if kind == Series.Kind.AGENT else {},
-        lag=np.full(len(rows.entity), LEAST_LAG) if replayed else rows.lag,
+        lag=rows.lag,
     )
 
 
-def rows_of(kind: str, windows: Sequence[Window], earliest: datetime, slowness: Mapping[int, float]) -> Rows:
-    """Return all series of the entities, of single actions those that did anything since `earliest`."""
+def load(kind: str, windows: Sequence[Window], *, until: datetime, replayed: bool = False) -> History:
+    """Return the history of entities of one kind, up to `until`. `windows` is not empty.
+
+    `replayed`: with custom rules as if each had always been in force, and each source as if it were as fast as any.
+    """
+    history = of_counts(kind, windows, until=until)
+    entities = tuple(window.entity for window in windows)
+    earliest = min(window.judge_from for window in windows)
+    judge_from = np.array([window.judge_from.timestamp() for window in windows])
+    judged = {window.entity: window.judge_from for window in windows}
+    signed_in, pasts = logins.facts(judged, until=until) if kind == Series.Kind.PRINCIPAL else ({}, {})
+    first_day = datetime.fromtimestamp(history.hours.start, UTC).date()
+    is_agent = kind == Series.Kind.AGENT
+    return replace(
+        history,
+        meetings=_meetings(entities, first_day, earliest, until) if is_agent else (),
+        attempts=_attempts(kind, entities, history.fives, judge_from, until) if not is_agent else {},
+        logins=signed_in,
+        pasts=pasts,
+        requests=access_requests.facts(judged, since=earliest, until=until) if kind == Series.Kind.PRINCIPAL else {},
+        rules=rules.facts(judged, until=until, replayed=replayed) if is_agent else (),
+        lag=np.full(len(history.entities), LEAST_LAG) if replayed else history.lag,
+    )
+
+
+def rows_of(kind: str, windows: Sequence[Window], earliest: datetime | None, slowness: Mapping[int, float]) -> Rows:
+    """Return all series of the entities, of single actions those that did anything since `earliest`, if it is given."""
     number = {window.entity: n for n, window in enumerate(windows)}
     known = (
         Series.objects.filter(kind=kind, entity__in=list(number))
-        .filter(Q(action="") | Q(last_time__gte=earliest))
+        .filter(Q(action="") | Q(last_time__gte=earliest) if earliest else Q(action=""))
         .values_list("id", "entity", "action", "metric", "first_time", "source_ids")
     )
     lag: dict[tuple[int, str], float] = {}

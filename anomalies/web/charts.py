@@ -1,6 +1,6 @@
 """A series with its expected band as SVG: the geometry here, the colours in the style sheet."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
@@ -40,6 +40,7 @@ class Point:
     expected: float
     lower: float
     upper: float
+    failures: int | None = None  # the most in one bucket; None where they are not told
 
     @property
     def outside(self) -> bool:
@@ -72,6 +73,7 @@ class Chart:
     band: str
     expected: str
     observed: str
+    failures: str  # empty where they are not told
     marked: tuple[float, float] | None
     marked_words: str
     hovers: list[Hover]
@@ -139,10 +141,15 @@ def draw(series: BandedSeries, *, start: datetime, end: datetime) -> Chart | Non
         band=f"{path(p.upper for p in points)} {turned(path(p.lower for p in points))}",
         expected=path(p.expected for p in points),
         observed=path(p.observed for p in points),
+        failures=path(p.failures or 0 for p in points) if series.failures else "",
         marked=marked,
         marked_words=f"{clock(start)} to {clock(end)}",
         hovers=[
-            Hover(left, round(right - left, 1), f"{clock(p.time)}: {p.observed:,} {series.unit}{beside(p, means)}")
+            Hover(
+                left,
+                round(right - left, 1),
+                f"{clock(p.time)}: {p.observed:,} {series.unit}{beside(p, means)}{failed(p)}",
+            )
             for p, (left, right) in zip(points, steps, strict=True)
         ],
         times=[
@@ -161,15 +168,23 @@ def draw(series: BandedSeries, *, start: datetime, end: datetime) -> Chart | Non
 
 def merged(series: BandedSeries, most: int) -> list[Point]:
     """Return at most so many points: of buckets side by side the one furthest outside its band, so no peak is lost."""
+    failures: Sequence[int | None] = series.failures or [None] * len(series.times)
     points = [
-        Point(datetime.fromtimestamp(time, UTC), datetime.fromtimestamp(time, UTC), observed, expected, lower, upper)
-        for time, observed, expected, lower, upper in zip(
-            series.times, series.observed, series.expected, series.lower, series.upper, strict=True
+        Point(datetime.fromtimestamp(time, UTC), datetime.fromtimestamp(time, UTC), *values)
+        for time, *values in zip(
+            series.times, series.observed, series.expected, series.lower, series.upper, failures, strict=True
         )
     ]
     together = -(-len(points) // most) or 1
     groups = (points[i : i + together] for i in range(0, len(points), together))
-    return [replace(max(group, key=deviation), start=group[0].start) for group in groups]
+    return [
+        replace(max(group, key=deviation), start=group[0].start, failures=_most(p.failures for p in group))
+        for group in groups
+    ]
+
+
+def _most(failures: Iterable[int | None]) -> int | None:
+    return max((count for count in failures if count is not None), default=None)
 
 
 def deviation(point: Point) -> tuple[float, int]:
@@ -187,6 +202,11 @@ def beside(point: Point, band: Band) -> str:
     if band == Band.EXPECTED:
         return f", expected {number(point.expected)} ({number(point.lower)} to {number(point.upper)})"
     return f", {number(point.upper)} are allowed" if band else ""
+
+
+def failed(point: Point) -> str:
+    """How many failed, where that is told."""
+    return "" if point.failures is None else f", {point.failures:,} failed"
 
 
 def _in(series: BandedSeries) -> str:

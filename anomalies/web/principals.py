@@ -3,13 +3,20 @@
 from django.http import HttpResponse
 from django.views.decorators.http import require_safe
 
-from anomalies.models import Principal
+from anomalies.models import Principal, Series
 from anomalies.web.access import VIEW, requires
-from anomalies.web.activity import missing
+from anomalies.web.activity import list_page, missing
 from anomalies.web.frame import page
 from anomalies.web.listing import user_url
 from anomalies.web.request import Request
 from anomalies.web.zone import in_own_zone
+
+
+@require_safe
+@requires(VIEW)
+@in_own_zone
+def principal_list(request: Request) -> HttpResponse:
+    return list_page(request, Series.Kind.PRINCIPAL)
 
 
 @require_safe

@@ -1,0 +1,73 @@
+"""web/agents and web/principals: the lists."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+
+import pytest
+from django.test import Client
+from pytest_django.asserts import assertContains, assertNotContains
+
+from anomalies.models import Severity
+from tests import make
+
+pytestmark = pytest.mark.django_db
+
+
+def test_the_list_says_what_is_open_about_each(as_vic: Client) -> None:
+    make.anomaly(severity=Severity.HIGH)
+    make.anomaly(severity=Severity.LOW)
+    text = as_vic.get("/agents/").text
+    assert '1 <span aria-hidden="true">H</span><span class="unseen">high</span>' in text
+    assert '1 <span aria-hidden="true">L</span><span class="unseen">low</span>' in text
+    assert 'href="/agents/ag_billing/"' in text
+
+
+@pytest.mark.parametrize(("path", "most"), [("/agents/", 16), ("/principals/", 11)])
+def test_a_longer_list_takes_no_more_queries(
+    as_vic: Client, django_assert_num_queries: Callable[[int], AbstractContextManager[object]], path: str, most: int
+) -> None:
+    for number in range(60):
+        make.agent(f"ag_{number}")
+        make.principal(f"user_{number}")
+    for query in ("", "?sort=-requests", "?sort=name&q=_"):
+        with django_assert_num_queries(most):
+            assertContains(as_vic.get(path + query), "50 shown, 60 match")
+
+
+def test_pages_follow_each_other(as_vic: Client) -> None:
+    for number in range(60):
+        make.agent(f"ag_{number:02}", group="a b")
+    first = as_vic.get("/agents/?sort=id&group=a+b")
+    assertContains(first, "/agents/?group=a+b&amp;sort=id&amp;after=ag_49")
+    second = as_vic.get("/agents/?group=a+b&sort=id&after=ag_49")
+    assertContains(second, "ag_59")
+    assertContains(second, "before=ag_50")
+    assertNotContains(second, "/agents/ag_49/")
+
+
+def test_what_makes_no_sense_is_named_and_the_rest_applies(as_vic: Client) -> None:
+    make.agent("ag_1", name="One")
+    response = as_vic.get("/agents/?status=gone&sort=%3Cb%3E&type=x&q=one&after=%00")
+    assertContains(response, "Status: “gone” is none of active, suspended, revoked, deleted.")
+    assertContains(response, "Sort: “&lt;b&gt;” is none of id, name, group, status, first, open, seen, requests.")
+    assertContains(response, "There is no filter “type”.")
+    assertContains(response, "/agents/ag_1/")
+
+
+def test_empty_lists_say_why_they_are(as_vic: Client) -> None:
+    assertContains(as_vic.get("/agents/"), "No agents yet")
+    assertContains(as_vic.get("/principals/"), "No users yet")
+    assertContains(as_vic.get("/agents/?q=x"), "No agent matches")
+
+
+def test_names_of_any_script_and_markup_stay_text(as_vic: Client) -> None:
+    make.agent("<i>x", name="<script>alert(1)</script>", group="سميرة")
+    text = as_vic.get("/agents/").text
+    assert "<bdi>&lt;i&gt;x</bdi>" in text
+    assert "<bdi>سميرة</bdi>" in text
+    assert "<script>alert" not in text
+
+
+def test_a_young_agent_is_said_to_learn(as_vic: Client) -> None:
+    make.agent()
+    assertContains(as_vic.get("/agents/"), "learned hours need 14 days, 100 events and 5 active days")
