@@ -7,6 +7,7 @@ from ninja.security import HttpBearer
 
 from anomalies.models import ApiKey
 from anomalies.services import api_keys
+from anomalies.services.actor import Actor
 
 
 class ScopeMissingError(AuthorizationError):
@@ -33,3 +34,15 @@ class ApiKeyAuth(HttpBearer):
         if key is not None and self.scope not in key.scopes:
             raise ScopeMissingError(key, self.scope)
         return key
+
+
+def key_of(request: HttpRequest) -> ApiKey:
+    """The key that ApiKeyAuth let in."""
+    key = request.auth  # type: ignore[attr-defined]  # set by ninja
+    assert isinstance(key, ApiKey)
+    return key
+
+
+def caller(request: HttpRequest) -> Actor:
+    """Who makes the change that is called for."""
+    return Actor(name=key_of(request).name)

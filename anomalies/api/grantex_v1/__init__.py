@@ -4,9 +4,10 @@ from django.contrib.auth.decorators import login_required
 from ninja import NinjaAPI
 from ninja.openapi.docs import Swagger
 
+from anomalies.api.bodies import StrictParser
 from anomalies.api.errors import answered_urls, unknown_path
 from anomalies.api.grantex_v1 import agents, anomalies, audit, stream
-from anomalies.api.grantex_v1.answers import StrictParser, set_error_answers
+from anomalies.api.grantex_v1.answers import set_error_answers
 
 __all__ = ["api", "unknown_path", "urls"]
 

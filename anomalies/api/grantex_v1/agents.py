@@ -8,9 +8,10 @@ from django.utils import timezone
 from ninja import Router
 from pydantic import Field
 
-from anomalies.api.auth import ApiKeyAuth
+from anomalies.api.auth import ApiKeyAuth, caller
+from anomalies.api.bodies import encoded, json_answer
 from anomalies.api.errors import CamelSchema, Error
-from anomalies.api.grantex_v1.answers import NO_NUL, caller, encoded, json_answer, path_id
+from anomalies.api.grantex_v1.answers import NO_NUL, path_id
 from anomalies.models import Agent, ApiKey
 from anomalies.services import access
 from anomalies.services.audit import wire_time

@@ -12,9 +12,10 @@ from ninja import Body, Router
 from ninja.errors import HttpError
 from pydantic import Field
 
-from anomalies.api.auth import ApiKeyAuth
+from anomalies.api.auth import ApiKeyAuth, caller
+from anomalies.api.bodies import encoded, json_answer
 from anomalies.api.errors import CamelSchema, Error
-from anomalies.api.grantex_v1.answers import NO_NUL, caller, encoded, json_answer, path_id
+from anomalies.api.grantex_v1.answers import NO_NUL, path_id
 from anomalies.models import Anomaly, ApiKey, ReviewEntry, Scan
 from anomalies.services import access, reviews, scans
 from anomalies.services.audit import wire_time

@@ -1,32 +1,14 @@
-"""What all answers of this API share: which error is raised for what, and lists."""
+"""What all answers of this API share: which error is raised for what."""
 
-from collections.abc import Iterable
-from typing import Any
-
-import msgspec
 from django.core.exceptions import RequestDataTooBig
 from django.http import Http404, HttpRequest, HttpResponse
 from ninja import NinjaAPI
 from ninja.errors import AuthenticationError, HttpError, ValidationError
-from ninja.parser import Parser
 from pydantic import AfterValidator
 
+from anomalies.api.bodies import BodyError
 from anomalies.api.errors import error_answer, internal_error
-from anomalies.models import ApiKey
-from anomalies.services.actor import Actor
 from anomalies.services.scans import ScanUnderWayError
-
-
-def key_of(request: HttpRequest) -> ApiKey:
-    """The key that ApiKeyAuth let in."""
-    key = request.auth  # type: ignore[attr-defined]  # set by ninja
-    assert isinstance(key, ApiKey)
-    return key
-
-
-def caller(request: HttpRequest) -> Actor:
-    """Who makes the change that is called for."""
-    return Actor(name=key_of(request).name)
 
 
 def path_id(text: str) -> str:
@@ -41,34 +23,6 @@ def _without_nul(text: str) -> str:
 
 
 NO_NUL = AfterValidator(_without_nul)
-
-
-class BodyError(Exception):
-    """A body that is no object in JSON; its text says so."""
-
-
-class StrictParser(Parser):
-    """Reads an object in JSON as the standard has it: no NaN, no lone surrogate, no number that overflows."""
-
-    def parse_body(self, request: HttpRequest) -> Any:
-        try:
-            body = msgspec.json.decode(request.body)
-        except RecursionError:
-            raise BodyError("body: it is nested too deep.") from None
-        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-            raise BodyError(f"body: {error}.") from None
-        if not isinstance(body, dict | None):
-            raise BodyError("body: it is no JSON object.")
-        return body
-
-
-def json_answer(content: dict[str, Any], status: int = 200) -> HttpResponse:
-    return HttpResponse(msgspec.json.encode(content), content_type="application/json", status=status)
-
-
-def encoded(rows: Iterable[dict[str, Any]]) -> list[msgspec.Raw]:
-    """The rows of a list, each encoded as it comes from the database: a long list is never held as objects."""
-    return [msgspec.Raw(msgspec.json.encode(row)) for row in rows]
 
 
 def set_error_answers(api: NinjaAPI) -> None:

@@ -9,9 +9,10 @@ from ninja import Body, Query, Router
 from ninja.errors import HttpError
 from pydantic import AfterValidator, Field
 
-from anomalies.api.auth import ApiKeyAuth
+from anomalies.api.auth import ApiKeyAuth, caller
+from anomalies.api.bodies import encoded, json_answer
 from anomalies.api.errors import CamelSchema, Error
-from anomalies.api.grantex_v1.answers import NO_NUL, caller, encoded, json_answer, path_id
+from anomalies.api.grantex_v1.answers import NO_NUL, path_id
 from anomalies.ingest.record import FieldError
 from anomalies.models import ApiKey, AuditEntry
 from anomalies.services import audit

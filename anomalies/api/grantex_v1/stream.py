@@ -14,10 +14,9 @@ from django.utils import timezone
 from ninja import Router
 from ninja.errors import HttpError
 
-from anomalies.api.auth import ApiKeyAuth
+from anomalies.api.auth import ApiKeyAuth, key_of
 from anomalies.api.errors import Error, error_answer
 from anomalies.api.grantex_v1.anomalies import to_wire
-from anomalies.api.grantex_v1.answers import key_of
 from anomalies.models import ApiKey, OutboxMessage, StreamLease
 from anomalies.services import stream
 from anomalies.services.audit import wire_time

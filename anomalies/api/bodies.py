@@ -1,0 +1,36 @@
+"""JSON as all APIs read and write it."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+from django.http import HttpRequest, HttpResponse
+from ninja.parser import Parser
+
+
+class BodyError(Exception):
+    """A body that is no object in JSON; its text says so."""
+
+
+class StrictParser(Parser):
+    """Reads an object in JSON as the standard has it: no NaN, no lone surrogate, no number that overflows."""
+
+    def parse_body(self, request: HttpRequest) -> Any:
+        try:
+            body = msgspec.json.decode(request.body)
+        except RecursionError:
+            raise BodyError("body: it is nested too deep.") from None
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            raise BodyError(f"body: {error}.") from None
+        if not isinstance(body, dict | None):
+            raise BodyError("body: it is no JSON object.")
+        return body
+
+
+def json_answer(content: dict[str, Any], status: int = 200) -> HttpResponse:
+    return HttpResponse(msgspec.json.encode(content), content_type="application/json", status=status)
+
+
+def encoded(rows: Iterable[dict[str, Any]]) -> list[msgspec.Raw]:
+    """The rows of a list, each encoded as it comes from the database: a long list is never held as objects."""
+    return [msgspec.Raw(msgspec.json.encode(row)) for row in rows]
