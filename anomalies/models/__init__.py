@@ -5,6 +5,7 @@ from anomalies.models.anomaly import Anomaly, Interval, Metric, Severity
 from anomalies.models.api_key import ApiKey
 from anomalies.models.audit import AuditEntry
 from anomalies.models.bulk import BulkReview
+from anomalies.models.change import Change
 from anomalies.models.desk import Bookmark, Notice, SavedView
 from anomalies.models.detector import Backtest, DetectorOverride, DetectorSettings, Rule
 from anomalies.models.event import Batch, Event, Retention, Source, SourceLag
@@ -30,6 +31,7 @@ __all__ = [
     "Bookmark",
     "BucketBlock",
     "BulkReview",
+    "Change",
     "DetectorOverride",
     "DetectorSettings",
     "Event",
