@@ -3,7 +3,7 @@ from django.contrib.auth.views import LoginView, LogoutView
 from django.urls import path, register_converter
 
 from anomalies.api import events_v1, grantex_v1
-from anomalies.web import actions, agents, ids, preferences, principals, views
+from anomalies.web import agents, deciding, ids, preferences, principals, views
 
 register_converter(ids.IdConverter, "id")
 
@@ -13,9 +13,15 @@ urlpatterns = [
     path("anomalies/<slug:public_id>/", views.anomaly_detail, name="anomaly_detail"),
     path("anomalies/<slug:public_id>/events/", views.anomaly_events, name="anomaly_events"),
     path("anomalies/<slug:public_id>/recompute/", views.anomaly_recompute, name="anomaly_recompute"),
-    path("anomalies/<slug:public_id>/acknowledge/", actions.acknowledge, name="acknowledge"),
-    path("anomalies/<slug:public_id>/notes/", actions.add_note, name="add_note"),
-    path("reviews/<int:entry>/undo/", actions.undo, name="undo"),
+    path("anomalies/<slug:public_id>/acknowledge/", deciding.acknowledge, name="acknowledge"),
+    path("anomalies/<slug:public_id>/resolve/", deciding.resolve, name="resolve"),
+    path("anomalies/<slug:public_id>/reopen/", deciding.reopen, name="reopen"),
+    path("anomalies/<slug:public_id>/snooze/", deciding.snooze, name="snooze"),
+    path("anomalies/<slug:public_id>/assign/", deciding.assign, name="assign"),
+    path("anomalies/<slug:public_id>/rename/", deciding.rename, name="rename"),
+    path("anomalies/<slug:public_id>/bookmark/", deciding.bookmark, name="bookmark"),
+    path("anomalies/<slug:public_id>/notes/", deciding.add_note, name="add_note"),
+    path("reviews/<int:entry>/undo/", deciding.undo, name="undo"),
     path("filters/<slug:name>/", views.filter_options, name="filter_options"),
     path("agents/", agents.agent_list, name="agent_list"),
     path("agents/<id:public_id>/", agents.agent_page, name="agent_page"),

@@ -2,6 +2,8 @@
 /* What plain links and forms cannot do: keys, closing, undo in time, the browser's time zone. */
 
 const $ = (selector, within = document) => within.querySelector(selector);
+const $$ = (selector, within = document) => [...within.querySelectorAll(selector)];
+const TYPING = "textarea, select, input:not([type=checkbox], [type=radio])";
 const TOAST_MS = 10000;
 
 // The server cannot know the browser's time zone before it is told.
@@ -116,27 +118,40 @@ function clearPicked() {
   showPicked();
 }
 
-// A key presses the button that carries it: in the row one is at, else in the panel; u first takes back what was just done.
+// A key presses what carries it: of what was just done first, then of the selection, of the row one is at, of the panel.
+// What only the panel has is pressed once it shows that row.
+let awaited = "";
 function press(key) {
   const row = document.activeElement.closest(".list tbody tr");
   const opened = isOpen() ? panel() : $(".sheet .panel");
   const isSame = row && isOpen() && row.id.replace("row-", "panel-") === panel().firstElementChild.id;
-  const places = (row && !isSame ? [row] : [opened, current()]).filter(Boolean);
-  const done = key === "u" && [...document.querySelectorAll("#toasts [data-key=u]")].at(-1);
-  const button = done || places.map((place) => $(`[data-key=${key}]`, place)).find(Boolean);
-  if (button) button.click();
-  else toast(whyNot(key, places));
+  const places = row && !isSame ? [row] : [opened, current()].filter(Boolean);
+  const all = (place) => [...place.querySelectorAll(`[data-key=${key}]`)];
+  const toasted = key === "u" ? all($("#toasts")).slice(-1) : [];
+  const button = [...toasted, ...(picked.size ? all($("#bulk")) : []), ...places.flatMap(all)][0];
+  if (button) use(button);
+  else if (row && !isSame && ["r", "s", "i", "b", "u"].includes(key) && (key !== "u" || row.dataset.whose === me)) {
+    awaited = key;
+    link(row).click();
+  } else toast(whyNot(key, places));
 }
 
+// A form that a key opens has the focus inside.
+function use(button) {
+  button.click();
+  if (!button.matches("summary")) return;
+  button.parentElement.open = true;
+  $(":is(input, textarea):not([type=hidden])", button.nextElementSibling).focus();
+}
+
+const me = document.body.dataset.user;
 function whyNot(key, places) {
   if (!$("#keys [data-can-review]")) return "Deciding takes the role reviewer.";
   if (!places.length) return "Choose a row first (j).";
   const decided = places.map((place) => (place.matches("[data-whose]") ? place : $("[data-whose]", place))).find(Boolean);
-  if (!decided) return "It is open: there is nothing to undo.";
+  if (!decided) return key === "u" ? "It is open: there is nothing to undo." : "It cannot be done to this anomaly as it is.";
   const whose = decided.dataset.whose ? ` by ${decided.dataset.whose}` : "";
-  const mine = decided.dataset.whose === document.body.dataset.user;
-  if (key === "u" && mine) return "You acknowledged it: open it (Enter) to undo that.";
-  return `This anomaly was acknowledged${whose}${key === "u" ? "; u undoes only what you did yourself" : ""}.`;
+  return `This anomaly was decided${whose}${key === "u" ? "; u undoes only what you did yourself, within a day" : ""}.`;
 }
 
 const KEYS = {
@@ -144,8 +159,7 @@ const KEYS = {
   k: () => move(-1),
   x: () => pickCurrent(false),
   X: () => pickCurrent(true),
-  a: () => press("a"),
-  u: () => press("u"),
+  ...Object.fromEntries([..."arsibu"].map((key) => [key, () => press(key)])),
   "/": () => $("#search")?.focus(),
   "?": () => $("#keys")?.showModal(),
 };
@@ -162,6 +176,9 @@ document.addEventListener("keydown", (event) => {
     else clearPicked();
     return;
   }
+  // In an open form a digit chooses, and every other key is its own.
+  const choice = event.target.closest(".pop") && $$("[type=radio]", event.target.form ?? event.target)[event.key - 1];
+  if (choice && !event.target.matches(TYPING)) choice.click();
   if (event.target.closest("input:not([type=checkbox]), textarea, select, [contenteditable]")) return;
   if (event.key === "Enter" && event.target === document.body && current()) link(current()).click();
   const act = KEYS[event.key];
@@ -210,6 +227,20 @@ document.addEventListener("htmx:oobBeforeSwap", (event) => {
   if (target.id.startsWith("menu-") && target.contains(document.activeElement)) event.detail.shouldSwap = false;
 });
 
+// What is being typed elsewhere in the panel outlives that an action brings it anew.
+let sent = null;
+document.addEventListener("htmx:beforeRequest", ({ detail }) => {
+  sent = detail.elt.closest("form");
+});
+document.addEventListener("htmx:oobBeforeSwap", ({ detail }) => {
+  if (!detail.target.matches(".panel")) return;
+  for (const menu of $$("details.menu[open]", detail.target)) menu.open = false; // only one of a name can be open
+  for (const field of $$("textarea, input.note", detail.target)) {
+    const same = field.form !== sent && $(field.id ? `#${field.id}` : "input.note", detail.fragment);
+    if (same && field.value) same.value = field.value;
+  }
+});
+
 let wasIn = null;
 let place = {};
 document.addEventListener("htmx:beforeSwap", () => {
@@ -223,6 +254,8 @@ document.addEventListener("htmx:afterSettle", ({ detail }) => {
     markOpened();
     panel().scrollTop = 0;
     if (!document.activeElement.closest(".list") || innerWidth <= 860) $("h2", panel())?.focus();
+    if (awaited) press(awaited);
+    awaited = "";
   }
   if (detail.target.id === "results") {
     const address = new URL(detail.xhr.getResponseHeader("HX-Push-Url") ?? location.href, location.href);
@@ -254,7 +287,7 @@ document.addEventListener("htmx:sendError", ({ detail }) => {
 });
 document.addEventListener("htmx:responseError", ({ detail }) => {
   if (detail.elt.id === "news") return;
-  const words = { 403: "You may not do this, or the page is too old: reload it.", 404: "That is not there any more." };
+  const words = { 403: "Nothing was changed: you may not do this, or signed in anew since this page was made. Keep what you typed and reload.", 404: "That is not there any more." };
   toast(words[detail.xhr.status] ?? "Something broke on our side; nothing may have been changed.");
 });
 

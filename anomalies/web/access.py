@@ -7,12 +7,14 @@ from typing import Concatenate, ParamSpec
 from django.conf import settings
 from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import PermissionDenied
-from django.http import HttpResponse
+from django.http import HttpResponse, HttpResponseRedirect
 from django.shortcuts import resolve_url
 from django.utils.cache import add_never_cache_headers, patch_vary_headers
 from django_htmx.http import HttpResponseClientRedirect
 
 from anomalies.web.request import Request
+from anomalies.web.returning import next_url
+from anomalies.web.typed import keep_unsent
 
 P = ParamSpec("P")
 View = Callable[Concatenate[Request, P], HttpResponse]
@@ -46,10 +48,14 @@ def requires(permission: str) -> Callable[[View[P]], View[P]]:
 
 
 def _to_login(request: Request) -> HttpResponse:
+    """Lead to the login and from there back; what was sent with an action is kept for that, and nothing is done."""
+    lost = request.method not in ("GET", "HEAD")
+    if lost:
+        keep_unsent(request)
+        there = next_url(request)
+    else:
+        there = request.get_full_path()
     if request.htmx:
         there = request.htmx.current_url_abs_path or "/"
-        login = redirect_to_login(there, resolve_url(settings.LOGIN_URL))
-        return HttpResponseClientRedirect(login.url)
-    # What was posted is gone after a login, so that leads to the list, not to a page that cannot be fetched.
-    there = request.get_full_path() if request.method in ("GET", "HEAD") else "/"
-    return redirect_to_login(there, resolve_url(settings.LOGIN_URL))
+    login = redirect_to_login(there, resolve_url(settings.LOGIN_URL)).url + ("&lost=1" if lost else "")
+    return HttpResponseClientRedirect(login) if request.htmx else HttpResponseRedirect(login)

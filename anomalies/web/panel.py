@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Any
 
+from django.contrib.auth.models import User
 from django.db.models import Count
 from django.forms.models import model_to_dict
 from django.http import HttpRequest
@@ -17,17 +18,22 @@ from anomalies.detection.detector import Detector
 from anomalies.detection.history import DAY
 from anomalies.detection.registry import DETECTORS
 from anomalies.detection.wording import span
-from anomalies.models import Anomaly, Event, ReviewEntry
+from anomalies.models import Anomaly, Bookmark, Event, ReviewEntry
+from anomalies.models.anomaly import SNOOZED, SUPPRESSED, WITHDRAWN
 from anomalies.services.counted import began, counted_series, told_over
 from anomalies.services.detectors import learning_behind
 from anomalies.services.evidence import banded_series, events_behind
 from anomalies.services.retention import dropped_at
+from anomalies.services.timeline import DETECTION
+from anomalies.services.undoing import UNDO_WITHIN, UNDOABLE
 from anomalies.web.charts import SPANS, Chart, draw
 from anomalies.web.facts import Fact, facts_of
 from anomalies.web.listing import agent_url, user_url
+from anomalies.web.people import MOST_LISTED, reviewers
 from anomalies.web.related import Neighbours, neighbours
 from anomalies.web.row import Row
 from anomalies.web.series import MOST_METRICS, Deviating, deviating
+from anomalies.web.snoozing import Choice, choices
 from anomalies.web.told import Told, agreement, part
 
 FIRST_EVENTS = 50
@@ -69,8 +75,9 @@ class Setting:
 class Panel:
     """The details of one anomaly, each read when the template asks for it."""
 
-    def __init__(self, anomaly: Anomaly, *, span: str, metric: str, now: datetime) -> None:
+    def __init__(self, anomaly: Anomaly, *, span: str, metric: str, user: User, now: datetime) -> None:
         self.anomaly, self.row, self.now = anomaly, Row(anomaly), now
+        self.user = user
         self.wanted_span, self.wanted_metric = span, metric
         self.evidence: dict[str, Any] = anomaly.evidence
         self.urls = {
@@ -295,7 +302,16 @@ class Panel:
 
     @property
     def told(self) -> list[Told]:
-        return [Told(entry) for entry in self.timeline]
+        return [self.tell(entry) for entry in self.timeline]
+
+    def tell(self, entry: ReviewEntry) -> Told:
+        return Told(entry, self.names)
+
+    @cached_property
+    def names(self) -> dict[int, str]:
+        """Who it was ever assigned to, by their numbers."""
+        pks = {pk for entry in self.timeline for pk in entry.changes.get("assignee", ()) if pk}
+        return dict(User.objects.filter(pk__in=pks).values_list("pk", "username")) if pks else {}
 
     @cached_property
     def timeline(self) -> list[ReviewEntry]:
@@ -307,13 +323,83 @@ class Panel:
     def detection_is_told(self) -> bool:
         return any(entry.action == ReviewEntry.Action.DETECTED for entry in self.timeline)
 
+    @cached_property
+    def decided(self) -> ReviewEntry | None:
+        """The entry by which it is acknowledged, resolved or snoozed, or has come back from its snooze."""
+        one = self.anomaly
+        meant = {one.status} if self.row.done else {SNOOZED} if one.snoozed_until else {ReviewEntry.Action.WOKEN}
+        for entry in self.standing_entries:
+            if entry.action in meant:
+                return entry
+            if entry.to_status or entry.action == ReviewEntry.Action.SNOOZED:
+                return None
+        return None
+
     @property
-    def undoable(self) -> ReviewEntry | None:
-        """The acknowledgement that holds, which undo would take back."""
-        decisions = [entry for entry in self.timeline if entry.to_status]
-        last = max(decisions, key=lambda entry: entry.pk, default=None)
-        return last if last and last.action == ReviewEntry.Action.ACKNOWLEDGED else None
+    def undoable(self) -> list[ReviewEntry]:
+        """The decisions that can be taken back: of each thing the last one, if it is not too old."""
+        touched: set[str] = set()
+        found = []
+        for entry in self.standing_entries:
+            changed = set(entry.changes) or ({"status"} if entry.to_status else set())
+            young = self.now - entry.at <= UNDO_WITHIN
+            if entry.action in UNDOABLE and young and entry.actor != DETECTION.name and not changed & touched:
+                found.append(entry)
+            touched |= changed
+        return found
+
+    @property
+    def undoable_decision(self) -> ReviewEntry | None:
+        """What gave it the status that it has."""
+        return next((entry for entry in self.undoable if entry == self.decided), None)
+
+    @property
+    def undoable_rest(self) -> list[Told]:
+        return [self.tell(entry) for entry in self.undoable if entry != self.decided]
+
+    @cached_property
+    def standing_entries(self) -> list[ReviewEntry]:
+        """What happened and was not undone, newest first."""
+        newest = sorted(self.timeline, key=lambda entry: -entry.pk)
+        undone = {entry.undoes_id for entry in newest if entry.undoes_id}
+        return [entry for entry in newest if entry.pk not in undone and entry.undoes_id is None]
+
+    @property
+    def forms(self) -> set[str]:
+        """What can be decided about it as it is."""
+        of_status = {
+            Anomaly.Status.OPEN: {"acknowledge", "resolve", "snooze"},
+            Anomaly.Status.ACKNOWLEDGED: {"resolve", "reopen"},
+            Anomaly.Status.RESOLVED: {"reopen"},
+        }
+        forms = of_status[Anomaly.Status(self.anomaly.status)] | {"assign", "rename"}
+        return forms - {"snooze"} if self.row.set_aside in (SUPPRESSED, WITHDRAWN) else forms
+
+    @property
+    def is_marked(self) -> bool:
+        """Whether who looks has bookmarked it."""
+        return Bookmark.objects.filter(user=self.user, anomaly=self.anomaly).exists()
+
+    @property
+    def snoozes(self) -> list[Choice]:
+        return choices(self.now)
+
+    @property
+    def verdicts(self) -> list[tuple[str, str]]:
+        return [(verdict.value, verdict.label) for verdict in Anomaly.Verdict]
+
+    @cached_property
+    def reviewers(self) -> list[str]:
+        """Who else can have it, by name."""
+        return list(reviewers().exclude(pk=self.user.pk).values_list("username", flat=True))
+
+    @property
+    def reviewers_are_many(self) -> bool:
+        return len(self.reviewers) > MOST_LISTED
 
 
 def panel_of(request: HttpRequest, anomaly: Anomaly, *, now: datetime) -> Panel:
-    return Panel(anomaly, span=request.GET.get("span", ""), metric=request.GET.get("metric", ""), now=now)
+    assert isinstance(request.user, User)
+    return Panel(
+        anomaly, span=request.GET.get("span", ""), metric=request.GET.get("metric", ""), user=request.user, now=now
+    )

@@ -5,9 +5,9 @@ from django.shortcuts import redirect
 from django.views.decorators.http import require_POST
 
 from anomalies.web.access import VIEW, requires
-from anomalies.web.actions import next_url
 from anomalies.web.frame import THEMES
 from anomalies.web.request import Request
+from anomalies.web.returning import next_url
 
 CHOICES = {"zone": ("local", "utc"), "theme": THEMES}
 A_YEAR = 365 * 24 * 3600  # seconds

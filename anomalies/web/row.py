@@ -17,6 +17,7 @@ _NUMBER = re.compile(r"(?<![\w.:/-])\d[\d,]*(?:\.\d+)?(?: %)?(?![\w.:/-]*\d)")
 @dataclass(frozen=True, slots=True)
 class Row:
     anomaly: Anomaly
+    marked: bool = False  # by who looks, for themselves
 
     @property
     def type_label(self) -> str:
@@ -31,6 +32,11 @@ class Row:
     @property
     def severity(self) -> str:
         return Severity(self.anomaly.severity).label
+
+    @property
+    def headline(self) -> str:
+        """What a reviewer called it, else what happened."""
+        return self.anomaly.title or self.anomaly.description
 
     @property
     def sentence(self) -> SafeString:

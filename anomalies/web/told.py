@@ -1,11 +1,16 @@
 """What happened to an anomaly, as sentences."""
 
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
 
 from anomalies.detection.registry import DETECTORS
 from anomalies.models import Anomaly, ReviewEntry
+from anomalies.services.reviews import SNOOZE
 from anomalies.services.timeline import DETECTION
+from anomalies.web.zone import told_time
 
 _TYPES = re.compile(rf"\b({'|'.join(DETECTORS)})\b")
 
@@ -15,11 +20,12 @@ class Told:
     """An entry of the timeline: one sentence for what detection did; what people wrote stays apart."""
 
     entry: ReviewEntry
+    names: Mapping[int, str] = field(default_factory=dict)  # of users, by their numbers
 
     @property
     def by(self) -> str:
-        """Who did it, nobody where detection did."""
-        return "" if self.entry.actor == DETECTION.name else self.entry.actor
+        """Who did it, nobody where detection or the clock did."""
+        return "" if self.entry.actor in (DETECTION.name, SNOOZE.name) else self.entry.actor
 
     @property
     def sentence(self) -> str:
@@ -38,7 +44,29 @@ class Told:
                 return said[:1].upper() + said[1:]
             case ReviewEntry.Action.EXTENDED if said:
                 return f"Goes on: {said}"
+        if changed := self._changed():
+            return changed
         return f"{action}: {said}" if said else action
+
+    def _changed(self) -> str:
+        """What it became, where that says more than the name of the action."""
+        became = self._became
+        match self.entry.action:
+            case ReviewEntry.Action.WOKEN:
+                return f"Back from snooze: {self.entry.note}" if self.entry.note else "Back from snooze"
+            case ReviewEntry.Action.RESOLVED if became("verdict"):
+                return f"Resolved: {Anomaly.Verdict(became('verdict')).label}"
+            case ReviewEntry.Action.SNOOZED if became("snoozed_until"):
+                return f"Snoozed until {told_time(datetime.fromisoformat(became('snoozed_until')))}"
+            case ReviewEntry.Action.ASSIGNED if "assignee" in self.entry.changes:
+                whom = became("assignee")
+                return f"Assigned to {self.names.get(whom, 'somebody') if whom else 'nobody'}"
+            case ReviewEntry.Action.RENAMED if "title" in self.entry.changes:
+                return f"Renamed to “{became('title')}”" if became("title") else "Its name taken away"
+        return ""
+
+    def _became(self, name: str) -> Any:
+        return self.entry.changes.get(name, [None, None])[1]
 
     @property
     def note(self) -> str:

@@ -19,6 +19,7 @@ from anomalies.web.paging import page_of
 from anomalies.web.panel import RawEvent, panel_of
 from anomalies.web.recomputed import recomputed
 from anomalies.web.request import Request
+from anomalies.web.typed import unsent
 from anomalies.web.zone import in_own_zone
 
 EVENTS_PAGE_SIZE = 100
@@ -48,6 +49,7 @@ def anomaly_list(request: Request) -> HttpResponse:
         opened = Anomaly.objects.called(listing.open)
         if opened:
             context["panel"] = panel_of(request, opened, now=timezone.now())
+            context["typed"] = unsent(request, opened.public_id)
         else:
             listing.complaints.append(f"Open: there is no anomaly “{listing.open[:40]}”.")
     return page(request, "anomalies/anomaly_list.html", context)
@@ -100,6 +102,7 @@ def anomaly_detail(request: Request, public_id: str) -> HttpResponse:
         return fragment(request, "anomalies/_panel.html#chart", context)
     if request.htmx:
         return fragment(request, "anomalies/_panel.html", context)
+    context["typed"] = unsent(request, public_id)
     return page(request, "anomalies/anomaly_detail.html", {**context, "alone": True})
 
 

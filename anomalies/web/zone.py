@@ -1,7 +1,7 @@
 """The time zone in which a reviewer reads and writes times."""
 
 from collections.abc import Callable
-from datetime import UTC, tzinfo
+from datetime import UTC, datetime, tzinfo
 from functools import wraps
 from typing import Concatenate, ParamSpec
 from urllib.parse import unquote
@@ -35,6 +35,13 @@ def zone_of(request: Request) -> tzinfo:
 def this_year() -> str:
     """The year of which dates are written without their year."""
     return f"{timezone.localtime():%Y}"
+
+
+def told_time(at: datetime) -> str:
+    """`21 Nov 09:00 CET`, with the year where it is another than this one."""
+    local = timezone.localtime(at)
+    day = f"{local.day} {local:%b}" if f"{local:%Y}" == this_year() else f"{local.day} {local:%b %Y}"
+    return f"{day} {local:%H:%M %Z}"
 
 
 def in_own_zone(view: View[P]) -> View[P]:

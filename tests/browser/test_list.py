@@ -141,7 +141,7 @@ def test_somebody_was_faster(page: Page, three: list[Anomaly]) -> None:
     reviews.acknowledge(Anomaly.objects.get(pk=three[0].pk), by=Actor("bob"), at=make.NOW)
     page.keyboard.press("j")
     page.keyboard.press("a")
-    expect(page.locator(".toast")).to_contain_text("This anomaly was acknowledged by bob.")
+    expect(page.locator(".toast")).to_contain_text("This anomaly is already acknowledged by bob.")
     expect(page.locator(f"#row-{three[0].public_id}")).to_have_class("high done")
 
 
@@ -153,7 +153,7 @@ def test_keys_without_anything_to_act_on_say_so(page: Page, three: list[Anomaly]
     page.reload()
     page.keyboard.press("j")
     page.keyboard.press("u")
-    expect(page.locator(".toast").last).to_contain_text("acknowledged by bob; u undoes only what you did yourself")
+    expect(page.locator(".toast").last).to_contain_text("decided by bob; u undoes only what you did yourself")
     page.keyboard.press("j")
     page.keyboard.press("u")
     expect(page.locator(".toast").last).to_contain_text("there is nothing to undo")

@@ -69,7 +69,7 @@ def test_an_expired_session_moves_the_whole_page_to_the_login(method: str) -> No
     anomaly = make.anomaly()
     path = f"/anomalies/{anomaly.public_id}/" + ("acknowledge/" if method == "post" else "")
     response = getattr(Client(), method)(path, headers=HTMX)
-    assert response.headers["HX-Redirect"] == "/login/?next=/%3Fseverity%3Dhigh"
+    assert response.headers["HX-Redirect"] == "/login/?next=/%3Fseverity%3Dhigh" + ("&lost=1" * (method == "post"))
     assert response.text == ""
 
 

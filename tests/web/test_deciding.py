@@ -1,4 +1,4 @@
-"""web/actions: acknowledge, undo and note, as plain forms and by htmx."""
+"""web/deciding: each verb and its undo, as plain forms and by htmx."""
 
 import pytest
 from django.contrib.auth.models import User
@@ -62,7 +62,7 @@ def test_who_was_faster_is_named_and_the_row_is_refreshed(as_ana: Client, presen
     anomaly = make.anomaly()
     reviews.acknowledge(Anomaly.objects.get(), by=Actor("bob"), at=make.NOW)
     answer = acknowledge(as_ana, anomaly, present=present and f"row-{anomaly.public_id}")
-    assert "This anomaly was acknowledged by bob." in answer
+    assert "This anomaly is already acknowledged by bob." in answer
     assert "done" in answer
     assert ReviewEntry.objects.count() == 1
 
