@@ -56,6 +56,7 @@ class Detector:
     type: str
     label: str
     meaning: str
+    risk: str  # what it may come to, in two or three words
     may_indicate: tuple[str, ...]
     recommended_actions: tuple[str, ...]
     version: int
@@ -67,6 +68,8 @@ class Detector:
     window: Callable[[Mapping[str, Any]], float] | None = None
     answered: bool = False  # whether the response policy says what becomes of an agent with such an anomaly
     explains: bool = False  # that an entity did more than usual, or failed more: so that this is told once
+    # What deviates, such as the location of a user; empty: the entity as such. `entity` in the evidence says it closer.
+    entity: str = ""
     short: str = ""  # the label in two or three words, where it has more
     learning: Callable[[Seen, Any], Learning | None] = _none  # what it still lacks to judge an agent in full
     screen: Callable[[Glance, Any], Mask] = whatever  # rows (n,) that may be worth its look

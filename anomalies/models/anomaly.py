@@ -108,6 +108,25 @@ class Anomaly(models.Model):
     resource = models.CharField(max_length=1000, blank=True, default="")
     resource_type = models.CharField(max_length=200, blank=True, default="")
 
+    platforms = ArrayField(
+        models.CharField(max_length=200),
+        default=list,
+        db_default=models.Value([]),
+        blank=True,
+        help_text="Integrations of its events; where they name none, the sources that sent them",
+    )
+    countries = ArrayField(
+        models.CharField(max_length=2), default=list, db_default=models.Value([]), blank=True, help_text="ISO 3166"
+    )
+    principal_ids = ArrayField(
+        models.CharField(max_length=200),
+        default=list,
+        db_default=models.Value([]),
+        blank=True,
+        help_text="Users of its events, those of the most first, 100 at most",
+    )
+    principal_count = models.PositiveIntegerField(default=0, db_default=0, help_text="How many users its events have")
+
     state = models.CharField(max_length=10, choices=State, default=State.OPEN)
     started_at = models.DateTimeField()
     active_until = models.DateTimeField(help_text="End of its last anomalous bucket so far")
@@ -198,6 +217,7 @@ class Anomaly(models.Model):
             models.Index(fields=["ip", "started_at"], condition=models.Q(ip__isnull=False), name="anomaly_address"),
             models.Index(fields=["active_until"], name="anomaly_active_until"),
             models.Index(fields=["updated_at"], name="anomaly_updated_at"),
+            models.Index(fields=["created_at", "id"], name="anomaly_created_at"),
             models.Index(fields=["id"], condition=models.Q(state="open"), name="anomaly_state_open"),
             models.Index(
                 fields=["snoozed_until"], condition=models.Q(snoozed_until__isnull=False), name="anomaly_snoozed_until"

@@ -29,6 +29,21 @@ FROM anomalies_event WHERE {key} AND time >= %s AND time < %s
 """
 _COLUMNS = ("agent_id", "principal_id", "host(ip)", "integration", "resource", "resource_type")
 _KEYS = {"agent": "agent_id = %s", "principal": "principal_id = %s", "address": "ip = %s::inet"}
+# Who, where and on which platform, out of groups: users may be many, of each of whom the countries are few.
+_INVOLVED = """
+WITH found AS MATERIALIZED (
+    SELECT principal_id, integration, country, source_id, count(*) AS events
+    FROM anomalies_event WHERE {key} AND time >= %s AND time < %s GROUP BY 1, 2, 3, 4
+), users AS MATERIALIZED (
+    SELECT principal_id AS id, sum(events) AS events FROM found WHERE principal_id IS NOT NULL GROUP BY 1
+)
+SELECT ARRAY(SELECT DISTINCT integration COLLATE "C" FROM found WHERE integration <> '' ORDER BY 1),
+       ARRAY(SELECT name COLLATE "C" FROM anomalies_source WHERE id IN (SELECT source_id FROM found) ORDER BY 1),
+       ARRAY(SELECT DISTINCT country COLLATE "C" FROM found WHERE country <> '' ORDER BY 1),
+       ARRAY(SELECT id FROM users ORDER BY events DESC, id COLLATE "C" LIMIT {most}),
+       (SELECT count(*) FROM users)
+"""
+MOST_USERS = 100  # that are kept by name, beside their number
 _CHARTED_BY: dict[str, Detector] = {what: DETECTORS[counting(what)[0]] for what in Series.Metric.values}
 STORED_TO = timedelta(milliseconds=1)  # as exact as times in the evidence are
 MINUTE, FIVE_MINUTES = 60, 300  # seconds
@@ -84,6 +99,29 @@ def in_common(kind: str, entity: str, start: datetime, end: datetime) -> Common:
     with connection.cursor() as cursor:
         cursor.execute(_IN_COMMON.format(columns=columns, key=_KEYS[kind]), [entity, start, end])
         return Common(*cursor.fetchone())
+
+
+@dataclass(frozen=True, slots=True)
+class Involved:
+    """Who, where and on which platform the events of an entity in a stretch of time were."""
+
+    integrations: list[str]
+    sources: list[str]
+    countries: list[str]
+    principal_ids: list[str]  # of the most events first
+    principal_count: int
+
+    @property
+    def platforms(self) -> list[str]:
+        """The integrations; where events name none, the sources that sent them."""
+        return self.integrations or self.sources
+
+
+def involved(kind: str, entity: str, start: datetime, end: datetime) -> Involved:
+    """Return who, where and on which platform the events of an entity in [start, end) were."""
+    with connection.cursor() as cursor:
+        cursor.execute(_INVOLVED.format(key=_KEYS[kind], most=MOST_USERS), [entity, start, end])
+        return Involved(*cursor.fetchone())
 
 
 def events_behind(anomaly: Anomaly) -> QuerySet[Event]:

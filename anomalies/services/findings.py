@@ -405,7 +405,8 @@ def _end(
 
 def _describe(anomaly: Anomaly, finding: Finding) -> None:
     """Fill in what the finding is about, or else what all events behind the anomaly share, and which they are."""
-    common = evidence.in_common(finding.kind, finding.entity, _time(finding.start), _time(finding.end))
+    events = finding.kind, finding.entity, _time(finding.start), _time(finding.end)
+    common, involved = evidence.in_common(*events), evidence.involved(*events)
     anomaly.agent_id = finding.entity if finding.kind == "agent" else common.agent_id
     anomaly.principal_id = (
         finding.entity if finding.kind == "principal" else finding.principal_id or common.principal_id
@@ -414,6 +415,11 @@ def _describe(anomaly: Anomaly, finding: Finding) -> None:
     anomaly.integration = finding.integration or common.integration or ""
     anomaly.resource = finding.resource or common.resource or ""
     anomaly.resource_type = finding.resource_type or common.resource_type or ""
+    anomaly.platforms = [finding.integration] if finding.integration else involved.platforms
+    anomaly.countries = sorted(finding.evidence.get("countries", involved.countries))
+    told_of = [finding.principal_id] if finding.principal_id else involved.principal_ids
+    anomaly.principal_ids = told_of
+    anomaly.principal_count = len(told_of) if finding.principal_id else involved.principal_count
     anomaly.evidence = {**finding.evidence, "events": {"count": common.count, "hash": common.hash}}
 
 

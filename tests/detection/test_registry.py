@@ -33,6 +33,7 @@ def _busy() -> History:
 def test_it_says_what_people_need(detector: Detector) -> None:
     assert detector.label
     assert detector.meaning.endswith(".")
+    assert detector.risk
     assert detector.may_indicate
     assert detector.recommended_actions
     for parameter in detector.parameters:

@@ -128,3 +128,39 @@ def test_a_series_of_a_merged_anomaly_is_shown_as_what_it_counts(spike: Anomaly)
     shown = evidence.banded_series(spike, failures, span=timedelta(hours=24), now=SPIKE_SEEN)
     assert shown is not None
     assert (shown.name, shown.unit, sum(shown.observed)) == (failures.name, "failures", 12)
+
+
+def test_who_where_and_which_platform_are_told_of_all_its_events() -> None:
+    minute = timedelta(minutes=1)
+    for number, (user, country, integration) in enumerate(
+        [("bo", "ES", "office365"), ("al", "VN", "aws"), ("bo", "ES", ""), (None, "", "")]
+    ):
+        make.event(time=make.NOW + number * minute, principal_id=user, country=country, integration=integration)
+    make.event(time=make.NOW + 4 * minute, principal_id="late", country="US", integration="gcp")
+    make.event(time=make.NOW, agent_id="ag_other", principal_id="other", country="FR", integration="okta")
+    told = evidence.involved("agent", "ag_billing", make.NOW, make.NOW + 4 * minute)
+    assert told == evidence.Involved(["aws", "office365"], ["test"], ["ES", "VN"], ["bo", "al"], 2)
+    assert told.platforms == ["aws", "office365"]
+
+
+def test_where_events_name_no_integration_their_source_is_the_platform() -> None:
+    make.event(source=make.source("bastion"))
+    assert evidence.involved("agent", "ag_billing", make.NOW, make.NOW + timedelta(minutes=1)).platforms == ["bastion"]
+
+
+def test_of_many_users_the_busiest_are_named_and_all_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(evidence, "MOST_USERS", 2)
+    for user in ("al", "bo", "bo", "cy", "cy", "cy"):
+        make.event(principal_id=user)
+    told = evidence.involved("agent", "ag_billing", make.NOW, make.NOW + timedelta(minutes=1))
+    assert (told.principal_ids, told.principal_count) == (["cy", "bo"], 3)
+
+
+def test_an_anomaly_keeps_who_where_and_which_platform() -> None:
+    spike = MONDAY + timedelta(days=20, hours=10)
+    store([*usual(20), *burst(spike, 300, principal_id="eve", country="VN", integration="office365")])
+    run(SPIKE_SEEN)
+    kept = Anomaly.objects.get(type="rate_spike", kind="agent")
+    assert (kept.platforms, kept.countries) == (["office365"], ["VN"])
+    assert kept.principal_ids[0] == "eve"
+    assert kept.principal_count == len(kept.principal_ids)

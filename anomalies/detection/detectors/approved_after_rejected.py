@@ -139,6 +139,8 @@ DETECTOR = Detector(
     short="After rejection",
     meaning="Triggered when a request of similar scope was manually rejected and subsequently approved within the last "
     "90 days.",
+    risk="Improper Approval",
+    entity="request",
     may_indicate=(
         "The requester should not have access.",
         "Due to human error, the request has been approved.",

@@ -144,6 +144,7 @@ DETECTOR = Detector(
     type="custom_rule",
     label="Custom rule",
     meaning="More events within a window than a reviewer's own rule allows.",
+    risk="Policy Violation",
     may_indicate=(
         "What whoever wrote the rule wanted to hear of.",
         "A limit that the agent has outgrown.",

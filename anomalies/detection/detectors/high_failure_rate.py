@@ -623,6 +623,7 @@ DETECTOR = Detector(
     type="high_failure_rate",
     label="High failure rate",
     meaning="Far more requests than usual were refused, or somebody is guessing credentials.",
+    risk="Credential Guessing",
     may_indicate=(
         "Brute force or password spraying.",
         "A token with the wrong scopes, or one that has expired.",

@@ -115,6 +115,8 @@ DETECTOR = Detector(
     label="Inactive user detected",
     short="Inactive user",
     meaning="Triggered when a user makes a request for the first time in 90 days.",
+    risk="Dormant Account",
+    entity="user",
     may_indicate=(
         "The requester is an Infrequent user who needs new access.",
         "The requester was recently on leave.",

@@ -183,6 +183,8 @@ DETECTOR = Detector(
     type="new_principal",
     label="New principal",
     meaning="An agent that rarely meets new users acts for one it has never acted for.",
+    risk="Unauthorized Delegation",
+    entity="user",
     may_indicate=(
         "A stolen or mis-issued delegation.",
         "An agent used beyond its purpose.",

@@ -372,6 +372,8 @@ DETECTOR = Detector(
     type="off_hours_activity",
     label="Off hours",
     meaning="Activity in hours in which this agent is not at work, or hardly ever is.",
+    risk="Unattended Activity",
+    entity="time",
     may_indicate=(
         "Credentials used by somebody in another time zone.",
         "A job that was moved or started by hand.",

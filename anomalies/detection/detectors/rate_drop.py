@@ -174,6 +174,7 @@ DETECTOR = Detector(
     type="rate_drop",
     label="Rate drop",
     meaning="An agent did far less than its own history lets expect.",
+    risk="Service Disruption",
     may_indicate=(
         "The agent, or what it depends on, is down.",
         "Its credentials expired or were revoked.",

@@ -204,6 +204,7 @@ DETECTOR = Detector(
     type="rate_spike",
     label="Rate spike",
     meaning="An agent, user or address did far more than its own history explains.",
+    risk="Abnormal Activity",
     may_indicate=(
         "A job looping on a failed call.",
         "A leaked token used elsewhere.",

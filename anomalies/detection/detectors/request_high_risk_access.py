@@ -143,6 +143,8 @@ DETECTOR = Detector(
     short="High-risk access",
     meaning="Triggered when elevated access is requested to a sensitive resource and may pose risks to the "
     "organization.",
+    risk="Privilege Escalation",
+    entity="resource",
     may_indicate=(
         "Sensitive Resource: resource name or tag contains customer, phi, pii or prod.",
         "Elevated Access: permission name contains admin, full access or owner.",

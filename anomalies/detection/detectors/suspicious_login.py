@@ -684,6 +684,8 @@ DETECTOR = Detector(
     label="Suspicious login",
     meaning="A user signs in from where that user never was, from two places nobody can be at, from many addresses at "
     "once, or fails to far more often than usual.",
+    risk="Account Compromise",
+    entity="location",
     may_indicate=(
         "Stolen credentials or a stolen session in use by somebody else.",
         "Somebody guessing the user's password slowly enough to stay below the limits.",
