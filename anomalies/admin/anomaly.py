@@ -1,9 +1,8 @@
-"""Anomalies: looked through, filtered and acknowledged."""
+"""Anomalies: looked through, filtered and decided about."""
 
-from collections import Counter
 from typing import Any
 
-from django.contrib import admin, messages
+from django.contrib import admin
 from django.contrib.admin.views.main import SEARCH_VAR
 from django.db.models import QuerySet
 from django.http import HttpRequest
@@ -13,11 +12,11 @@ from django.utils.formats import localize
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from anomalies.admin.base import ReadOnlyAdmin, actor_of, pretty
+from anomalies.admin.base import ReadOnlyAdmin, pretty
+from anomalies.admin.bulk import deciding
 from anomalies.detection.registry import DETECTORS
 from anomalies.detection.wording import number, span
 from anomalies.models import Anomaly, Metric, ReviewEntry, Severity
-from anomalies.services import reviews
 
 
 class TypeFilter(admin.SimpleListFilter):
@@ -61,7 +60,7 @@ class _ReadOnlyInline:
 class TimelineInline(_ReadOnlyInline, admin.TabularInline):
     model = ReviewEntry
     verbose_name_plural = "timeline"
-    fields = ("at", "action", "actor", "from_status", "to_status", "note")
+    fields = ("at", "action", "actor", "from_status", "to_status", "note", "bulk")
     ordering = ("id",)
 
 
@@ -102,12 +101,27 @@ class AnomalyAdmin(ReadOnlyAdmin):
         "integration",
     )
     list_display_links = ("description",)
-    list_filter = (SeverityFilter, TypeFilter, "status", "state", ("agent", admin.RelatedOnlyFieldListFilter))
+    list_filter = (
+        SeverityFilter,
+        TypeFilter,
+        "status",
+        "verdict",
+        "state",
+        ("agent", admin.RelatedOnlyFieldListFilter),
+    )
     search_fields = ("public_id", "entity", "description")
     search_help_text = "Id, agent, user or address, or words of the description"
     date_hierarchy = "detected_at"
     ordering = ("-detected_at", "-id")
-    actions = ("acknowledge",)
+    actions = (
+        deciding("acknowledge", "Acknowledge selected anomalies", "acknowledge"),
+        *(
+            deciding(f"resolve_{value}", f"Resolve as {label}", "resolve", verdict=value)
+            for value, label in Anomaly.Verdict.choices
+        ),
+        deciding("reopen", "Reopen", "reopen"),
+        deciding("assign_to_me", "Assign to me", "assign"),
+    )
     inlines = (TimelineInline, MetricInline)
     fieldsets = (
         (None, {"fields": ("public_id", "page", "type_label", "description", "severity", "score")}),
@@ -129,7 +143,12 @@ class AnomalyAdmin(ReadOnlyAdmin):
         ("Deviation", {"fields": ("state", "started_at", "active_until", "ended_at", "detected_at", "scan")}),
         (
             "Review",
-            {"fields": ("status", "verdict", "acknowledged_at", "acknowledged_by", "resolved_at", "assignee")},
+            {
+                "fields": (
+                    *("status", "verdict", "reason", "title", "assignee", "snoozed_until", "suppression"),
+                    *("acknowledged_at", "acknowledged_by", "resolved_at", "resolved_by"),
+                )
+            },
         ),
         ("Evidence", {"fields": ("why", "evidence_shown", "fingerprint", "updated_at", "created_at")}),
     )
@@ -180,19 +199,3 @@ class AnomalyAdmin(ReadOnlyAdmin):
 
     def has_review_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm("anomalies.review_anomaly")
-
-    @admin.action(description="Acknowledge selected anomalies", permissions=["review"])
-    def acknowledge(self, request: HttpRequest, queryset: QuerySet[Anomaly]) -> None:
-        done, decided = 0, Counter[str]()
-        for anomaly in queryset:
-            try:
-                reviews.acknowledge(anomaly, by=actor_of(request), at=timezone.now())
-                done += 1
-            except reviews.AlreadyDecidedError as error:
-                by = f" by {error.entry.actor}" if error.entry else ""
-                decided[f"{error.anomaly.status}{by}"] += 1
-        if done:
-            self.message_user(request, f"{done:,} acknowledged.", messages.SUCCESS)
-        if decided:
-            parts = ", ".join(f"{count:,} {decision}" for decision, count in decided.items())
-            self.message_user(request, f"Left as they were: {parts} already.", messages.WARNING)

@@ -10,7 +10,7 @@ from django.urls import reverse
 from pytest_django import DjangoAssertNumQueries
 
 from anomalies.admin import base
-from anomalies.models import Anomaly, OutboxMessage, ReviewEntry, Severity
+from anomalies.models import Anomaly, BulkReview, OutboxMessage, ReviewEntry, Severity
 from anomalies.services import merging, reviews
 from anomalies.services.actor import Actor
 from tests import make
@@ -20,8 +20,8 @@ pytestmark = pytest.mark.django_db
 LIST = "admin:anomalies_anomaly_changelist"
 
 
-def _acknowledge(client: Client, *anomalies: Anomaly) -> HttpResponse:
-    chosen = {"action": "acknowledge", "_selected_action": [anomaly.pk for anomaly in anomalies]}
+def _act(client: Client, action: str, *anomalies: Anomaly, **fields: str) -> HttpResponse:
+    chosen = {"action": action, "_selected_action": [anomaly.pk for anomaly in anomalies], **fields}
     return client.post(reverse(LIST), chosen)
 
 
@@ -33,8 +33,12 @@ def test_acknowledge_goes_through_the_service_and_tells_each_outcome(as_boss: Cl
     new = [make.anomaly(), make.anomaly()]
     decided = make.anomaly()
     reviews.acknowledge(decided, by=Actor(name="bob"), at=make.NOW)
-    answer = _acknowledge(as_boss, *new, decided)
-    assert _told(answer) == ["2 acknowledged.", "Left as they were: 1 acknowledged by bob already."]
+    answer = _act(as_boss, "acknowledge", *new, decided)
+    page = reverse("admin:anomalies_bulkreview_change", args=[BulkReview.objects.get().pk])
+    assert _told(answer) == [
+        f'2 acknowledged. <a href="{page}">See each, or undo</a>',
+        "Left as they were: 1 already acknowledged by bob.",
+    ]
     for anomaly in new:
         anomaly.refresh_from_db()
         assert (anomaly.status, anomaly.acknowledged_by) == ("acknowledged", "boss")
@@ -44,7 +48,41 @@ def test_acknowledge_goes_through_the_service_and_tells_each_outcome(as_boss: Cl
 
 def test_reviewing_staff_may_acknowledge(as_reviewing_staff: Client) -> None:
     anomaly = make.anomaly()
-    assert _told(_acknowledge(as_reviewing_staff, anomaly)) == ["1 acknowledged."]
+    assert _told(_act(as_reviewing_staff, "acknowledge", anomaly))[0].startswith("1 acknowledged.")
+
+
+@pytest.mark.parametrize(
+    ("action", "expected"),
+    [
+        *((f"resolve_{verdict}", {"status": "resolved", "verdict": verdict}) for verdict in Anomaly.Verdict.values),
+        ("assign_to_me", {"status": "acknowledged", "assignee__username": "boss"}),
+        ("reopen", {"status": "open"}),
+    ],
+)
+def test_each_action_decides_what_it_says(as_boss: Client, action: str, expected: dict[str, str]) -> None:
+    anomaly = make.anomaly()
+    reviews.acknowledge(anomaly, by=Actor(name="bob"), at=make.NOW)
+    _act(as_boss, action, anomaly)
+    assert Anomaly.objects.values(*expected).get() == expected
+
+
+def test_all_that_match_are_fixed_and_shown_before_anything_is_done(as_boss: Client) -> None:
+    first, second = make.anomaly(), make.anomaly()
+    answer = _act(as_boss, "acknowledge", first, select_across="1")
+    review = BulkReview.objects.get()
+    assert answer.url == reverse("admin:anomalies_bulkreview_change", args=[review.pk])
+    assert (sorted(review.anomaly_ids), review.done_at) == ([first.pk, second.pk], None)
+    assert not ReviewEntry.objects.exists()
+
+
+def test_what_was_decided_cannot_be_edited(as_boss: Client) -> None:
+    anomaly = make.anomaly()
+    reviews.resolve(anomaly, verdict="benign", by=Actor(name="bob"), at=make.NOW, reason="nightly sync")
+    url = reverse("admin:anomalies_anomaly_change", args=[anomaly.pk])
+    page = as_boss.get(url).content.decode()
+    assert "nightly sync" in page
+    assert 'name="verdict"' not in page
+    assert as_boss.post(url, {"verdict": "test", "status": "open"}).status_code == 403
 
 
 def test_a_row_says_who_from_where_and_on_which_platform(as_boss: Client) -> None:
@@ -67,7 +105,7 @@ def test_what_became_a_part_of_another_is_found_by_its_id_and_not_listed(as_boss
 def test_who_only_looks_is_not_offered_to_acknowledge_and_cannot(as_looking_staff: Client) -> None:
     anomaly = make.anomaly()
     assert "Acknowledge selected" not in as_looking_staff.get(reverse(LIST)).content.decode()
-    _acknowledge(as_looking_staff, anomaly)
+    _act(as_looking_staff, "acknowledge", anomaly)
     anomaly.refresh_from_db()
     assert anomaly.status == "open"
 
