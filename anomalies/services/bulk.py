@@ -10,12 +10,12 @@ from django.contrib.auth.models import User
 from django.db import transaction
 from django.db.models import OuterRef, QuerySet, Subquery
 
-from anomalies.models import Anomaly, BulkReview, ReviewEntry
+from anomalies.models import Anomaly, BulkReview
 from anomalies.services import decisions, notices
 from anomalies.services.actor import Actor
 from anomalies.services.deciding import take
 from anomalies.services.decisions import Decision, ReviewError, checked_note
-from anomalies.services.undoing import check_time, take_back
+from anomalies.services.undoing import check_time, done_by, take_back
 
 ADMINISTER = "anomalies.change_bulkreview"
 ACTIONS: Mapping[str, frozenset[str]] = {  # and their arguments
@@ -123,12 +123,12 @@ def undo(bulk: BulkReview, *, by: Actor, at: datetime) -> Outcome:
         raise NotCarriedOutError(bulk)
     if bulk.undone_at is not None:
         raise AlreadyTakenBackError(bulk)
-    entries = list(_entries(bulk))
+    first = done_by(bulk).first()
     refused: list[str] = []
     done = 0
-    if entries:
-        check_time(entries[0], at=at)
-        taken_back = take_back(entries, by=by, at=at, bulk=bulk)
+    if first is not None:
+        check_time(first, at=at)
+        taken_back = take_back(first, by=by, at=at, bulk=bulk)
         done, refused = len(taken_back.entries), [error.reason for error in taken_back.refused]
     bulk.undone_at = at
     bulk.save(update_fields=["undone_at"])
@@ -137,7 +137,7 @@ def undo(bulk: BulkReview, *, by: Actor, at: datetime) -> Outcome:
 
 def outcome(bulk: BulkReview) -> Outcome:
     """Return again what carrying it out came to."""
-    return Outcome(_entries(bulk).count(), _counted(bulk.refused.values()))
+    return Outcome(done_by(bulk).count(), _counted(bulk.refused.values()))
 
 
 def results(bulk: BulkReview) -> "QuerySet[Anomaly]":
@@ -145,7 +145,7 @@ def results(bulk: BulkReview) -> "QuerySet[Anomaly]":
 
     Of one without, `why_not` tells the reason.
     """
-    entry = _entries(bulk).filter(anomaly=OuterRef("pk"))
+    entry = done_by(bulk).filter(anomaly=OuterRef("pk"))
     return (
         Anomaly.objects.filter(pk__in=bulk.anomaly_ids)
         .annotate(entry_id=Subquery(entry.values("pk")[:1]), undone_id=Subquery(entry.values("undone_by")[:1]))
@@ -156,11 +156,6 @@ def results(bulk: BulkReview) -> "QuerySet[Anomaly]":
 def why_not(bulk: BulkReview, anomaly: Anomaly) -> str:
     """Return why an anomaly of the set was left as it was; empty where it was not."""
     return str(bulk.refused.get(anomaly.public_id, ""))
-
-
-def _entries(bulk: BulkReview) -> QuerySet[ReviewEntry]:
-    """Those of what was done, not of what was undone."""
-    return ReviewEntry.objects.filter(bulk=bulk, undoes=None).order_by("id")
 
 
 def _lock(bulk: BulkReview, *, by: Actor) -> None:

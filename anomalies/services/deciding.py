@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from django.db import connection
-from django.db.models import QuerySet
+from django.db.models import QuerySet, prefetch_related_objects
+from django.db.models.expressions import RawSQL
 
 from anomalies.models import Anomaly, BulkReview, ReviewEntry
 from anomalies.services.actor import Actor
@@ -14,19 +15,21 @@ from anomalies.services.outbox import announce_all
 
 # What was so before is read in the same statement that changes it, of rows that are locked already.
 _DECIDE = """
-WITH before AS MATERIALIZED (SELECT * FROM anomalies_anomaly WHERE id = ANY(%(ids)s)),
+WITH before AS MATERIALIZED (SELECT id, status{columns} FROM anomalies_anomaly WHERE id = ANY(%(ids)s)),
 after AS ({after})
 INSERT INTO anomalies_reviewentry
     (anomaly_id, action, at, actor, user_id, from_status, to_status, note, changes, bulk_id)
-SELECT b.id, %(action)s, %(at)s, %(actor)s, %(user)s,
-       CASE WHEN a.status <> b.status THEN b.status ELSE '' END,
-       CASE WHEN a.status <> b.status THEN a.status ELSE '' END,
-       %(note)s, jsonb_build_object({changes}), %(bulk)s
-FROM before b JOIN after a ON a.id = b.id
-ORDER BY b.id RETURNING id, anomaly_id
+SELECT id, %(action)s, %(at)s, %(actor)s, %(user)s,
+       CASE WHEN status <> status_before THEN status_before ELSE '' END,
+       CASE WHEN status <> status_before THEN status ELSE '' END,
+       %(note)s, changes, %(bulk)s
+FROM after ORDER BY id RETURNING id, anomaly_id
 """
-_CHANGE = "UPDATE anomalies_anomaly a SET {sets}, updated_at = %(at)s FROM before b WHERE a.id = b.id RETURNING a.*"
-_KEEP = "SELECT * FROM before"
+_CHANGE = """
+UPDATE anomalies_anomaly a SET {sets}, updated_at = %(at)s FROM before b WHERE a.id = b.id
+RETURNING a.id, a.status, b.status AS status_before, jsonb_build_object({changes}) AS changes
+"""
+_KEEP = "SELECT id, status, status AS status_before, '{}'::jsonb AS changes FROM before"
 
 # The decision that gave an anomaly the status that it has.
 _LAST = """
@@ -55,6 +58,7 @@ def take(
 ) -> Taken:
     """Carry a decision out on those anomalies that it can be taken of, in the caller's transaction."""
     locked = list(_locked(decision, anomaly_ids))
+    prefetch_related_objects([one for one in locked if one.merged_into_id is not None], "merged_into")
     possible = [one.pk for one in locked if decision.refusal(one, None) is None]
     refused = _refused(decision, locked, set(possible)) if len(possible) < len(locked) else []
     entries = _write(decision, possible, by=by, at=at, note=note, bulk=bulk) if possible else {}
@@ -65,12 +69,13 @@ def take(
 
 def lock(anomaly_ids: Collection[int]) -> QuerySet[Anomaly]:
     """Anomalies, locked once they are read: in the order in which detection locks them."""
-    return Anomaly.objects.filter(pk__in=anomaly_ids).select_for_update(of=("self",)).order_by("started_at", "id")
+    wanted = RawSQL("SELECT unnest(%s::bigint[])", [list(anomaly_ids)])  # thousands of parameters would be slow
+    return Anomaly.objects.filter(pk__in=wanted).select_for_update(of=("self",)).order_by("started_at", "id")
 
 
 def _locked(decision: Decision, anomaly_ids: Collection[int]) -> Iterator[Anomaly]:
-    told = ("public_id", "status", "state", "suppression", "merged_into__public_id", *decision.sets)
-    return lock(anomaly_ids).select_related("merged_into").only(*told).iterator(ROWS_AT_ONCE)
+    told = ("public_id", "status", "state", "suppression", "merged_into", *decision.sets)
+    return lock(anomaly_ids).only(*told).iterator(ROWS_AT_ONCE)
 
 
 def _refused(decision: Decision, locked: Sequence[Anomaly], possible: Collection[int]) -> list[RefusedError]:
@@ -91,10 +96,11 @@ def _write(
         for name in values
     )
     changes = ", ".join(f"'{name}', jsonb_build_array(b.{column}, a.{column})" for name, column in columns.items())
-    after = _CHANGE.format(sets=sets) if values else _KEEP
+    after = _CHANGE.format(sets=sets, changes=changes) if values else _KEEP
+    more = "".join(f", {column}" for column in columns.values() if column != "status")
     with connection.cursor() as cursor:
         cursor.execute(
-            _DECIDE.format(after=after, changes=changes),
+            _DECIDE.format(columns=more, after=after),
             {
                 **{f"set_{name}": value for name, value in values.items()},
                 "ids": list(ids),

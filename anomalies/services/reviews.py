@@ -127,7 +127,7 @@ def undo(entry: ReviewEntry, *, by: Actor, at: datetime) -> ReviewEntry:
     """
     if not ReviewEntry.objects.filter(undoes=entry).exists():  # that somebody did it says more than that it is late
         check_time(entry, at=at)
-    taken_back = take_back([entry], by=by, at=at)
+    taken_back = take_back(entry, by=by, at=at)
     if taken_back.refused:
         raise taken_back.refused[0]
     return ReviewEntry.objects.select_related("anomaly").get(pk=taken_back.entries[entry.pk])

@@ -1,12 +1,13 @@
 """Decisions taken back, one or many: what they changed is again as it was, by an entry that says so."""
 
 from collections import defaultdict
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.db import connection
-from django.db.models import ForeignKey, Q
+from django.db.models import ForeignKey, Q, QuerySet
+from django.db.models.expressions import RawSQL
 
 from anomalies.models import Anomaly, BulkReview, Notice, ReviewEntry
 from anomalies.services.actor import Actor
@@ -94,24 +95,30 @@ def check_time(entry: ReviewEntry, *, at: datetime) -> None:
         raise UndoExpiredError(entry)
 
 
-def take_back(
-    entries: Collection[ReviewEntry], *, by: Actor, at: datetime, bulk: BulkReview | None = None
-) -> TakenBack:
-    """Undo entries of one decision where the anomaly still is as that left it, in the caller's transaction.
+def take_back(one: ReviewEntry, *, by: Actor, at: datetime, bulk: BulkReview | None = None) -> TakenBack:
+    """Undo an entry, or all of the bulk review that it is the first of, in the caller's transaction.
+
+    Those are undone of which the anomaly still is as the decision left it.
 
     Raises NotUndoableError if they are no decision of a person.
     """
-    one = next(iter(entries))
     if one.action not in UNDOABLE or one.actor == DETECTION.name:
         raise NotUndoableError(one)
     if not one.changes and one.action != ReviewEntry.Action.ACKNOWLEDGED:
         raise NotUndoableError(one)
     names = list(one.changes or _BEFORE_CHANGES)
-    list(lock([entry.anomaly_id for entry in entries]).values_list("pk"))
-    undone = _undo([entry.pk for entry in entries], names, by=by, at=at, bulk=bulk)
-    left = [entry for entry in entries if entry.pk not in undone]
-    Notice.objects.filter(entry__in=list(undone), seen_at=None).delete()
-    return TakenBack(undone, _refused(left, names) if left else [])
+    anomalies = dict(done_by(bulk).values_list("pk", "anomaly")) if bulk else {one.pk: one.anomaly_id}
+    list(lock(anomalies.values()).values_list("pk"))
+    undone = _undo(list(anomalies), names, by=by, at=at, bulk=bulk)
+    untold = RawSQL("SELECT unnest(%s::bigint[])", [list(undone)])
+    Notice.objects.filter(entry__in=untold, seen_at=None).delete()
+    left = ReviewEntry.objects.filter(pk__in=anomalies.keys() - undone.keys()).order_by("id")
+    return TakenBack(undone, _refused(list(left), names) if len(undone) < len(anomalies) else [])
+
+
+def done_by(bulk: BulkReview) -> QuerySet[ReviewEntry]:
+    """The entries of what a bulk review did, not of what was undone of it."""
+    return ReviewEntry.objects.filter(bulk=bulk, undoes=None).order_by("id")
 
 
 def _undo(

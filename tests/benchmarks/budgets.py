@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from tests.benchmarks import ingest, pages, scanning
+from tests.benchmarks import ingest, pages, reviewing, scanning
 from tests.benchmarks.turns import Seconds
 
 
@@ -77,6 +77,14 @@ def _list(quick: bool) -> Iterable[Line]:
         yield _times(f"list of {anomalies:,} anomalies: {page}", taken, 2)
 
 
+def _bulk(quick: bool) -> Iterable[Line]:
+    anomalies = 20_000 if quick else 100_000
+    for verb, taken in reviewing.bulk_of(anomalies).items():
+        what = f"{verb} {anomalies // 10:,} of {anomalies:,} anomalies at once"
+        yield _under(what, taken, 2)
+        yield _times(what, taken, 4)
+
+
 BUDGETS = (
     Budget(
         "http",
@@ -95,4 +103,9 @@ BUDGETS = (
     Budget("count", "one CREATE TABLE AS with GROUP BY GROUPING SETS of the same buckets, no index", _count),
     Budget("numpy", "", _numpy),
     Budget("list", "the page's SQL by its index and the template of a row, 50 times; no login, no filters", _list),
+    Budget(
+        "bulk",
+        "one UPDATE and two INSERTs of as many rows; nothing is checked, nor what was so before kept or told",
+        _bulk,
+    ),
 )

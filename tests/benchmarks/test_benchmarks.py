@@ -3,7 +3,7 @@
 import pytest
 from django.test import override_settings
 
-from tests.benchmarks import budgets, ingest, pages, peer, quality, scanning
+from tests.benchmarks import budgets, ingest, pages, peer, quality, reviewing, scanning
 
 pytestmark = pytest.mark.django_db
 
@@ -34,6 +34,11 @@ def test_histories_reach_numpy() -> None:
 def test_pages_of_the_list_are_measured_beside_bare_ones() -> None:
     taken = pages.list_of(30_000, rounds=1)
     assert all(page.ratio and page.ratio > 0 for page in taken.values())
+
+
+def test_decisions_about_many_are_measured_beside_bare_statements() -> None:
+    taken = reviewing.bulk_of(200, rounds=1)
+    assert {verb: bool(one.ratio) for verb, one in taken.items()} == {"acknowledge": True, "undo": True}
 
 
 def test_quality_is_measured_on_counts_and_organisations() -> None:

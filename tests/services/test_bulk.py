@@ -262,5 +262,5 @@ def test_the_cost_in_queries_does_not_grow_with_the_set(by: Actor, django_assert
         review = _prepared(by, anomalies)
         with django_assert_num_queries(8):
             bulk.carry_out(review, by=by, at=make.NOW)
-        with django_assert_num_queries(9):
+        with django_assert_num_queries(10):
             bulk.undo(review, by=by, at=make.NOW)
