@@ -13,8 +13,10 @@ from django.utils import timezone
 from kombu import Connection
 from kombu.exceptions import OperationalError
 
+from anomalies import tasks
 from anomalies.models import Scan
 from config import broker
+from tests import make
 
 SECONDS = 60
 SERVERS = {
@@ -101,6 +103,17 @@ def _seconds_between(due: float | crontab) -> float:
 def test_every_tick_expires_before_the_next() -> None:
     for tick in settings.CELERY_BEAT_SCHEDULE.values():
         assert tick["options"]["expires"] < _seconds_between(tick["schedule"])
+
+
+@pytest.mark.django_db
+def test_each_minute_what_was_snoozed_comes_back() -> None:
+    anomaly = make.anomaly(snoozed_until=timezone.now())
+    tick = settings.CELERY_BEAT_SCHEDULE["wake"]
+    assert tick["schedule"] == 60
+    assert tick["task"] == tasks.wake.name
+    tasks.wake()
+    anomaly.refresh_from_db()
+    assert anomaly.snoozed_until is None
 
 
 def test_half_a_message_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,9 +1,10 @@
 """services/findings and causes: what becomes of a finding."""
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
+from django.contrib.auth.models import User
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from msgspec import structs
@@ -13,6 +14,7 @@ from anomalies.detection.history import History
 from anomalies.ingest.record import EventRecord
 from anomalies.models import (
     Anomaly,
+    Notice,
     OutboxMessage,
     ReviewEntry,
 )
@@ -24,6 +26,7 @@ from tests.services.days import MONDAY, SPIKE_SEEN, burst, record, run, store, u
 pytestmark = pytest.mark.django_db
 
 ANA = Actor(name="ana")
+GUESSER = {"agent_id": "sshd", "ip": "192.0.2.9", "action": "ssh.login", "principal_id": "root"}
 
 
 def test_a_spike_is_raised_open_explained_and_announced(spike: Anomaly) -> None:
@@ -68,6 +71,71 @@ def test_it_reopens_when_it_gets_materially_worse_and_says_so() -> None:
     notes = list(anomaly.review_entries.order_by("id").values_list("action", "note"))
     assert notes[-1] == ("reopened", "severity rose from medium to high")
     assert anomaly.description == "Success for root after 30 failures from 192.0.2.9 in 5 minutes"
+
+
+def _guessing(start: datetime) -> Anomaly:
+    """Somebody fails to log in, of medium severity."""
+    store(burst(start, 30, seconds=5, status="failure", **GUESSER))
+    run(start + timedelta(minutes=4))
+    return Anomaly.objects.get(kind="address", type="high_failure_rate")
+
+
+def _gets_in(start: datetime, anomaly: Anomaly) -> ReviewEntry:
+    """They succeed, which is of high severity; return the last that is said of it."""
+    store([record(start + timedelta(minutes=5), 5000, **GUESSER)])
+    run(start + timedelta(minutes=6))
+    anomaly.refresh_from_db()
+    assert anomaly.severity == 3
+    return anomaly.review_entries.latest("id")
+
+
+def test_what_is_snoozed_is_woken_when_it_gets_materially_worse_and_says_so(ana: User) -> None:
+    start = MONDAY + timedelta(hours=3)
+    anomaly = _guessing(start)
+    at = start + timedelta(minutes=4)
+    until = at + timedelta(days=1)
+    snoozed = reviews.snooze(anomaly, until=until, by=Actor("ana", ana), at=at)
+    woken = _gets_in(start, anomaly)
+    assert anomaly.snoozed_until is None
+    assert Anomaly.objects.needs_review().filter(pk=anomaly.pk).exists()
+    assert (woken.action, woken.note, woken.actor) == ("woken", "severity rose from medium to high", "detection")
+    assert woken.changes["snoozed_until"] == [until.isoformat(), None]
+    assert Notice.objects.values_list("user__username", "entry").get() == ("ana", woken.pk)
+    assert OutboxMessage.objects.filter(anomaly=anomaly).latest("id").type == "anomaly.updated"
+    with pytest.raises(reviews.NothingToUndoError, match="woken since by detection"):
+        reviews.undo(snoozed, by=ANA, at=at)
+
+
+def test_what_was_resolved_reopens_with_nothing_left_of_the_decision_but_its_entries(ana: User) -> None:
+    start = MONDAY + timedelta(hours=3)
+    anomaly = _guessing(start)
+    at = start + timedelta(minutes=4)
+    reviews.assign(anomaly, to=ana, by=ANA, at=at)
+    resolved = reviews.resolve(anomaly, verdict="benign", by=ANA, at=at, reason="a drill")
+    reopened = _gets_in(start, anomaly)
+    assert (anomaly.status, anomaly.verdict, anomaly.reason, anomaly.resolved_by) == ("open", "", "", "")
+    assert (anomaly.acknowledged_at, anomaly.resolved_at, anomaly.assignee) == (None, None, ana)
+    assert (reopened.from_status, reopened.to_status) == ("resolved", "open")
+    assert reopened.changes["reason"] == ["a drill", ""]
+    with pytest.raises(reviews.NothingToUndoError, match="reopened since by detection"):
+        reviews.undo(resolved, by=ANA, at=at)
+    with pytest.raises(reviews.NotUndoableError):
+        reviews.undo(reopened, by=ANA, at=at)
+
+
+def test_all_that_people_decided_stays_while_it_goes_on(spike: Anomaly, ana: User) -> None:
+    until = SPIKE_SEEN + timedelta(days=1)
+    reviews.snooze(spike, until=until, by=ANA, at=SPIKE_SEEN)
+    reviews.assign(spike, to=ana, by=ANA, at=SPIKE_SEEN)
+    reviews.rename(spike, title="The sync", by=ANA, at=SPIKE_SEEN)
+    store(burst(SPIKE_SEEN + timedelta(minutes=2), 200))
+    assert run(SPIKE_SEEN + timedelta(minutes=8)).anomalies_extended == 1
+    after = Anomaly.objects.get(type="rate_spike")
+    assert (after.snoozed_until, after.assignee, after.title) == (until, ana, "The sync")
+    reviews.resolve(after, verdict="benign", by=ANA, at=until, reason="nightly")
+    run(SPIKE_SEEN + timedelta(hours=3))
+    after.refresh_from_db()
+    assert (after.state, after.status, after.verdict, after.reason) == ("closed", "resolved", "benign", "nightly")
 
 
 def test_late_events_amend_the_same_anomaly(spike: Anomaly) -> None:

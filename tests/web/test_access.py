@@ -8,7 +8,16 @@ from tests import make
 
 pytestmark = pytest.mark.django_db
 HTMX = {"HX-Request": "true", "HX-Current-URL": "http://testserver/?severity=high"}
-PAGES = ["/", "/types/", "/agents/", "/agents/ag_billing/", "/principals/", "/filters/type/", "/anomalies/{id}/", "/anomalies/{id}/events/"]
+PAGES = [
+    "/",
+    "/types/",
+    "/agents/",
+    "/agents/ag_billing/",
+    "/principals/",
+    "/filters/type/",
+    "/anomalies/{id}/",
+    "/anomalies/{id}/events/",
+]
 FORMS = ["/anomalies/{id}/acknowledge/", "/anomalies/{id}/notes/", "/reviews/1/undo/"]
 
 

@@ -164,7 +164,7 @@ def acknowledge(
     note = (acknowledgement.notes or "").strip() if acknowledgement else ""
     try:
         reviews.acknowledge(anomaly, by=by, at=at, note=note)
-    except reviews.AlreadyDecidedError:
+    except reviews.RefusedError:
         if note and not ReviewEntry.objects.filter(anomaly=anomaly, note=note).exists():
             reviews.add_note(anomaly, by=by, at=at, note=note)
     return json_answer(to_wire(facts(anomaly)))

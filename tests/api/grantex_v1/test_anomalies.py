@@ -9,7 +9,8 @@ from django.utils import timezone
 
 from anomalies.ingest.record import EventRecord
 from anomalies.models import Anomaly, Grant, OutboxMessage, ReviewEntry, Scan, Suppression
-from anomalies.services import access, events, reviews, scans
+from anomalies.models.anomaly import AnomalyQuerySet
+from anomalies.services import access, events, merging, reviews, scans
 from anomalies.services.actor import Actor
 from tests import make
 from tests.api.conftest import Call
@@ -66,6 +67,38 @@ def test_what_is_withdrawn_is_listed_but_not_as_unacknowledged(call: Call) -> No
     make.anomaly(state="withdrawn", ended_at=make.NOW)
     assert call("GET", "/v1/anomalies").json()["total"] == 1
     assert call("GET", "/v1/anomalies?unacknowledged=true").json()["total"] == 0
+
+
+def test_what_is_resolved_was_acknowledged_for_those_who_know_of_that_alone(call: Call) -> None:
+    at_once, before = make.anomaly(), make.anomaly(detected_at=make.NOW - timedelta(hours=1))
+    reviews.acknowledge(before, by=Actor("ana"), at=make.NOW)
+    for anomaly in (at_once, before):
+        reviews.resolve(anomaly, verdict="benign", by=Actor("ana"), at=make.NOW + timedelta(hours=1))
+    listed = call("GET", "/v1/anomalies").json()["anomalies"]
+    assert [one["acknowledgedAt"] for one in listed] == ["2026-11-20T13:00:00.000Z", "2026-11-20T12:00:00.000Z"]
+    assert [one["metadata"]["status"] for one in listed] == ["resolved", "resolved"]
+    assert call("GET", "/v1/anomalies?unacknowledged=true").json()["total"] == 0
+    answer = call("PATCH", f"/v1/anomalies/{before.public_id}/acknowledge")
+    assert (answer.status_code, answer.json()["acknowledgedAt"]) == (200, "2026-11-20T12:00:00.000Z")
+
+
+def test_what_is_snoozed_is_listed_but_not_as_unacknowledged_until_it_comes_back(call: Call) -> None:
+    anomaly = make.anomaly()
+    until = make.NOW + timedelta(hours=1)
+    reviews.snooze(anomaly, until=until, by=Actor("ana"), at=make.NOW)
+    assert call("GET", "/v1/anomalies").json()["anomalies"] == [golden(anomaly)]
+    assert call("GET", "/v1/anomalies?unacknowledged=true").json()["total"] == 0
+    reviews.wake(at=until)
+    assert call("GET", "/v1/anomalies?unacknowledged=true").json()["total"] == 1
+
+
+def test_what_became_a_part_meanwhile_answers_as_it_is(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    part, whole = make.anomaly(), make.anomaly()
+    called = part.public_id
+    merging.merge(part, into=whole, scan=make.scan())
+    monkeypatch.setattr(AnomalyQuerySet, "called", lambda self, public_id: self.get(public_id=public_id))
+    answer = call("PATCH", f"/v1/anomalies/{called}/acknowledge")
+    assert (answer.status_code, answer.json()["acknowledgedAt"]) == (200, None)
 
 
 def test_the_list_costs_the_same_queries_for_any_length(call: Call, django_assert_num_queries: Any) -> None:

@@ -1,0 +1,59 @@
+"""services/outbox: what others are told."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.db import transaction
+
+from anomalies.models import OutboxMessage, Severity
+from anomalies.services.outbox import announce, announce_all
+from tests import make
+
+pytestmark = pytest.mark.django_db
+
+FRACTION = make.NOW + timedelta(microseconds=120_000)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {},
+        {"ip": "2001:db8::1", "severity": Severity.LOW, "score": 1.0, "detected_at": FRACTION},
+        {
+            "description": "\"ä\" <b> \\ 'x' %s {}",
+            "principal": "user_9",
+            "evidence": {"a": [1, 0.5, None, "ä"], "b": {}},
+        },
+        {
+            "status": "resolved",
+            "verdict": "benign",
+            "reason": "a drill",
+            "title": "The sync",
+            "acknowledged_at": FRACTION,
+            "resolved_at": make.NOW,
+        },
+        {"snoozed_until": FRACTION + timedelta(days=300)},
+    ],
+)
+def test_of_many_the_same_is_told_as_of_one(ana: User, fields: dict[str, Any]) -> None:
+    if "principal" in fields:
+        fields = {**fields, "principal": make.principal(fields["principal"])}
+    anomaly = make.anomaly(assignee=ana if fields else None, **fields)
+    anomaly.refresh_from_db()
+    with transaction.atomic():
+        announce("anomaly.one", anomaly)
+        announce_all("anomaly.many", [anomaly.pk])
+    one, many = OutboxMessage.objects.order_by("id")
+    assert many.payload == one.payload
+    assert (one.type, many.type, many.anomaly) == ("anomaly.one", "anomaly.many", anomaly)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_nothing_is_told_outside_the_transaction_that_makes_it_true() -> None:
+    anomaly = make.anomaly()
+    with pytest.raises(transaction.TransactionManagementError):
+        announce("anomaly.one", anomaly)
+    with pytest.raises(transaction.TransactionManagementError):
+        announce_all("anomaly.many", [anomaly.pk])
