@@ -3,7 +3,7 @@ from django.contrib.auth.views import LoginView, LogoutView
 from django.urls import path, register_converter
 
 from anomalies.api import events_v1, grantex_v1
-from anomalies.web import agents, deciding, ids, preferences, principals, views
+from anomalies.web import agents, deciding, ids, preferences, principals, suppressions, views
 
 register_converter(ids.IdConverter, "id")
 
@@ -27,6 +27,14 @@ urlpatterns = [
     path("agents/<id:public_id>/", agents.agent_page, name="agent_page"),
     path("principals/", principals.principal_list, name="principal_list"),
     path("principals/<id:public_id>/", principals.principal_page, name="principal_page"),
+    path("suppressions/", suppressions.suppression_list, name="suppression_list"),
+    path("suppressions/new/", suppressions.suppression_new, name="suppression_new"),
+    path("suppressions/preview/", suppressions.suppression_preview, name="suppression_preview"),
+    path("suppressions/<slug:public_id>/", suppressions.suppression_page, name="suppression_page"),
+    path("suppressions/<slug:public_id>/end/", suppressions.suppression_end, name="suppression_end"),
+    path(
+        "suppressions/<slug:public_id>/bring-back/", suppressions.suppression_bring_back, name="suppression_bring_back"
+    ),
     path("types/", views.types, name="types"),
     path("preferences/", preferences.prefer, name="preferences"),
     path(

@@ -10,6 +10,7 @@ from django.db.models import Count, Max, Q
 
 from anomalies.detection.registry import DETECTORS
 from anomalies.models import Anomaly, Severity, Suppression
+from anomalies.models.anomaly import AnomalyQuerySet
 from anomalies.services.actor import Actor
 
 NEWEST = 20  # anomalies that a preview names
@@ -133,6 +134,16 @@ def preview(conditions: Conditions, *, at: datetime, days: int = 30) -> Preview:
         counts=sorted(counts, key=lambda row: (-row[2], row)),
         newest=list(past.newest_first()[:NEWEST]),
     )
+
+
+def meeting(conditions: Conditions, *, since: datetime) -> AnomalyQuerySet:
+    """Return the anomalies detected since then that meet conditions."""
+    return Anomaly.objects.standing().filter(_matching(conditions), detected_at__gte=since)
+
+
+def asked_about(conditions: Conditions) -> AnomalyQuerySet:
+    """Return the anomalies that are up for review now and meet conditions."""
+    return Anomaly.objects.needs_review().filter(_matching(conditions))
 
 
 def hits(suppression: Suppression) -> Hits:
