@@ -6,11 +6,13 @@ from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from django.db import transaction
 from django.db.models import Count, Max, Q
 
 from anomalies.detection.registry import DETECTORS
 from anomalies.models import Anomaly, Severity, Suppression
 from anomalies.models.anomaly import AnomalyQuerySet
+from anomalies.services import changes
 from anomalies.services.actor import Actor
 
 NEWEST = 20  # anomalies that a preview names
@@ -87,6 +89,7 @@ def errors_of(conditions: Conditions) -> dict[str, str]:
     return errors
 
 
+@transaction.atomic
 def create(
     *, reason: str, owner: str, conditions: Conditions, expires_at: datetime | None, by: Actor, at: datetime
 ) -> Suppression:
@@ -101,7 +104,7 @@ def create(
             raise SuppressionError(field, f"it has 1 to {most:,} characters.")
     if expires_at is not None and expires_at <= at:
         raise SuppressionError("expires_at", f"{expires_at:%Y-%m-%d %H:%M %Z} is past.")
-    return Suppression.objects.create(
+    made = Suppression.objects.create(
         reason=reason.strip(),
         owner=owner.strip(),
         **asdict(conditions),
@@ -109,14 +112,22 @@ def create(
         created_by=by.name,
         expires_at=expires_at,
     )
+    given = {name: value for name, value in asdict(conditions).items() if value}
+    set_to = {**given, "owner": made.owner, **({"expires_at": expires_at.isoformat()} if expires_at else {})}
+    changes.record(
+        "suppression", made.public_id, "created", by=by, at=at, changes=changes.between({}, set_to), note=made.reason
+    )
+    return made
 
 
+@transaction.atomic
 def end(suppression: Suppression, *, by: Actor, at: datetime) -> None:
     """Ask again about what is raised from now on; what it hid stays hidden. Raises AlreadyEndedError."""
     ended = Suppression.objects.filter(pk=suppression.pk, ended_at__isnull=True).update(ended_at=at, ended_by=by.name)
     suppression.refresh_from_db()
     if not ended:
         raise AlreadyEndedError(suppression)
+    changes.record("suppression", suppression.public_id, "ended", by=by, at=at, note=suppression.reason)
 
 
 def preview(conditions: Conditions, *, at: datetime, days: int = 30) -> Preview:

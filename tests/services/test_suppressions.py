@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from anomalies.models import Anomaly, Grant, OutboxMessage, ResponsePolicy, Scan, Suppression
+from anomalies.models import Anomaly, Change, Grant, OutboxMessage, ResponsePolicy, Scan, Suppression
 from anomalies.services import access, reviews, scans, suppressions
 from anomalies.services.actor import Actor
 from anomalies.services.suppressions import Conditions, SuppressionError
@@ -258,3 +258,17 @@ def test_a_preview_shows_exactly_what_would_be_suppressed(
     assert previewed == suppressed == suppressions.meets(anomaly, conditions)
     suppression.delete()
     anomaly.delete()
+
+
+def test_who_made_and_who_ended_one_is_recorded() -> None:
+    made = suppressions.create(
+        reason="Nightly sync.",
+        owner="ana",
+        conditions=Conditions(type="rate_spike"),
+        expires_at=None,
+        by=Actor("ana"),
+        at=make.NOW,
+    )
+    suppressions.end(made, by=Actor("tom"), at=make.NOW)
+    told = [(one.actor, one.action, one.note) for one in Change.objects.filter(subject_id=made.public_id)]
+    assert told == [("ana", "created", "Nightly sync."), ("tom", "ended", "Nightly sync.")]
