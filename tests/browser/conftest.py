@@ -7,9 +7,11 @@ import subprocess
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.contrib.auth.models import Group, Permission, User
+from django.test import Client
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, expect, sync_playwright
 from pytest_django.live_server_helper import LiveServer
 
@@ -105,6 +107,8 @@ def open_context(
     def open_context(**options: object) -> BrowserContext:
         context = browser.new_context(base_url=live_server.url, timezone_id="Europe/Berlin", **options)  # type: ignore[arg-type]
         context.set_default_timeout(10_000)
+        if options.get("java_script_enabled", True):
+            context.add_cookies([cookie("local_zone", "Europe%2FBerlin")])  # as the page before the list tells it
         contexts.append(context)
         context.on("console", lambda said: wrong.append(said.text) if is_wrong(said) else None)
         context.on("weberror", lambda error: wrong.append(str(error.error)))
@@ -117,12 +121,22 @@ def open_context(
     assert wrong == []
 
 
-def log_in(context: BrowserContext, name: str = "ana") -> Page:
+def cookie(name: str, value: str) -> Any:  # playwright names its type in private
+    return {"name": name, "value": value, "domain": "localhost", "path": "/"}
+
+
+def log_in(context: BrowserContext, name: str = "ana", *, by_form: bool = False) -> Page:
+    """Open the list as somebody, with a session made for them unless they are to log in as people do."""
     page = context.new_page()
+    if not by_form:
+        client = Client()
+        client.force_login(User.objects.get(username=name))
+        context.add_cookies([cookie("sessionid", client.cookies["sessionid"].value)])
     page.goto("/")
-    page.get_by_label("Username").fill(name)
-    page.get_by_label("Password").fill(f"{name}-password")
-    page.get_by_role("button", name="Sign in").click()
+    if by_form:
+        page.get_by_label("Username").fill(name)
+        page.get_by_label("Password").fill(f"{name}-password")
+        page.get_by_role("button", name="Sign in").click()
     expect(page.get_by_role("heading", name="Anomalies", exact=True)).to_be_visible()
     page.wait_for_load_state()
     return page

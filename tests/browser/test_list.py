@@ -17,7 +17,10 @@ def rows(page: Page) -> list[str]:
     return page.locator(".list tbody .what").all_inner_texts()
 
 
-def test_the_browser_tells_its_time_zone_before_the_first_list(page: Page) -> None:
+def test_the_browser_tells_its_time_zone_before_the_first_list(open_context: Callable[..., BrowserContext]) -> None:
+    context = open_context(viewport={"width": 1440, "height": 900})
+    context.clear_cookies()
+    page = log_in(context, by_form=True)
     assert page.locator(".list .when small").inner_text() == "Berlin"
     page.get_by_role("button", name="UTC").click()
     expect(page.locator(".list .when small")).to_have_text("UTC")
