@@ -4,6 +4,8 @@ from typing import Any, Self
 
 from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
+from django.contrib.postgres.indexes import GinIndex
+from django.contrib.postgres.search import SearchVectorField
 from django.db import models
 from django.db.models.functions import Now
 
@@ -11,6 +13,7 @@ from anomalies.models.access import Agent, Principal
 from anomalies.models.public_id import new_anomaly_id
 from anomalies.models.scan import Scan
 from anomalies.models.suppression import Suppression
+from anomalies.models.words import WORDS
 
 # Shown as the status of those that nobody is asked about, or not now.
 SUPPRESSED, WITHDRAWN, SNOOZED = "suppressed", "withdrawn", "snoozed"
@@ -49,6 +52,12 @@ class AnomalyQuerySet(models.QuerySet["Anomaly"]):
 
     def newest_first(self) -> Self:
         return self.order_by("-detected_at", "-id")
+
+
+class WithoutWords(models.Manager["Anomaly"]):
+    def get_queryset(self) -> models.QuerySet["Anomaly"]:
+        """Rows without the words that only the search needs: nobody reads them."""
+        return super().get_queryset().defer("words")
 
 
 class Anomaly(models.Model):
@@ -98,10 +107,10 @@ class Anomaly(models.Model):
         help_text="What tells anomalies of one type and entity apart",
     )
     agent = models.ForeignKey(
-        Agent, models.PROTECT, to_field="public_id", null=True, blank=True, related_name="anomalies"
+        Agent, models.PROTECT, to_field="public_id", db_index=False, null=True, blank=True, related_name="anomalies"
     )
     principal = models.ForeignKey(
-        Principal, models.PROTECT, to_field="public_id", null=True, blank=True, related_name="anomalies"
+        Principal, models.PROTECT, to_field="public_id", db_index=False, null=True, blank=True, related_name="anomalies"
     )
     ip = models.GenericIPAddressField("address", null=True, blank=True)
     integration = models.CharField(max_length=200, blank=True, default="")
@@ -179,8 +188,9 @@ class Anomaly(models.Model):
         settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="assigned_anomalies"
     )
     created_at = models.DateTimeField(db_default=Now())
+    words = models.GeneratedField(expression=WORDS, output_field=SearchVectorField(), db_persist=True)
 
-    objects = AnomalyQuerySet.as_manager()
+    objects = WithoutWords.from_queryset(AnomalyQuerySet)()
 
     class Meta:
         verbose_name_plural = "anomalies"
@@ -213,6 +223,17 @@ class Anomaly(models.Model):
             models.Index(fields=["type", "-detected_at", "-id"], name="anomaly_type_newest"),
             models.Index(fields=["-severity", "-detected_at", "-id"], name="anomaly_severity_newest"),
             models.Index(fields=["agent", "-detected_at", "-id"], name="anomaly_agent_newest"),
+            models.Index(fields=["principal", "-detected_at", "-id"], name="anomaly_principal_newest"),
+            models.Index(fields=["resource_type", "-detected_at", "-id"], name="anomaly_resource_type_newest"),
+            models.Index(
+                fields=["-severity", "-detected_at", "-id"],
+                condition=models.Q(
+                    status="open", merged_into__isnull=True, suppression__isnull=True, snoozed_until__isnull=True
+                )
+                & ~models.Q(state="withdrawn"),
+                name="anomaly_to_review",
+            ),
+            GinIndex(fields=["words"], name="anomaly_words"),
             models.Index(fields=["kind", "entity", "started_at"], name="anomaly_entity"),
             models.Index(fields=["ip", "started_at"], condition=models.Q(ip__isnull=False), name="anomaly_address"),
             models.Index(fields=["active_until"], name="anomaly_active_until"),

@@ -2,33 +2,27 @@
 
 import contextlib
 import ipaddress
+import re
 from collections.abc import Mapping
 from typing import Any
 
 import django_filters
 from django import forms
-from django.db.models import Q, QuerySet
+from django.contrib.postgres.search import SearchQuery
+from django.db.models import Q, QuerySet, Value
 from django.http import QueryDict
 
 from anomalies.detection.registry import DETECTORS
 from anomalies.models import Anomaly, Severity
 from anomalies.models.anomaly import SNOOZED, SUPPRESSED, WITHDRAWN, AnomalyQuerySet
+from anomalies.models.words import OUTER_SIGNS
 from anomalies.web.period import NAMES as PERIOD_NAMES
 from anomalies.web.period import UNITS, Period, PeriodFilter, PeriodWidget
 
 MOST_CHOSEN = 50
 EXAMPLES = {"hours": 24, "days": 7, "months": 3}  # beside each unit of the filter by time
 SEARCH_LENGTH = 200
-SEARCHED = (
-    "public_id",
-    "description",
-    "agent__public_id",
-    "principal__public_id",
-    "entity",
-    "resource",
-    "integration",
-)
-
+_BETWEEN_PARTS = re.compile(f"[{re.escape(OUTER_SIGNS)}]+")
 Known = Mapping[str, tuple[str, Any]]  # word in the URL: label, value of the column
 
 TYPES: Known = {type_: (detector.label, type_) for type_, detector in DETECTORS.items()}
@@ -127,18 +121,47 @@ class SearchField(forms.Field):
         return text
 
 
+class WordQuery(SearchQuery):
+    """A query as PostgreSQL writes them, of words that are there as they are."""
+
+    template = "lower(%(expressions)s)::tsquery"
+
+
+def word_query(text: str) -> WordQuery:
+    """Return the query for all words of a text, each from its beginning: `bill proj/17` finds ag_billing, proj/170.
+
+    A type is found by the words of its label.
+    """
+    return WordQuery(Value(" & ".join(_one_of(word) for word in text.split())))
+
+
+def _one_of(word: str) -> str:
+    """What holds the word: itself, all its parts where it is a path, or the type with such a label."""
+    found = [f"{_quoted(word)}:*"]
+    parts = [part for part in _BETWEEN_PARTS.split(word) if part]
+    if parts and parts != [word]:
+        found.append(f"({' & '.join(f'{_quoted(part)}:*' for part in parts)})")
+    sought = word.casefold()
+    for type_, (label, _) in TYPES.items():
+        if any(said.startswith(sought) for said in label.casefold().split()):
+            found.append(_quoted(type_))
+    return f"({' | '.join(found)})"
+
+
+def _quoted(word: str) -> str:
+    doubled = word.replace("\\", "\\\\").replace("'", "''")
+    return f"'{doubled}'"
+
+
 class SearchFilter(django_filters.Filter):  # type: ignore[misc]  # django-filter has no types
-    """A part of what a row shows, of the id, or the whole address."""
+    """Words of what a row shows, each from its beginning, in any order; or the whole address."""
 
     field_class = SearchField
 
     def filter(self, rows: QuerySet[Any, Any], value: str) -> QuerySet[Any, Any]:
         if not value:
             return rows
-        labelled = [type_ for type_, (label, _) in TYPES.items() if value.casefold() in label.casefold()]
-        found = Q(type__in=labelled)
-        for column in SEARCHED:
-            found |= Q(**{f"{column}__icontains": value})
+        found = Q(words=word_query(value))
         with contextlib.suppress(ValueError):  # not a whole address
             found |= Q(ip=str(ipaddress.ip_address(value)))
         return rows.filter(found)
@@ -196,7 +219,7 @@ class AnomalyFilter(django_filters.FilterSet):  # type: ignore[misc]  # django-f
 
     def matching(self, *, without: str = "") -> AnomalyQuerySet:
         """The anomalies that pass all filters, or all but one."""
-        rows: AnomalyQuerySet = Anomaly.objects.standing().with_shown_status()
+        rows: AnomalyQuerySet = Anomaly.objects.standing()
         for name, value in self.values.items():
             if name != without:
                 rows = self.filters[name].filter(rows, value)

@@ -19,7 +19,7 @@ ORDERS = {
     "-detected": ("-detected_at", "-id"),
     "detected": ("detected_at", "id"),
     "-severity": ("-severity", "-detected_at", "-id"),
-    "severity": ("severity", "-detected_at", "-id"),
+    "severity": ("severity", "detected_at", "id"),
 }
 VIEWS = {"Needs review": "status=open", "High unacknowledged": "severity=high&status=open", "All": ""}
 OTHER_PARAMETERS = {"sort", "older", "newer", "open"}

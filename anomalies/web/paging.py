@@ -3,7 +3,9 @@
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from django.db.models import Model, Q, QuerySet
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.models import BooleanField, Func, Model, QuerySet, Value
+from django.db.models.sql.compiler import SQLCompiler
 
 M = TypeVar("M", bound=Model)
 
@@ -22,7 +24,8 @@ def page_of(
 ) -> Page[M]:
     """Return the page after one row, or before one, or the first.
 
-    `order` names fields as order_by() does and ends with a unique one; none of them is ever NULL.
+    `order` names fields as order_by() does, all in one direction, and ends with a unique one; none of them is ever
+    NULL.
     """
     backwards = before is not None
     boundary = before if backwards else after
@@ -42,15 +45,32 @@ def _turned(field: str) -> str:
     return field[1:] if field.startswith("-") else f"-{field}"
 
 
-def _beyond(row: Model, order: tuple[str, ...]) -> Q:
+class _Further(Func):
+    """Whether one row of values comes after another: a range of the index that both are in the order of."""
+
+    output_field = BooleanField()
+
+    def __init__(self, names: tuple[str, ...], values: list[Any], *, falling: bool) -> None:
+        super().__init__(*names, *(value if hasattr(value, "resolve_expression") else Value(value) for value in values))
+        self.falling = falling
+
+    def as_sql(
+        self,
+        compiler: SQLCompiler,
+        connection: BaseDatabaseWrapper,  # noqa: ARG002
+        *_: Any,
+        **__: Any,
+    ) -> tuple[str, tuple[str | int, ...]]:
+        compiled = [compiler.compile(source) for source in self.get_source_expressions()]
+        sides, half = [sql for sql, _ in compiled], len(compiled) // 2
+        sql = f"({', '.join(sides[:half])}) {'<' if self.falling else '>'} ({', '.join(sides[half:])})"
+        return sql, tuple(param for _, own in compiled for param in own)
+
+
+def _beyond(row: Model, order: tuple[str, ...]) -> Func:
     """Rows that come after this one: further in one field, the same in all fields before it."""
-    beyond, same = Q(pk__in=[]), Q()
-    for field in order:
-        name, past = (field[1:], "lt") if field.startswith("-") else (field, "gt")
-        value: Any = getattr(row, name)
-        beyond |= same & Q(**{f"{name}__{past}": value})
-        same &= Q(**{name: value})
-    first = order[0].lstrip("-")
-    # Implied by the above, but a plain range of the index.
-    reach = "lte" if order[0].startswith("-") else "gte"
-    return Q(**{f"{first}__{reach}": getattr(row, first)}) & beyond
+    falling = order[0].startswith("-")
+    if any(field.startswith("-") != falling for field in order):
+        raise ValueError(f"Rising and falling fields in one order: {', '.join(order)}")  # no index serves that
+    names = tuple(field.lstrip("-") for field in order)
+    return _Further(names, [getattr(row, name) for name in names], falling=falling)

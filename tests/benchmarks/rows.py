@@ -85,23 +85,46 @@ ORDER BY id, start;
 DROP TABLE pattern
 """
 
-# What differs from one anomaly to the next; all else is as in the first.
+# What differs from one anomaly to the next; all else is as in the first. `h` is a number that looks like chance.
+_WORDS = {
+    "type": ("rate_spike", "high_failure_rate", "new_principal", "off_hours_activity", "bulk_access", "rate_drop"),
+    "integration": ("drive", "mail", "crm", "github", "okta", "aws", "slack", "jira", "vault", "billing-gateway"),
+    "resource_type": ("document", "mailbox", "bucket", "repository", "database", "secret"),
+}
+_RARE = "n %% 20000 = 77"  # fifty of a million
 _ANOMALIES = {
     "public_id": "'anom_' || lpad(n::text, 10, '0')",
     "fingerprint": "'bench-' || n",
-    "type": "(ARRAY['rate_spike', 'high_failure_rate', 'new_principal', 'off_hours_activity'])[n %% 4 + 1]",
-    "severity": "n * 7919::bigint %% 3 + 1",
-    "description": "n %% 900 || ' requests in 5 minutes, 38 expected'",
-    "entity": "'ag_' || n %% 1000",
-    "agent_id": "'ag_' || n %% 1000",
-    "integration": "(ARRAY['drive', 'mail', 'crm'])[n %% 3 + 1]",
-    "resource": "'projects/' || n %% 500",
-    "status": "CASE n %% 10 WHEN 0 THEN 'open' ELSE 'acknowledged' END",
-    "acknowledged_at": "CASE n %% 10 WHEN 0 THEN NULL ELSE at END",
-    "acknowledged_by": "CASE n %% 10 WHEN 0 THEN '' ELSE 'ana' END",
+    "type": f"(ARRAY{list(_WORDS['type'])})[h %% 6 + 1]",
+    "severity": "(ARRAY[1, 1, 1, 1, 2, 2, 3])[h / 7 %% 7 + 1]",
+    "description": f"CASE WHEN {_RARE} THEN 'Somebody exported the quarterly payroll' "
+    "ELSE h %% 900 || ' requests in 5 minutes, 38 expected' END",
+    "entity": "'ag_' || h / 11 %% 1000",
+    "agent_id": "'ag_' || h / 11 %% 1000",
+    "principal_id": "CASE h %% 3 WHEN 0 THEN NULL ELSE 'user_' || h / 17 %% 500 END",
+    "ip": "CASE h %% 4 WHEN 0 THEN ('10.0.' || h / 250 %% 40 || '.' || h %% 250)::inet END",
+    "integration": f"CASE WHEN {_RARE} THEN 'fax' ELSE (ARRAY{list(_WORDS['integration'])})[h / 5 %% 10 + 1] END",
+    "resource": "'projects/' || h / 3 %% 500",
+    "resource_type": f"CASE WHEN {_RARE} THEN 'fax line'"
+    f" ELSE (ARRAY{list(_WORDS['resource_type'])})[h / 2 %% 6 + 1] END",
+    "status": "(ARRAY['open', 'resolved', 'resolved', 'acknowledged'])[least(k, 3) + 1]",
+    "verdict": "CASE WHEN k IN (1, 2)"
+    " THEN (ARRAY['benign', 'false_positive', 'true_positive'])[h %% 3 + 1] ELSE '' END",
+    "acknowledged_at": "CASE k WHEN 0 THEN NULL ELSE at END",
+    "acknowledged_by": "CASE k WHEN 0 THEN '' ELSE 'ana' END",
+    "resolved_at": "CASE WHEN k IN (1, 2) THEN at END",
+    "resolved_by": "CASE WHEN k IN (1, 2) THEN 'ana' ELSE '' END",
     **dict.fromkeys(("started_at", "detected_at", "updated_at"), "at"),
     **dict.fromkeys(("active_until", "ended_at"), "at + interval '5 minutes'"),
 }
+# As large as detection makes it.
+_EVIDENCE = {
+    "why": "412 requests of ag_17 in 5 minutes from 14:05, where 38 are expected and up to 61 are usual. " * 3,
+    "unit": "requests", "observed": 412, "expected": 38.25, "lower": 21.0, "upper": 61.0, "p": 1.2e-31,
+    "event_count": 412, "resolution_seconds": 300, "version": 1, "events_hash": "8c1f0e5b2d7a9c34",
+    "parameters": {"min_excess": 3.0, "alpha": 0.0001, "window": 300, "min_history_days": 7},
+    "counts": [38 + n % 17 for n in range(96)],
+}  # fmt: skip
 
 
 def actors(agents: int, *, days: int) -> None:
@@ -152,14 +175,15 @@ def anomalies(count: int) -> None:
     first = Anomaly.objects.create(
         fingerprint="bench", severity=1, score=0.5, kind="agent", started_at=TODAY, active_until=TODAY,
         detected_at=TODAY, updated_at=TODAY, resource_type="document", state="closed", ended_at=TODAY,
-        evidence={}, resolution_seconds=300, scan=scan,
+        evidence=_EVIDENCE, resolution_seconds=300, scan=scan,
     )  # fmt: skip
-    columns = [field.column for field in Anomaly._meta.concrete_fields if not field.primary_key]
+    columns = [field.column for field in Anomaly._meta.concrete_fields if not (field.primary_key or field.generated)]
     with connection.cursor() as cursor:
         cursor.execute(
             f"INSERT INTO anomalies_anomaly ({', '.join(columns)})"
             f" SELECT {', '.join(_ANOMALIES.get(column, f'first.{column}') for column in columns)}"
-            " FROM anomalies_anomaly first, LATERAL (SELECT n, %(last)s::timestamptz - n * interval '40 seconds' AS at"
+            " FROM anomalies_anomaly first, LATERAL (SELECT n, n * 7919::bigint %% 1000003 AS h, n * 31 %% 10 AS k,"
+            " %(last)s::timestamptz - n * interval '40 seconds' AS at"
             " FROM generate_series(1, %(count)s) AS n) AS numbered WHERE first.id = %(first)s",
             {"count": count, "last": TODAY, "first": first.pk},
         )

@@ -1,6 +1,7 @@
 """web/filters and web/menus: AND between filters, OR within one, and nothing silent."""
 
 from datetime import timedelta
+from urllib.parse import urlencode
 
 import pytest
 from django.http import QueryDict
@@ -95,6 +96,44 @@ def test_filters_combine_by_and_and_within_one_by_or(four: None, query: str, exp
     filters = AnomalyFilter(QueryDict(query))
     assert {anomaly.description for anomaly in filters.matching()} == expected
     assert filters.complaints == []
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("billing", True),
+        ("BILL", True),
+        ("ag_bill", True),
+        ("proj 17", True),
+        ("17 projects", True),
+        ("projects/17", True),
+        ("/projects/17", True),
+        ("expected payroll", True),
+        ("62.5 %", True),
+        ("(31/50),", True),
+        ("high fail", True),  # the label of its type
+        ("o'neil\\x", True),
+        ("illing", False),  # no word begins so
+        ("billing absent", False),
+        ("ag_billing_2", False),
+        ("projects/18", False),
+        ("| & ! <-> ':*", False),
+    ],
+)
+def test_the_search_finds_all_words_from_their_beginnings(text: str, found: bool) -> None:
+    make.anomaly(
+        description="62.5 % denied (31/50), payroll of o'neil\\x, 38 expected",
+        type="high_failure_rate",
+        agent=make.agent("ag_billing"),
+        resource="arn:aws:db:eu/projects/17",
+    )
+    make.anomaly(description="another", type="rate_spike", resource="elsewhere", agent=make.agent("ag_2"))
+    assert len(matching(urlencode({"q": text}))) == found
+
+
+def test_a_word_of_any_length_is_kept_to_what_an_index_holds() -> None:
+    make.anomaly(description="é" * 5000, resource="ü" * 1000)
+    assert len(matching("q=" + "é" * 200)) == 1
 
 
 @pytest.mark.parametrize(
