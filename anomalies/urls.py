@@ -25,6 +25,8 @@ urlpatterns = [
     path("filters/<slug:name>/", views.filter_options, name="filter_options"),
     path("agents/", agents.agent_list, name="agent_list"),
     path("agents/<id:public_id>/", agents.agent_page, name="agent_page"),
+    path("change/agents/<id:public_id>/", agents.change_agent, name="change_agent"),
+    path("events/agents/<id:public_id>/", agents.agent_events, name="agent_events"),
     path("principals/", principals.principal_list, name="principal_list"),
     path("principals/<id:public_id>/", principals.principal_page, name="principal_page"),
     path("suppressions/", suppressions.suppression_list, name="suppression_list"),
@@ -35,6 +37,7 @@ urlpatterns = [
     path(
         "suppressions/<slug:public_id>/bring-back/", suppressions.suppression_bring_back, name="suppression_bring_back"
     ),
+    path("events/principals/<id:public_id>/", principals.principal_events, name="principal_events"),
     path("types/", views.types, name="types"),
     path("preferences/", preferences.prefer, name="preferences"),
     path(

@@ -1,6 +1,5 @@
 """Agents, their users and grants, and what is done unasked to an agent that spikes."""
 
-import re
 from typing import Any
 
 from django import forms
@@ -24,10 +23,7 @@ from anomalies.admin.base import (
 from anomalies.detection.registry import DETECTORS
 from anomalies.models import Agent, AgentPrincipal, Grant, Principal, ResponsePolicy
 from anomalies.services import access, access_requests, actions, detectors, working_hours
-from anomalies.services.working_hours import WorkingHoursError
-
-_WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
-_HOURS = re.compile(r"(\d{1,2})(?::00)?\s*(?:-|to)\s*(\d{1,2})(?::00)?")
+from anomalies.services.working_hours import WEEKDAYS, WorkingHoursError
 
 
 class _AgentForm(forms.ModelForm):
@@ -50,20 +46,19 @@ class _AgentForm(forms.ModelForm):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        for number, weekday in enumerate(_WEEKDAYS):
+        for number, weekday in enumerate(WEEKDAYS):
             first, last = (self.instance.working_hours or {}).get(str(number), (None, None))
             self.initial[weekday] = "" if first is None else f"{first}-{last}"
         self.initial["holidays_listed"] = "\n".join(self.instance.holidays)
 
     def clean(self) -> dict[str, Any]:
         hours: dict[str, list[int]] = {}
-        for number, weekday in enumerate(_WEEKDAYS):
+        for number, weekday in enumerate(WEEKDAYS):
             if text := self.cleaned_data.get(weekday):
-                if not (found := _HOURS.fullmatch(text)):
-                    self.add_error(weekday, f"{text!r} is no span of hours such as 9-17.")
-                    continue
-                hours[str(number)] = [int(found[1]), int(found[2])]
-                self._check(weekday, working_hours={str(number): hours[str(number)]})
+                try:
+                    hours[str(number)] = working_hours.hours_of(number, text)
+                except WorkingHoursError as error:
+                    self.add_error(weekday, str(error))
         self.cleaned_data["working_hours"] = hours or None
         self.cleaned_data["holidays"] = (self.cleaned_data.get("holidays_listed") or "").replace(",", " ").split()
         self._check("holidays_listed", holidays=self.cleaned_data["holidays"])
@@ -94,7 +89,7 @@ class AgentAdmin(ToldChangesAdmin):
         (
             "At work",
             {
-                "fields": ("time_zone", *_WEEKDAYS, "holidays_listed"),
+                "fields": ("time_zone", *WEEKDAYS, "holidays_listed"),
                 "description": "Hours in the agent's own zone. All days empty: learned from what it does.",
             },
         ),

@@ -1,5 +1,6 @@
 """When an agent is at work: its zone, its hours and its holidays."""
 
+import re
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from zoneinfo import ZoneInfo
@@ -11,12 +12,25 @@ from anomalies.services.actor import Actor
 MOST_HOLIDAYS = 1000
 
 
+WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
+_HOURS = re.compile(r"(\d{1,2})(?::00)?\s*(?:-|to)\s*(\d{1,2})(?::00)?")
+
+
 class WorkingHoursError(Exception):
     """What cannot be set; `field` is that of the agent."""
 
     def __init__(self, field: str, reason: str) -> None:
         self.field = field
         super().__init__(reason)
+
+
+def hours_of(weekday: int, text: str) -> list[int]:
+    """Return the hours of a day as they are typed: `9-17`, `09:00 to 17:00`. Raises WorkingHoursError."""
+    if not (found := _HOURS.fullmatch(text.strip())):
+        raise WorkingHoursError("working_hours", f"{text[:40]!r} is no span of hours such as 9-17.")
+    hours = [int(found[1]), int(found[2])]
+    check(time_zone="UTC", working_hours={str(weekday): hours}, holidays=[])
+    return hours
 
 
 def check(*, time_zone: str, working_hours: Mapping[str, Sequence[int]] | None, holidays: Sequence[str]) -> None:
