@@ -8,7 +8,7 @@ import pytest
 from django.contrib.auth.models import User
 
 from anomalies.models import Anomaly, BulkReview, Notice, OutboxMessage, ReviewEntry
-from anomalies.services import bulk, merging, reviews
+from anomalies.services import bulk, deciding, merging, reviews, undoing
 from anomalies.services.actor import Actor
 from tests import make
 
@@ -264,3 +264,26 @@ def test_the_cost_in_queries_does_not_grow_with_the_set(by: Actor, django_assert
             bulk.carry_out(review, by=by, at=make.NOW)
         with django_assert_num_queries(10):
             bulk.undo(review, by=by, at=make.NOW)
+
+
+def test_what_fails_half_way_leaves_nothing_done(by: Actor, monkeypatch: pytest.MonkeyPatch) -> None:
+    review = _prepared(by, [make.anomaly(), make.anomaly()])
+
+    def fail(*_: object) -> None:
+        raise RuntimeError
+
+    with monkeypatch.context() as broken:
+        broken.setattr(deciding, "announce_all", fail)
+        with pytest.raises(RuntimeError):
+            bulk.carry_out(review, by=by, at=make.NOW)
+    assert _statuses() == ["open", "open"]
+    assert not ReviewEntry.objects.exists()
+    review.refresh_from_db()
+    assert review.done_at is None
+    assert bulk.carry_out(review, by=by, at=make.NOW).done == 2
+    with monkeypatch.context() as broken:
+        broken.setattr(undoing, "announce_all", fail)
+        with pytest.raises(RuntimeError):
+            bulk.undo(review, by=by, at=make.NOW)
+    assert _statuses() == ["acknowledged", "acknowledged"]
+    assert ReviewEntry.objects.count() == 2
