@@ -10,6 +10,7 @@ from django.db import models
 from django.db.models.functions import Now
 
 from anomalies.models.access import Agent, Principal
+from anomalies.models.ordering import LAST, SORTED_BY
 from anomalies.models.public_id import new_anomaly_id
 from anomalies.models.scan import Scan
 from anomalies.models.suppression import Suppression
@@ -49,6 +50,10 @@ class AnomalyQuerySet(models.QuerySet["Anomaly"]):
         suppressed = models.When(undecided, suppression__isnull=False, then=models.Value(SUPPRESSED))
         snoozed = models.When(undecided, snoozed_until__isnull=False, then=models.Value(SNOOZED))
         return self.annotate(shown_status=models.Case(withdrawn, suppressed, snoozed, default=models.F("status")))
+
+    def with_sort_key(self, column: str) -> Self:
+        """Each with `sort_key`: what a column of the list is sorted by."""
+        return self.annotate(sort_key=SORTED_BY[column])
 
     def newest_first(self) -> Self:
         return self.order_by("-detected_at", "-id")
@@ -220,7 +225,6 @@ class Anomaly(models.Model):
         indexes = [
             models.Index(fields=["-detected_at", "-id"], name="anomaly_newest"),
             models.Index(fields=["status", "-detected_at", "-id"], name="anomaly_status_newest"),
-            models.Index(fields=["type", "-detected_at", "-id"], name="anomaly_type_newest"),
             models.Index(fields=["-severity", "-detected_at", "-id"], name="anomaly_severity_newest"),
             models.Index(fields=["agent", "-detected_at", "-id"], name="anomaly_agent_newest"),
             models.Index(fields=["principal", "-detected_at", "-id"], name="anomaly_principal_newest"),
@@ -234,6 +238,11 @@ class Anomaly(models.Model):
                 name="anomaly_to_review",
             ),
             GinIndex(fields=["words"], name="anomaly_words"),
+            *(
+                models.Index(SORTED_BY[column], *LAST, name=f"anomaly_by_{column}")
+                for column in ("type", "what", "who", "resource", "integration", "where", "status")
+            ),
+            GinIndex(fields=["countries"], condition=~models.Q(countries=[]), name="anomaly_countries"),
             models.Index(fields=["kind", "entity", "started_at"], name="anomaly_entity"),
             models.Index(fields=["ip", "started_at"], condition=models.Q(ip__isnull=False), name="anomaly_address"),
             models.Index(fields=["active_until"], name="anomaly_active_until"),

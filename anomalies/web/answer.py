@@ -49,7 +49,7 @@ def answer(request: Request, anomalies: Sequence[Anomaly], toast: Toast, *, type
             context["panel"] = panel_of(request, one, now=timezone.now())
             context["alone"] = there.path != reverse("anomaly_list")
     if "views" in present:
-        listing = Listing(QueryDict(there.query))
+        listing = Listing(QueryDict(there.query), request.user)
         context["views"] = views(listing)
         context["match_count"] = listing.match_count()
     return fragment(request, "anomalies/_changed.html", context)

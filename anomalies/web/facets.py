@@ -51,6 +51,8 @@ def count_values(rows: QuerySet[Any, Any], columns: Sequence[str]) -> Counts:
             position = position_of.get(mask)
             if position is None:  # grouped by no column: all rows
                 total = count
+            elif isinstance(values[position], list):  # each of its values
+                counts[columns[position]].update(dict.fromkeys(values[position], count))
             elif values[position] not in (None, ""):
                 counts[columns[position]][values[position]] = count
     return Counts(counts, capped=total > MOST_ROWS)

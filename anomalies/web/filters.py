@@ -4,20 +4,26 @@ import contextlib
 import ipaddress
 import re
 from collections.abc import Mapping
-from typing import Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 import django_filters
 from django import forms
+from django.contrib.auth.models import User
 from django.contrib.postgres.search import SearchQuery
-from django.db.models import Q, QuerySet, Value
+from django.db.models import Exists, OuterRef, Q, QuerySet, Value
+from django.db.models.functions import Coalesce
 from django.http import QueryDict
 
 from anomalies.detection.registry import DETECTORS
-from anomalies.models import Anomaly, Severity
+from anomalies.models import Anomaly, Bookmark, Severity
 from anomalies.models.anomaly import SNOOZED, SUPPRESSED, WITHDRAWN, AnomalyQuerySet
 from anomalies.models.words import OUTER_SIGNS
 from anomalies.web.period import NAMES as PERIOD_NAMES
 from anomalies.web.period import UNITS, Period, PeriodFilter, PeriodWidget
+
+if TYPE_CHECKING:
+    from django.contrib.auth.models import AnonymousUser
 
 MOST_CHOSEN = 50
 EXAMPLES = {"hours": 24, "days": 7, "months": 3}  # beside each unit of the filter by time
@@ -33,6 +39,8 @@ STATUSES: Known = {
     SUPPRESSED: (SUPPRESSED.title(), SUPPRESSED),
     WITHDRAWN: (WITHDRAWN.title(), WITHDRAWN),
 }
+VERDICTS: Known = {verdict.value: (verdict.label.capitalize(), verdict.value) for verdict in Anomaly.Verdict}
+ME, NOBODY = "me", "nobody"
 
 
 class FacetField(forms.Field):
@@ -40,9 +48,9 @@ class FacetField(forms.Field):
 
     widget = forms.MultipleHiddenInput
 
-    def __init__(self, *, column: str, known: Known | None, **kwargs: Any) -> None:
+    def __init__(self, *, facet: "Facet", **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.column, self.known = column, known
+        self.facet = facet
 
     def clean(self, value: list[str] | None) -> list[str]:
         words = list(dict.fromkeys(word for word in value or [] if word))
@@ -53,21 +61,11 @@ class FacetField(forms.Field):
             )
         kept = []
         for word in words[:MOST_CHOSEN]:
-            if self._exists(word):
+            if "\x00" not in word and self.facet.exists(word):
                 kept.append(word)
             else:
-                self.complaints.append(f"{self.label}: {self._missing(word[:80])}.")
+                self.complaints.append(f"{self.label}: {self.facet.missing(word[:80])}.")
         return kept
-
-    def _missing(self, word: str) -> str:
-        if self.known is None:
-            return f"no anomaly has “{word}”"
-        return f"there is no “{word}”, only {', '.join(label for label, _ in self.known.values())}"
-
-    def _exists(self, word: str) -> bool:
-        if self.known is not None:
-            return word in self.known
-        return "\x00" not in word and Anomaly.objects.filter(**{self.column: word}).exists()
 
 
 class Facet(django_filters.Filter):  # type: ignore[misc]  # django-filter has no types
@@ -76,13 +74,28 @@ class Facet(django_filters.Filter):  # type: ignore[misc]  # django-filter has n
     field_class = FacetField
 
     def __init__(self, column: str, *, label: str, known: Known | None = None, more: bool = False):
-        super().__init__(column, label=label, column=column, known=known, required=False)
-        self.known, self.more = known, more
+        super().__init__(column, label=label, facet=self, required=False)
+        self.all_known, self.more = known, more
+        self.viewer: User | None = None
+
+    @property
+    def known(self) -> Known | None:
+        return self.all_known
 
     def filter(self, rows: QuerySet[Any, Any], value: list[str]) -> QuerySet[Any, Any]:
         if not value:
             return rows
         return rows.filter(**{f"{self.field_name}__in": [self.column_value(word) for word in value]})
+
+    def exists(self, word: str) -> bool:
+        if self.known is not None:
+            return word in self.known
+        return Anomaly.objects.filter(**{self.field_name: word}).exists()
+
+    def missing(self, word: str) -> str:
+        if self.known is None:
+            return f"no anomaly has “{word}”"
+        return f"there is no “{word}”, only {', '.join(label for label, _ in self.known.values())}"
 
     def column_value(self, word: str) -> Any:
         return self.known[word][1] if self.known is not None else word
@@ -109,6 +122,52 @@ class StatusFacet(Facet):
         for word in value:
             wanted |= meant.get(word, Q(status=word))
         return rows.filter(wanted)
+
+
+class CountryFacet(Facet):
+    """By each of the countries that an anomaly's logins came from."""
+
+    def filter(self, rows: QuerySet[Any, Any], value: list[str]) -> QuerySet[Any, Any]:
+        return rows.filter(countries__overlap=value).exclude(countries=[]) if value else rows
+
+    def exists(self, word: str) -> bool:
+        return self.filter(Anomaly.objects.all(), [word]).exists()
+
+
+class AssigneeFacet(Facet):
+    """By who has it: people by their names, nobody, or whoever looks, so that a shared link is right for each."""
+
+    @property
+    def known(self) -> Known:
+        return self._people
+
+    @cached_property
+    def _people(self) -> Known:
+        some = User.objects.filter(Exists(Anomaly.objects.filter(assignee=OuterRef("pk")))).order_by("username")
+        me = {ME: ("Me", self.viewer.pk)} if self.viewer else {}
+        return {**me, NOBODY: ("Nobody", 0), **{user.username: (user.username, user.pk) for user in some}}
+
+    def exists(self, word: str) -> bool:
+        return word == NOBODY or (word == ME and self.viewer is not None) or super().exists(word)
+
+    def missing(self, word: str) -> str:
+        return f"nobody who is called “{word}” has one"
+
+    def filter(self, rows: QuerySet[Any, Any], value: list[str]) -> QuerySet[Any, Any]:
+        if not value:
+            return rows
+        wanted = Q(assignee__isnull=True) if NOBODY in value else Q()
+        people = [self.column_value(word) for word in value if word != NOBODY]
+        return rows.filter(wanted | Q(assignee__in=people) if people else wanted)
+
+
+class BookmarkFacet(Facet):
+    def filter(self, rows: QuerySet[Any, Any], value: list[str]) -> QuerySet[Any, Any]:
+        return rows.filter(marked_by(self.viewer)) if value else rows
+
+
+def marked_by(user: User | None) -> Exists:
+    return Exists(Bookmark.objects.filter(user=user, anomaly=OuterRef("pk")))
 
 
 class SearchField(forms.Field):
@@ -168,18 +227,27 @@ class SearchFilter(django_filters.Filter):  # type: ignore[misc]  # django-filte
 
 
 class AnomalyFilter(django_filters.FilterSet):  # type: ignore[misc]  # django-filter has no types
+    """What the address says of a list that somebody looks at; `me` in it is they."""
+
     time = PeriodFilter("detected_at", label="All time")
     type = Facet("type", label="Type", known=TYPES)
     severity = Facet("severity", label="Severity", known=SEVERITIES)
-    agent = Facet("agent", label="Agent")
+    resource_type = Facet("resource_type", label="Resource type")
     status = StatusFacet("shown_status", label="Status", known=STATUSES)
+    agent = Facet("agent", label="Agent")
     user = Facet("principal", label="User", more=True)
     integration = Facet("integration", label="Integration", more=True)
-    resource_type = Facet("resource_type", label="Resource type", more=True)
+    verdict = Facet("verdict", label="Verdict", known=VERDICTS, more=True)
+    assignee = AssigneeFacet("holder", label="Assignee", more=True)
+    country = CountryFacet("countries", label="Where", more=True)
+    bookmarked = BookmarkFacet("bookmarked", label="Bookmarked", known={ME: ("By me", True)}, more=True)
     q = SearchFilter("description", label="Search")
 
-    def __init__(self, query: QueryDict) -> None:
+    def __init__(self, query: QueryDict, user: "User | AnonymousUser") -> None:
         super().__init__(query, Anomaly.objects.standing())
+        self.viewer = user if isinstance(user, User) else None
+        for facet in self.facets.values():
+            facet.viewer = self.viewer
         self.form.full_clean()
         self.values: dict[str, Any] = self.form.cleaned_data
 
@@ -224,6 +292,11 @@ class AnomalyFilter(django_filters.FilterSet):  # type: ignore[misc]  # django-f
             if name != without:
                 rows = self.filters[name].filter(rows, value)
         return rows
+
+    def countable(self, *, without: str) -> AnomalyQuerySet:
+        """The same, the newest first, each with every column whose values are counted."""
+        rows = self.matching(without=without).with_shown_status().newest_first()
+        return rows.annotate(holder=Coalesce("assignee_id", Value(0)), bookmarked=marked_by(self.viewer))
 
     def query(self) -> QueryDict:
         """The filters as the URL says them: what applies and nothing else."""

@@ -1,26 +1,50 @@
 """The anomalies list as its URL describes it."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from django.http import QueryDict
 from django.urls import reverse
 
 from anomalies.models import Anomaly
+from anomalies.models.anomaly import AnomalyQuerySet
+from anomalies.models.ordering import LAST
 from anomalies.web.facets import MOST_ROWS, bounded_count
-from anomalies.web.filters import PARAMETERS, AnomalyFilter
+from anomalies.web.filters import PARAMETERS, AnomalyFilter, marked_by
 from anomalies.web.paging import Page, page_of
 from anomalies.web.row import Row
 
+if TYPE_CHECKING:
+    from django.contrib.auth.models import AnonymousUser, User
+
 PAGE_SIZE = 50
 DEFAULT_SORT = "-detected"
-ORDERS = {
-    "-detected": ("-detected_at", "-id"),
-    "detected": ("detected_at", "id"),
-    "-severity": ("-severity", "-detected_at", "-id"),
-    "severity": ("severity", "detected_at", "id"),
-}
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """`first` is how it is sorted when it is chosen: the newest first, the worst, or what begins with A."""
+
+    name: str  # also the class of its cells
+    label: str
+    first: str
+    help: str = ""
+
+
+ALL_COLUMNS = (
+    Column("sev", "Severity", "-severity"),
+    Column("type", "Type", "type"),
+    Column("what", "What happened", "what"),
+    Column("who", "Agent/User", "who"),
+    Column("res", "Resource", "resource"),
+    Column("int", "Integration", "integration"),
+    Column("where", "Where", "-where", "Countries that its logins came from"),
+    Column("when", "Detected", "-detected"),
+    Column("status", "Status", "status"),
+)
+COLUMNS = {column.first.lstrip("-"): column for column in ALL_COLUMNS}
+SORTS = {sort for name in COLUMNS for sort in (name, f"-{name}")}
 VIEWS = {"Needs review": "status=open", "High unacknowledged": "severity=high&status=open", "All": ""}
 OTHER_PARAMETERS = {"sort", "older", "newer", "open"}
 
@@ -35,31 +59,55 @@ class View:
     current: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Header:
+    column: Column
+    url: str
+    direction: str  # in the words of ARIA
+
+
 class Listing:
     """Filters, order and page of one URL; what makes no sense in it is left out and named in `complaints`."""
 
-    def __init__(self, query: QueryDict) -> None:
-        self.filters = AnomalyFilter(query)
+    def __init__(self, query: QueryDict, user: "User | AnonymousUser") -> None:
+        self.user = user
+        self.filters = AnomalyFilter(query, user)
         self.complaints = self.filters.complaints
         known = PARAMETERS | OTHER_PARAMETERS | {f"{name}_search" for name in self.filters.facets}
         self.complaints += [f"There is no filter “{name[:40]}”." for name in query if name not in known]
         self.sort = query.get("sort") or DEFAULT_SORT
-        if self.sort not in ORDERS:
-            self.complaints.append(f"Sort: “{self.sort[:40]}” is none of {', '.join(ORDERS)}.")
+        if self.sort not in SORTS:
+            columns = ", ".join(COLUMNS)
+            self.complaints.append(f"Sort: “{self.sort[:40]}” is none of {columns}, nor one of them after a minus.")
             self.sort = DEFAULT_SORT
         self.open = query.get("open", "")
         self.boundary = {name: self._row(wanted) for name in ("older", "newer") if (wanted := query.get(name))}
 
     def _row(self, public_id: str) -> Anomaly | None:
-        row = Anomaly.objects.filter(public_id=public_id.replace("\x00", "")).first()
+        known = Anomaly.objects.with_sort_key(self.column)
+        row = known.filter(public_id=public_id.replace("\x00", "")).first()
         if row is None:
             self.complaints.append(f"There is no anomaly “{public_id[:40]}” to go on from; this is the first page.")
         return row
 
+    @property
+    def column(self) -> str:
+        return self.sort.lstrip("-")
+
+    @property
+    def order(self) -> tuple[str, ...]:
+        """As order_by() takes it, of rows with their key: turned round it is the same list from its end."""
+        fields = LAST if self.column == "detected" else ("sort_key", *LAST)
+        return tuple(f"-{field}" for field in fields) if self.sort.startswith("-") else fields
+
+    def matching(self) -> AnomalyQuerySet:
+        """The anomalies that pass the filters, with the key that they are sorted by."""
+        return self.filters.matching().with_sort_key(self.column)
+
     def page(self) -> Page[Anomaly]:
         older, newer = self.boundary.get("older"), self.boundary.get("newer")
-        rows = self.filters.matching()
-        return page_of(rows, ORDERS[self.sort], size=PAGE_SIZE, after=older, before=None if older else newer)
+        rows = self.matching().select_related("assignee").annotate(bookmarked=marked_by(self.filters.viewer))
+        return page_of(rows, self.order, size=PAGE_SIZE, after=older, before=None if older else newer)
 
     def query(self, **changes: str) -> str:
         """The filters and the order, with some parameters set, as a query string; empty ones are left out."""
@@ -68,7 +116,7 @@ class Listing:
             query["sort"] = self.sort
         for name, value in changes.items():
             query.pop(name, None)
-            if value:
+            if value and (name, value) != ("sort", DEFAULT_SORT):
                 query[name] = value
         return query.urlencode()
 
@@ -79,16 +127,18 @@ class Listing:
         """The page that is shown, as parameters."""
         return {name: row.public_id for name, row in self.boundary.items() if row is not None}
 
-    def sort_links(self) -> dict[str, dict[str, str]]:
-        """For each column that sorts: its link, and the direction it is sorted by now, in the words of ARIA."""
-        links = {}
-        for column in ("detected", "severity"):
-            falling = self.sort == f"-{column}"
-            links[column] = {
-                "url": self.url(sort=column if falling else f"-{column}"),
-                "direction": "descending" if falling else "ascending" if self.sort == column else "none",
-            }
-        return links
+    def headers(self) -> list[Header]:
+        """The head of the table: each column with the link that sorts by it, or turns the order."""
+        found = []
+        for name, column in COLUMNS.items():
+            turned = name if column.first.startswith("-") else f"-{name}"
+            direction = "none"
+            if self.column == name:
+                direction = "descending" if self.sort.startswith("-") else "ascending"
+            found.append(
+                Header(column, self.url(sort=turned if self.sort == column.first else column.first), direction)
+            )
+        return found
 
     def match_count(self) -> str:
         return said(bounded_count(self.filters.matching()))
@@ -99,14 +149,14 @@ class Listing:
         here = self.here()
         return {
             "listing": self,
-            "rows": [Row(anomaly) for anomaly in page.rows],
+            "rows": [Row(anomaly, marked=vars(anomaly)["bookmarked"]) for anomaly in page.rows],
             "older_url": self.url(older=page.next_from.public_id) if page.next_from else "",
             "newer_url": self.url(newer=page.previous_from.public_id) if page.previous_from else "",
             "first_url": self.url(),
             "first_page": not here,
             "state": self.query(**here),
             "here_url": self.url(**here),
-            "sorting": self.sort_links(),
+            "headers": self.headers(),
             "match_count": self.match_count(),
             "newest": newest_id(),
         }
@@ -117,7 +167,7 @@ def views(listing: Listing) -> list[View]:
     links = []
     for label, words in VIEWS.items():
         query = QueryDict(words)
-        rows = AnomalyFilter(query).matching()
+        rows = AnomalyFilter(query, listing.user).matching()
         same = {k: sorted(v) for k, v in current.lists()} == {k: sorted(v) for k, v in query.lists()}
         links.append(View(label, _list_url(words), said(bounded_count(rows)), same))
     return links

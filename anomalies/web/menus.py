@@ -46,7 +46,7 @@ def menus_of(filters: AnomalyFilter) -> list[Menu]:
     for group, without in [(idle, ""), *(([name], name) for name in names if name not in idle)]:
         if group:
             columns = [filters.facets[name].field_name for name in group]
-            rows = filters.matching(without=without).with_shown_status().newest_first()
+            rows = filters.countable(without=without)
             counted |= dict.fromkeys(group, count_values(rows, columns))
     return [menu_of(filters, name, counted[name]) for name in names]
 
@@ -55,7 +55,7 @@ def menu_of(filters: AnomalyFilter, name: str, counted: Counts | None = None) ->
     """Return one popover, with only the options that contain what was typed into its search field."""
     facet: Facet = filters.facets[name]
     if counted is None:
-        rows = filters.matching(without=name).with_shown_status().newest_first()
+        rows = filters.countable(without=name)
         counted = count_values(rows, [facet.field_name])
     counts: Counter[Any] = counted.of[facet.field_name]
     chosen: list[str] = filters.values[name]

@@ -65,6 +65,11 @@ class Row:
         return "for", (one.principal_id or "") if one.agent_id else ""
 
     @property
+    def where(self) -> str:
+        """The countries that its logins came from, else its address."""
+        return ", ".join(self.anomaly.countries) or self.anomaly.ip or ""
+
+    @property
     def set_aside(self) -> str:
         """Why nobody is asked to decide about it now, in a word; empty where somebody is, or has."""
         if self.done:

@@ -37,7 +37,7 @@ def anomaly_called(public_id: str) -> Anomaly:
 @requires(VIEW)
 @in_own_zone
 def anomaly_list(request: Request) -> HttpResponse:
-    listing = Listing(request.GET)
+    listing = Listing(request.GET, request.user)
     context = {**listing.context(), "menus": menus_of(listing.filters), "views": views(listing)}
     if not context["rows"]:
         context["any_event"] = Batch.objects.filter(accepted__gt=0).exists()
@@ -60,7 +60,7 @@ def anomaly_list(request: Request) -> HttpResponse:
 @in_own_zone
 def filter_options(request: Request, name: str) -> HttpResponse:
     """The options of one filter that contain what was typed."""
-    listing = Listing(request.GET)
+    listing = Listing(request.GET, request.user)
     if name not in listing.filters.facets:
         raise Http404
     return fragment(request, "anomalies/_options.html", {"menu": menu_of(listing.filters, name)})
@@ -79,7 +79,7 @@ def anomaly_news(request: Request) -> HttpResponse:
 def _news(request: Request) -> HttpResponse:
     query = request.GET.copy()
     since = "".join(query.pop("since", []))
-    listing = Listing(query)
+    listing = Listing(query, request.user)
     seen = Anomaly.objects.filter(public_id=since.replace("\x00", "")).values_list("id", flat=True).first()
     new = listing.filters.matching().filter(id__gt=seen or 0)
     context = {

@@ -4,10 +4,11 @@ from datetime import timedelta
 from urllib.parse import urlencode
 
 import pytest
+from django.contrib.auth.models import AnonymousUser, User
 from django.http import QueryDict
 from django.test import Client
 
-from anomalies.models import Severity, Suppression
+from anomalies.models import Bookmark, Severity, Suppression
 from anomalies.web.filters import AnomalyFilter
 from anomalies.web.menus import menu_of, menus_of
 from tests import make
@@ -16,7 +17,7 @@ pytestmark = pytest.mark.django_db
 
 
 def matching(query: str) -> set[str]:
-    return {anomaly.description for anomaly in AnomalyFilter(QueryDict(query)).matching()}
+    return {anomaly.description for anomaly in AnomalyFilter(QueryDict(query), AnonymousUser()).matching()}
 
 
 @pytest.fixture
@@ -51,7 +52,7 @@ def test_suppressed_snoozed_and_withdrawn_are_statuses_of_their_own_beside_open(
     assert matching("status=suppressed") == {"hidden"}
     assert matching("status=withdrawn") == {"explained"}
     assert matching("status=acknowledged&status=suppressed") == {"hidden", "decided"}
-    [menu] = [menu for menu in menus_of(AnomalyFilter(QueryDict(""))) if menu.name == "status"]
+    [menu] = [menu for menu in menus_of(AnomalyFilter(QueryDict(""), AnonymousUser())) if menu.name == "status"]
     counts = {option.label: option.count for option in menu.options}
     assert counts == {
         "Open": "1", "Acknowledged": "1", "Resolved": "0", "Snoozed": "1", "Suppressed": "1", "Withdrawn": "1"
@@ -93,7 +94,7 @@ def test_what_is_suppressed_is_marked_in_the_list_and_explained_in_the_panel(as_
     ],
 )
 def test_filters_combine_by_and_and_within_one_by_or(four: None, query: str, expected: set[str]) -> None:
-    filters = AnomalyFilter(QueryDict(query))
+    filters = AnomalyFilter(QueryDict(query), AnonymousUser())
     assert {anomaly.description for anomaly in filters.matching()} == expected
     assert filters.complaints == []
 
@@ -163,7 +164,7 @@ def test_a_word_of_any_length_is_kept_to_what_an_index_holds() -> None:
 def test_what_makes_no_sense_is_named_and_the_rest_applies(
     four: None, query: str, sentence: str, expected: int
 ) -> None:
-    filters = AnomalyFilter(QueryDict(query))
+    filters = AnomalyFilter(QueryDict(query), AnonymousUser())
     assert len(filters.complaints) == 1
     assert sentence in filters.complaints[0]
     assert len(filters.matching()) == expected
@@ -178,7 +179,7 @@ def test_an_unknown_parameter_is_named(as_ana: Client, four: None, name: str) ->
 
 def test_too_many_values_are_counted_not_dropped_in_silence(four: None) -> None:
     query = "&".join(f"severity={'low' if i == 0 else i}" for i in range(60))
-    filters = AnomalyFilter(QueryDict(query))
+    filters = AnomalyFilter(QueryDict(query), AnonymousUser())
     assert "60 values, of which the first 50 were applied" in filters.complaints[0]
 
 
@@ -202,7 +203,7 @@ def test_a_complaint_is_text_and_never_markup(as_ana: Client, four: None) -> Non
 
 
 def test_options_count_what_they_would_show_beside_the_other_filters(four: None) -> None:
-    menus = {menu.name: menu for menu in menus_of(AnomalyFilter(QueryDict("type=rate_spike")))}
+    menus = {menu.name: menu for menu in menus_of(AnomalyFilter(QueryDict("type=rate_spike"), AnonymousUser()))}
     assert {o.label: o.count for o in menus["severity"].options} == {"High": "1", "Medium": "0", "Low": "1"}
     types = {option.word: option.count for option in menus["type"].options}
     assert (types["rate_spike"], types["new_principal"], types["off_hours_activity"]) == ("2", "1", "1")
@@ -211,7 +212,8 @@ def test_options_count_what_they_would_show_beside_the_other_filters(four: None)
 
 def test_a_filter_in_use_says_so(four: None) -> None:
     menus = {
-        menu.name: menu for menu in menus_of(AnomalyFilter(QueryDict("type=rate_spike&severity=low&severity=high")))
+        menu.name: menu
+        for menu in menus_of(AnomalyFilter(QueryDict("type=rate_spike&severity=low&severity=high"), AnonymousUser()))
     }
     assert menus["type"].summary == "Type: Rate spike"
     assert menus["severity"].summary == "Severity: 2"
@@ -219,7 +221,7 @@ def test_a_filter_in_use_says_so(four: None) -> None:
 
 
 def test_searching_options_finds_parts_and_forgets_no_choice(four: None) -> None:
-    menu = menu_of(AnomalyFilter(QueryDict("type=rate_spike&type_search=PRINC")), "type")
+    menu = menu_of(AnomalyFilter(QueryDict("type=rate_spike&type_search=PRINC"), AnonymousUser()), "type")
     assert [option.label for option in menu.options] == ["New principal"]
     assert menu.unseen == ["rate_spike"]
 
@@ -233,14 +235,14 @@ def test_the_options_are_asked_for_by_themselves(as_ana: Client, four: None) -> 
 def test_a_long_list_of_options_says_how_many_it_hides() -> None:
     for number in range(53):
         make.anomaly(agent=make.agent(f"ag_{number}"))
-    menu = menu_of(AnomalyFilter(QueryDict("agent=ag_52")), "agent")
+    menu = menu_of(AnomalyFilter(QueryDict("agent=ag_52"), AnonymousUser()), "agent")
     assert (len(menu.options), menu.hidden, menu.total) == (50, 3, 53)
     assert menu.options[0].word == "ag_52"
 
 
 def test_the_address_says_what_applies_and_nothing_else(four: None) -> None:
     query = "severity=low&severity=huge&last=3&unit=days&from=2020-01-01&type_search=x&q= two "
-    assert AnomalyFilter(QueryDict(query)).query().urlencode() == "last=3&unit=days&severity=low&q=two"
+    assert AnomalyFilter(QueryDict(query), AnonymousUser()).query().urlencode() == "last=3&unit=days&severity=low&q=two"
 
 
 def test_filters_work_as_a_plain_form(as_ana: Client, four: None) -> None:
@@ -261,7 +263,60 @@ def test_filters_work_as_a_plain_form(as_ana: Client, four: None) -> None:
 
 def test_the_sort_is_kept_and_an_unknown_one_is_named(as_ana: Client, four: None) -> None:
     assert as_ana.get("/?sort=severity&severity=low").context["listing"].url() == "/?severity=low&sort=severity"
-    assert "Sort: “name” is none of -detected" in as_ana.get("/?sort=name").text
+    assert "Sort: “name” is none of severity, type, what, " in as_ana.get("/?sort=name").text
+
+
+def of(query: str, user: User) -> set[str]:
+    return {anomaly.description for anomaly in AnomalyFilter(QueryDict(query), user).matching()}
+
+
+def counted(query: str, user: User, name: str) -> dict[str, str]:
+    menus = {menu.name: menu for menu in menus_of(AnomalyFilter(QueryDict(query), user))}
+    return {option.label: option.count for option in menus[name].options}
+
+
+def test_by_verdict(ana: User) -> None:
+    resolved = {"status": "resolved", "resolved_at": make.NOW}
+    make.anomaly(description="threat", verdict="true_positive", **resolved)
+    make.anomaly(description="usual", verdict="benign", **resolved)
+    make.anomaly(description="open")
+    assert of("verdict=benign&verdict=true_positive", ana) == {"threat", "usual"}
+    assert counted("", ana, "verdict") == {
+        "True positive": "1", "Benign (expected)": "1", "False positive": "0", "Duplicate": "0", "Test": "0"
+    }  # fmt: skip
+
+
+def test_by_assignee_me_means_who_looks(ana: User, vic: User) -> None:
+    make.anomaly(description="hers", assignee=ana)
+    make.anomaly(description="his", assignee=vic)
+    make.anomaly(description="nobody's")
+    assert of("assignee=me", ana) == {"hers"}
+    assert of("assignee=me", vic) == {"his"}
+    assert of("assignee=nobody", ana) == {"nobody's"}
+    assert of("assignee=nobody&assignee=vic", ana) == {"nobody's", "his"}
+    assert counted("", ana, "assignee") == {"Me": "1", "Nobody": "1", "ana": "1", "vic": "1"}
+    complaints = AnomalyFilter(QueryDict("assignee=zoe"), ana).complaints
+    assert complaints == ["Assignee: nobody who is called “zoe” has one."]
+
+
+def test_by_each_of_the_countries_it_tells_of(ana: User) -> None:
+    for description, countries in {"travel": ["DE", "MY"], "home": ["DE"], "none": []}.items():
+        make.anomaly(description=description, countries=countries)
+    assert of("country=DE", ana) == {"travel", "home"}
+    assert of("country=MY&country=FR", ana) == {"travel"}
+    assert counted("", ana, "country") == {"DE": "2", "MY": "1"}
+    complaints = AnomalyFilter(QueryDict("country=FR"), ana).complaints
+    assert complaints == ["Where: no anomaly has “FR”."]
+
+
+def test_by_bookmark_each_sees_their_own(ana: User, vic: User) -> None:
+    marked = make.anomaly(description="marked")
+    make.anomaly(description="other")
+    Bookmark.objects.create(user=ana, anomaly=marked)
+    assert of("bookmarked=me", ana) == {"marked"}
+    assert of("bookmarked=me", vic) == set()
+    assert counted("", ana, "bookmarked") == {"By me": "1"}
+    assert counted("", vic, "bookmarked") == {"By me": "0"}
 
 
 def test_time_filters_the_detection(four: None) -> None:
