@@ -2,7 +2,7 @@ from django.contrib import admin
 from django.contrib.auth.views import LoginView, LogoutView
 from django.urls import path, register_converter
 
-from anomalies.api import events_v1, grantex_v1
+from anomalies.api import cloudlock_v2, events_v1, grantex_v1
 from anomalies.web import agents, deciding, ids, preferences, principals, suppressions, views
 
 register_converter(ids.IdConverter, "id")
@@ -50,4 +50,6 @@ urlpatterns = [
     path("v1/", grantex_v1.urls),
     path("v1/", events_v1.urls),
     path("v1/<path:path>", grantex_v1.unknown_path),
+    path("api/v2/", cloudlock_v2.urls),
+    path("api/v2/<path:path>", cloudlock_v2.unknown_path),
 ]

@@ -1,0 +1,93 @@
+"""Threats as CSV, read and sent in parts: a million of them take no more memory than two thousand."""
+
+import csv
+from collections.abc import AsyncIterator, Generator, Iterator
+from io import StringIO
+from itertools import islice
+from typing import Any
+
+from asgiref.sync import sync_to_async
+from django.core.handlers.asgi import ASGIRequest
+from django.db import close_old_connections, transaction
+from django.db.models import QuerySet
+from django.http import HttpRequest, StreamingHttpResponse
+
+from anomalies.api.cloudlock_v2.threat import ROWS_AT_ONCE, told
+from anomalies.models import Anomaly
+
+HEADER = (
+    "Id", "Description", "Anomalies Count", "Risk", "Platforms", "User emails", "status", "countries", "detected at",
+)  # fmt: skip
+# Spreadsheets take what begins so for a formula.
+FORMULAS = ("=", "+", "-", "@", "\t", "\r", "\n")
+
+
+def csv_answer(request: HttpRequest, anomalies: QuerySet[Anomaly]) -> StreamingHttpResponse:
+    """The answer that streams these, whatever server runs."""
+    parts = _parts(anomalies)
+    return StreamingHttpResponse(
+        _threaded(parts) if isinstance(request, ASGIRequest) else parts,
+        content_type="text/csv; charset=utf-8",
+        headers={
+            "Content-Disposition": 'attachment; filename="threats.csv"',
+            "X-Accel-Buffering": "no",
+            # GZipMiddleware would send each part as a gzip file of its own, of which clients read the first alone.
+            "Content-Encoding": "identity",
+        },
+    )
+
+
+def _parts(anomalies: QuerySet[Anomaly]) -> Generator[bytes, None, None]:
+    """Yield the header, then lines, in one transaction: without one PostgreSQL would keep all rows for the cursor."""
+    yield _lines([HEADER])
+    with transaction.atomic():
+        rows = (_cells(item) for item in told(anomalies))
+        while some := list(islice(rows, ROWS_AT_ONCE)):
+            yield _lines(some)
+
+
+def _cells(item: dict[str, Any]) -> list[str]:
+    return [
+        _guarded(str(cell))
+        for cell in (
+            item["id"],
+            item["description"],
+            item["event_count"],
+            item["threat_risk"],
+            ";".join(item["platforms"]),
+            ";".join(user["email"] or user["display_name"] for user in item["users"]),
+            item["status"],
+            ";".join(item["locations"] or ()),
+            item["detected_at"],
+        )
+    ]
+
+
+def _guarded(cell: str) -> str:
+    return f"'{cell}" if cell.startswith(FORMULAS) else cell
+
+
+def _lines(rows: Iterator[Any] | list[Any]) -> bytes:
+    text = StringIO()
+    csv.writer(text).writerows(rows)
+    return text.getvalue().encode()
+
+
+async def _threaded(parts: Generator[bytes, None, None]) -> AsyncIterator[bytes]:
+    """Yield the parts, each made in the thread that has the connection, which is given back when the client goes."""
+    try:
+        while part := await sync_to_async(_next)(parts):
+            yield part
+    finally:
+        await sync_to_async(_close)(parts)
+
+
+def _next(parts: Generator[bytes, None, None]) -> bytes:
+    return next(parts, b"")
+
+
+def _close(parts: Generator[bytes, None, None]) -> None:
+    try:
+        parts.close()
+    finally:
+        close_old_connections()
