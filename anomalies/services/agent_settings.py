@@ -6,8 +6,10 @@ from datetime import datetime
 from django.db import transaction
 
 from anomalies.models import Agent
-from anomalies.services import access, working_hours
+from anomalies.services import access, changes, working_hours
 from anomalies.services.actor import Actor
+
+FIELDS = ("group", "time_zone", "working_hours", "holidays")
 
 
 class ChangedSinceError(access.AccessError):
@@ -37,7 +39,11 @@ def settle(
     stored = Agent.objects.select_for_update().get(pk=agent.pk)
     if stored.deleted_at is None and stored.updated_at != seen_at:
         raise ChangedSinceError(stored)
+    before = {name: getattr(stored, name) for name in FIELDS}
     access.update_agent(agent, group=group, by=by, at=at)
     working_hours.change(
         agent, time_zone=time_zone, working_hours=working_hours_by_day, holidays=holidays, by=by, at=at
     )
+    after = {name: getattr(agent, name) for name in FIELDS}
+    if changed := changes.between(before, after):
+        changes.record("agent", agent.public_id, "changed", by=by, at=at, name=agent.name, changes=changed)

@@ -11,6 +11,7 @@ from django.contrib.auth.models import User
 from django.db.models import Count
 from django.forms.models import model_to_dict
 from django.http import HttpRequest
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.timesince import timesince
 
@@ -80,16 +81,22 @@ class Panel:
         self.user = user
         self.wanted_span, self.wanted_metric = span, metric
         self.evidence: dict[str, Any] = anomaly.evidence
-        self.urls = {
-            **({anomaly.principal_id: user_url(anomaly.principal_id)} if anomaly.principal_id else {}),
-            **({anomaly.agent_id: agent_url(anomaly.agent_id)} if anomaly.agent_id else {}),
-        }
+        known = (("principal_page", anomaly.principal_id), ("agent_page", anomaly.agent_id))
+        self.urls = {public_id: reverse(name, args=[public_id]) for name, public_id in known if public_id}
 
     @property
     def people(self) -> list[tuple[str, str, str]]:
-        """Whom it is about: how they belong to the one before, what they are called, and the list of theirs."""
+        """Whom it is about: how they belong to the one before, what they are called, and their page."""
         how, whom = self.row.with_whom
         return [(word, name, self.urls.get(name, "")) for word, name in (("", self.row.who), (how, whom)) if name]
+
+    @property
+    def list_url(self) -> str:
+        """The list of all anomalies of the agent or user that it is about; empty where it is about neither."""
+        who = self.row.who
+        if who == self.anomaly.agent_id:
+            return agent_url(who)
+        return user_url(who) if who == self.anomaly.principal_id else ""
 
     @cached_property
     def series(self) -> list[Deviating]:

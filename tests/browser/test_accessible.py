@@ -16,6 +16,13 @@ PAGES = [
     "/?agent=ag_billing&last=1",
     "/anomalies/{id}/",
     "/anomalies/{id}/events/",
+    "/agents/",
+    "/agents/?status=odd&q=none",
+    "/agents/ag_billing/",
+    "/agents/nowhere/",
+    "/events/agents/ag_billing/",
+    "/principals/",
+    "/principals/user_1/",
     "/types/",
     "/nowhere/",
 ]

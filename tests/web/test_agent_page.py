@@ -10,7 +10,7 @@ from django.test import Client
 from django.utils import timezone
 from pytest_django.asserts import assertContains, assertNotContains, assertRedirects
 
-from anomalies.models import Agent, AgentPrincipal, Anomaly, DetectorOverride, Event, ResponsePolicy, Severity
+from anomalies.models import Agent, AgentPrincipal, Anomaly, Change, DetectorOverride, Event, ResponsePolicy, Severity
 from anomalies.services import scans
 from tests import make
 
@@ -169,6 +169,9 @@ def test_a_reviewer_sets_group_zone_and_hours(as_ana: Client) -> None:
     assert (agent.group, agent.time_zone, agent.updated_by) == ("mail", "Europe/Berlin", "ana")
     assert agent.working_hours == {"0": [9, 17], "4": [9, 13]}
     assert agent.holidays == ["2026-12-25"]
+    change = Change.objects.get(subject_type="agent", subject_id="ag_billing")
+    assert (change.actor, change.changes["time_zone"]) == ("ana", ["UTC", "Europe/Berlin"])
+    assert change.changes["working_hours"] == [None, {"0": [9, 17], "4": [9, 13]}]
     response = as_ana.get(URL)
     assertContains(response, "Saved:")
     assertContains(response, "by <bdi>ana</bdi>")
@@ -264,3 +267,8 @@ def test_filters_that_make_no_sense_are_named(as_vic: Client) -> None:
     assertContains(response, "Status: “odd” is none of success, failure, blocked.")
     assertContains(response, "Until: “never” is no time")
     assertContains(response, "token.issue")
+
+
+def test_an_opened_event_leads_to_its_user(as_vic: Client) -> None:
+    make.event(principal_id="team/user 1")
+    assertContains(as_vic.get(URL), '<a href="/principals/team/user%201/">User <bdi>team/user 1</bdi></a>')

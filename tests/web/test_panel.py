@@ -99,9 +99,9 @@ def test_its_state_and_who_has_it(as_ana: Client, ana: User) -> None:
 def test_whom_it_is_about_leads_to_all_of_theirs(as_ana: Client) -> None:
     of_user = make.anomaly(kind="principal", entity="eve/1", principal=make.principal("eve/1"))
     page = as_ana.get(path(of_user)).text
-    assert '<a href="/?user=eve%2F1"><bdi>eve/1</bdi></a> via <a href="/?agent=ag_billing">' in page
+    assert '<a href="/principals/eve/1/"><bdi>eve/1</bdi></a> via <a href="/agents/ag_billing/">' in page
     of_address = make.anomaly(kind="address", entity="203.0.113.7")
-    assert '<a href="/?agent=ag_billing"><bdi>ag_billing</bdi></a> · detected' in as_ana.get(path(of_address)).text
+    assert '<a href="/agents/ag_billing/"><bdi>ag_billing</bdi></a> · detected' in as_ana.get(path(of_address)).text
 
 
 def test_details_come_from_the_events_with_counts(as_ana: Client) -> None:
