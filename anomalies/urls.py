@@ -1,14 +1,15 @@
 from django.contrib import admin
 from django.contrib.auth.views import LoginView, LogoutView
-from django.urls import path, register_converter
+from django.urls import path, re_path, register_converter
 
 from anomalies.api import cloudlock_v2, events_v1, grantex_v1
-from anomalies.web import agents, deciding, ids, preferences, principals, suppressions, views
+from anomalies.web import agents, deciding, export, ids, preferences, principals, suppressions, views
 
 register_converter(ids.IdConverter, "id")
 
 urlpatterns = [
     path("", views.anomaly_list, name="anomaly_list"),
+    re_path(r"^anomalies/export\.(?P<suffix>csv|json|ndjson)$", export.export, name="export"),
     path("anomalies/new/", views.anomaly_news, name="anomaly_news"),
     path("anomalies/<slug:public_id>/", views.anomaly_detail, name="anomaly_detail"),
     path("anomalies/<slug:public_id>/events/", views.anomaly_events, name="anomaly_events"),

@@ -46,6 +46,7 @@ ALL_COLUMNS = (
 COLUMNS = {column.first.lstrip("-"): column for column in ALL_COLUMNS}
 SORTS = {sort for name in COLUMNS for sort in (name, f"-{name}")}
 VIEWS = {"Needs review": "status=open", "High unacknowledged": "severity=high&status=open", "All": ""}
+EXPORT_FORMATS = (("csv", "for spreadsheets"), ("json", "one document"), ("ndjson", "one object a line"))
 OTHER_PARAMETERS = {"sort", "older", "newer", "open"}
 
 
@@ -159,6 +160,8 @@ class Listing:
             "headers": self.headers(),
             "match_count": self.match_count(),
             "newest": newest_id(),
+            "export_query": self.query(),
+            "export_formats": EXPORT_FORMATS,
         }
 
 
