@@ -148,6 +148,7 @@ const me = document.body.dataset.user;
 function whyNot(key, places) {
   if (!$("#keys [data-can-review]")) return "Deciding takes the role reviewer.";
   if (!places.length) return "Choose a row first (j).";
+  if (picked.size && key !== "u") return "That cannot be done to several at once.";
   const decided = places.map((place) => (place.matches("[data-whose]") ? place : $("[data-whose]", place))).find(Boolean);
   if (!decided) return key === "u" ? "It is open: there is nothing to undo." : "It cannot be done to this anomaly as it is.";
   const whose = decided.dataset.whose ? ` by ${decided.dataset.whose}` : "";
@@ -192,7 +193,10 @@ document.addEventListener("click", (event) => {
   const { target } = event;
   for (const menu of document.querySelectorAll("details.menu[open]")) if (!menu.contains(target)) menu.open = false;
   if (target.matches("[name=picked]")) pick(target, target.checked, event.shiftKey);
-  if (target.id === "pick-shown") for (const box of boxes()) pick(box, target.checked, false);
+  if (target.id === "pick-shown") {
+    for (const box of boxes()) picked[target.checked ? "add" : "delete"](box.value);
+    showPicked();
+  }
   if (target.closest("[data-clear]")) clearPicked();
   if (target.closest("[data-open-keys]")) $("#keys").showModal();
   if (target.closest("[data-dismiss]")) target.closest("[data-toast]").remove();
@@ -212,9 +216,17 @@ document.addEventListener("click", (event) => {
 // Which parts of the page an action may change: only those are sent back.
 document.addEventListener("htmx:configRequest", ({ detail, target }) => {
   const id = target.closest("[data-anomaly]")?.dataset.anomaly;
-  const present = [`row-${id}`, `panel-${id}`, "views"].filter((name) => document.getElementById(name));
-  if (id) detail.headers["X-Present"] = present.join();
+  const many = target.closest("[data-shown]") && $$(".list tbody tr, .panel").map((one) => one.id);
+  const present = [...(many || [`row-${id}`, `panel-${id}`]), "views"].filter((name) => document.getElementById(name));
+  if (id || many) detail.headers["X-Present"] = present.join();
   if (target.closest("#toasts")) target.closest("[data-toast]").hidden = true;
+  for (const menu of $$("#bulk details[open]")) menu.open = false;
+});
+
+// What was selected has changed: nothing stays selected, and the note was for them.
+document.addEventListener("done:bulk", () => {
+  clearPicked();
+  $("#bulk").reset();
 });
 
 document.addEventListener("htmx:afterRequest", () => {

@@ -17,6 +17,7 @@ from anomalies.services.deciding import take
 from anomalies.services.decisions import Decision, ReviewError, checked_note
 from anomalies.services.undoing import check_time, done_by, take_back
 
+MOST = 100_000  # anomalies
 ADMINISTER = "anomalies.change_bulkreview"
 ACTIONS: Mapping[str, frozenset[str]] = {  # and their arguments
     "acknowledge": frozenset(),
@@ -26,6 +27,13 @@ ACTIONS: Mapping[str, frozenset[str]] = {  # and their arguments
     "assign": frozenset({"assignee"}),
     "note": frozenset(),
 }
+
+
+class TooManyError(ReviewError):
+    def __init__(self, count: int) -> None:
+        super().__init__(
+            f"anomalies: {count:,} are too many, at most {MOST:,} are decided at once: filter them further."
+        )
 
 
 class NotYoursError(ReviewError):
@@ -77,12 +85,12 @@ def prepare(
     kept = {name: _plain(arguments.get(name)) for name in sorted(ACTIONS[action])}
     if others := sorted(set(arguments) - set(kept)):
         raise ReviewError(f"{others[0][:80]}: {action} takes no such argument.")
-    note = checked_note(note)
-    if action == "note" and not note:
-        raise ReviewError("note: it is empty.")
+    note = _note(action, note)
     ids = list(dict.fromkeys(anomaly_ids))
     if not ids:
         raise ReviewError("anomalies: none is selected.")
+    if len(ids) > MOST:
+        raise TooManyError(len(ids))
     if missing := len(ids) - Anomaly.objects.filter(pk__in=ids).count():
         raise ReviewError(f"anomalies: {missing:,} of {len(ids):,} do not exist.")
     bulk = BulkReview(
@@ -94,21 +102,23 @@ def prepare(
 
 
 @transaction.atomic
-def carry_out(bulk: BulkReview, *, by: Actor, at: datetime) -> Outcome:
-    """Do to the exact set what was prepared, once, and return what became of it.
+def carry_out(bulk: BulkReview, *, by: Actor, at: datetime, note: str | None = None) -> Outcome:
+    """Do to the exact set what was prepared, once, and return what became of it; a note replaces the prepared one.
 
     Raises NotYoursError, AlreadyCarriedOutError, or ReviewError if its arguments hold no more; then nothing is done.
     """
     _lock(bulk, by=by)
     if bulk.done_at is not None:
         raise AlreadyCarriedOutError(bulk)
+    if note is not None:
+        bulk.note = _note(bulk.action, note)
     decision = _decision_of(bulk, by=by, at=at)
     taken = take(decision, bulk.anomaly_ids, by=by, at=at, note=bulk.note, bulk=bulk)
     if bulk.action == "assign" and taken.entries and (to := _assignee(bulk)) and to != by.user:
         notices.tell(to, min(taken.entries.values()))
     bulk.refused = {error.anomaly.public_id: error.reason for error in taken.refused}
     bulk.done_at = at
-    bulk.save(update_fields=["refused", "done_at"])
+    bulk.save(update_fields=["note", "refused", "done_at"])
     return Outcome(len(taken.entries), _counted(bulk.refused.values()))
 
 
@@ -171,6 +181,13 @@ def _person(by: Actor) -> User:
     if by.user is None:
         raise ReviewError(f"{by.name} is no person: many at once are decided by people.")
     return by.user
+
+
+def _note(action: str, note: str) -> str:
+    note = checked_note(note)
+    if action == "note" and not note:
+        raise ReviewError("note: it is empty.")
+    return note
 
 
 def _plain(value: Any) -> Any:

@@ -28,13 +28,12 @@ from anomalies.services.retention import dropped_at
 from anomalies.services.timeline import DETECTION
 from anomalies.services.undoing import UNDO_WITHIN, UNDOABLE
 from anomalies.web.charts import SPANS, Chart, draw
+from anomalies.web.choosing import Choosing
 from anomalies.web.facts import Fact, facts_of
 from anomalies.web.listing import agent_url, user_url
-from anomalies.web.people import MOST_LISTED, reviewers
 from anomalies.web.related import Neighbours, neighbours
 from anomalies.web.row import Row
 from anomalies.web.series import MOST_METRICS, Deviating, deviating
-from anomalies.web.snoozing import Choice, choices
 from anomalies.web.told import Told, agreement, part
 
 FIRST_EVENTS = 50
@@ -387,22 +386,9 @@ class Panel:
         """Whether who looks has bookmarked it."""
         return Bookmark.objects.filter(user=self.user, anomaly=self.anomaly).exists()
 
-    @property
-    def snoozes(self) -> list[Choice]:
-        return choices(self.now)
-
-    @property
-    def verdicts(self) -> list[tuple[str, str]]:
-        return [(verdict.value, verdict.label) for verdict in Anomaly.Verdict]
-
     @cached_property
-    def reviewers(self) -> list[str]:
-        """Who else can have it, by name."""
-        return list(reviewers().exclude(pk=self.user.pk).values_list("username", flat=True))
-
-    @property
-    def reviewers_are_many(self) -> bool:
-        return len(self.reviewers) > MOST_LISTED
+    def choosing(self) -> Choosing:
+        return Choosing(self.user, now=self.now)
 
 
 def panel_of(request: HttpRequest, anomaly: Anomaly, *, now: datetime) -> Panel:

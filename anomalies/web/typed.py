@@ -32,12 +32,18 @@ def typed_into(form: str, posted: QueryDict, complaint: str) -> Typed:
 def keep_unsent(request: HttpRequest) -> None:
     """Keep what came with a session that had ended, until the same browser has logged in.
 
-    Only of browsers that were logged in once, no more than a note may have, and nothing where nothing was typed.
+    Only of browsers that were logged in once: nobody else fills the table of sessions.
     """
-    fields = {name: text[:MAX_NOTE_LENGTH] for name in FIELDS if (text := request.POST.get(name))}
-    picked = request.POST.getlist("picked")[:_MOST_PICKED]
-    if settings.SESSION_COOKIE_NAME in request.COOKIES and (fields or picked):
-        request.session[_KEY] = {"path": request.path, "fields": fields, "picked": [one[:40] for one in picked]}
+    if settings.SESSION_COOKIE_NAME in request.COOKIES:
+        keep_typed(request, "Your session had ended: nothing was done yet.")
+
+
+def keep_typed(request: HttpRequest, complaint: str) -> None:
+    """Keep what was typed, for the page to which a redirect leads: no more than a note may have, and a bit."""
+    fields = {name: text[: 2 * MAX_NOTE_LENGTH] for name in FIELDS if (text := request.POST.get(name))}
+    picked = [one[:40] for one in request.POST.getlist("picked")[:_MOST_PICKED]]
+    if fields or picked:
+        request.session[_KEY] = {"path": request.path, "fields": fields, "picked": picked, "complaint": complaint}
 
 
 def unsent(request: HttpRequest, public_id: str = "") -> Typed | None:
@@ -50,4 +56,4 @@ def unsent(request: HttpRequest, public_id: str = "") -> Typed | None:
         return None
     del request.session[_KEY]
     fields = {name: kept["fields"].get(name, "") for name in FIELDS}
-    return Typed(match.url_name, fields, "Your session had ended: nothing was done yet.", kept["picked"])
+    return Typed(match.url_name, fields, kept["complaint"], kept["picked"])

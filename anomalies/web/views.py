@@ -10,7 +10,8 @@ from django_htmx.http import push_url
 from anomalies.detection.registry import DETECTORS
 from anomalies.models import Anomaly, Batch, Event
 from anomalies.services.evidence import events_behind
-from anomalies.web.access import VIEW, requires
+from anomalies.web.access import REVIEW, VIEW, requires
+from anomalies.web.choosing import choosing_of
 from anomalies.web.facets import bounded_count
 from anomalies.web.frame import fragment, frame_of, page
 from anomalies.web.listing import Listing, newest_id, said, views
@@ -45,6 +46,9 @@ def anomaly_list(request: Request) -> HttpResponse:
     if request.htmx.target == "results":
         response = fragment(request, "anomalies/anomaly_list.html#swap", {**context, "swap": True})
         return push_url(response, context["here_url"])
+    context["chosen"] = unsent(request)
+    if request.user.has_perm(REVIEW):
+        context["choosing"] = choosing_of(request, now=timezone.now())
     if listing.open:
         opened = Anomaly.objects.called(listing.open)
         if opened:
