@@ -3,7 +3,7 @@ from django.contrib.auth.views import LoginView, LogoutView
 from django.urls import path, re_path, register_converter
 
 from anomalies.api import cloudlock_v2, events_v1, grantex_v1
-from anomalies.web import agents, bulk, deciding, export, ids, preferences, principals, suppressions, views
+from anomalies.web import agents, bulk, deciding, export, ids, notices, preferences, principals, suppressions, views
 
 register_converter(ids.IdConverter, "id")
 
@@ -27,6 +27,7 @@ urlpatterns = [
     path("bulk/<slug:public_id>/", bulk.bulk_page, name="bulk_page"),
     path("bulk/<slug:public_id>/carry-out/", bulk.carry_out, name="carry_out"),
     path("bulk/<slug:public_id>/undo/", bulk.undo_many, name="undo_many"),
+    path("notices/seen/", notices.see_notices, name="see_notices"),
     path("filters/<slug:name>/", views.filter_options, name="filter_options"),
     path("agents/", agents.agent_list, name="agent_list"),
     path("agents/<id:public_id>/", agents.agent_page, name="agent_page"),

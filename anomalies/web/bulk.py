@@ -19,8 +19,8 @@ from anomalies.services.reviews import ReviewError
 from anomalies.services.undoing import UNDO_WITHIN
 from anomalies.web.access import REVIEW, VIEW, requires
 from anomalies.web.answer import actor_of, answer
-from anomalies.web.filters import AnomalyFilter
 from anomalies.web.frame import page
+from anomalies.web.listing import Listing
 from anomalies.web.paging import page_of
 from anomalies.web.people import assignee_called
 from anomalies.web.request import Request
@@ -54,7 +54,7 @@ def decide_many(request: Request) -> HttpResponse:
             action=request.POST.get("action", ""),
             arguments=_arguments(request.POST, at=at),
             note=request.POST.get("note", ""),
-            anomaly_ids=_matching(query) if all_of_them else _picked(request.POST.getlist("picked")),
+            anomaly_ids=_matching(request, query) if all_of_them else _picked(request.POST.getlist("picked")),
             query=query.urlencode(),
             by=by,
             at=at,
@@ -140,11 +140,11 @@ def _arguments(posted: QueryDict, *, at: datetime) -> Mapping[str, Any]:
     return {}
 
 
-def _matching(query: QueryDict) -> list[int]:
-    filters = AnomalyFilter(query)
-    if filters.complaints:
-        raise ReviewError(f"{filters.complaints[0]} Nothing was done: the filters are not what they seem.")
-    matching = filters.matching()
+def _matching(request: Request, query: QueryDict) -> list[int]:
+    listing = Listing(query, request.user)
+    if listing.complaints:
+        raise ReviewError(f"{listing.complaints[0]} Nothing was done: the filters are not what they seem.")
+    matching = listing.filters.matching()
     ids = list(matching.order_by("-detected_at", "-id").values_list("pk", flat=True)[: MOST + 1])
     if len(ids) > MOST:
         raise TooManyError(matching.count())

@@ -10,6 +10,7 @@ from django.utils import timezone
 
 from anomalies.web.access import REVIEW
 from anomalies.web.freshness import Freshness, freshness
+from anomalies.web.notices import Unseen, unseen_by
 from anomalies.web.request import Request
 from anomalies.web.toast import kept
 from anomalies.web.zone import browser_zone, this_year
@@ -25,6 +26,7 @@ class Frame:
     local_zone: str
     theme: str
     themes: tuple[str, ...]
+    unseen: Unseen | None
 
 
 def frame_of(request: Request) -> Frame:
@@ -38,6 +40,7 @@ def frame_of(request: Request) -> Frame:
         local_zone=str(local or ""),
         theme=theme if theme in THEMES else "system",
         themes=THEMES,
+        unseen=unseen_by(request.user),
     )
 
 
