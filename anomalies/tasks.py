@@ -1,11 +1,13 @@
 """What the clock starts."""
 
+from datetime import timedelta
+
 from celery import group, shared_task
 from django.conf import settings
 from django.utils import timezone
 
 from anomalies.models import Scan
-from anomalies.services import backtests, demo, retention, reviews, scans, shares
+from anomalies.services import backtests, demo, retention, reviews, revocations, scans, shares
 
 
 @shared_task
@@ -43,6 +45,12 @@ def apply_retention() -> None:
 def wake() -> None:
     """Ask again about what was snoozed until now; a second run finds nothing more."""
     reviews.wake(at=timezone.now())
+
+
+@shared_task
+def call_revocations() -> None:
+    """Ask integrations to take back access, for half a minute at most; what others ask already is left to them."""
+    revocations.call_due(clock=timezone.now, until=timezone.now() + timedelta(seconds=30))
 
 
 @shared_task

@@ -3,7 +3,20 @@ from django.contrib.auth.views import LoginView, LogoutView
 from django.urls import path, re_path, register_converter
 
 from anomalies.api import cloudlock_v2, events_v1, grantex_v1
-from anomalies.web import agents, bulk, deciding, export, ids, notices, preferences, principals, suppressions, views
+from anomalies.web import (
+    agents,
+    bulk,
+    deciding,
+    export,
+    grants_revoke,
+    ids,
+    notices,
+    preferences,
+    principals,
+    requests_pages,
+    suppressions,
+    views,
+)
 
 register_converter(ids.IdConverter, "id")
 
@@ -29,6 +42,9 @@ urlpatterns = [
     path("bulk/<slug:public_id>/undo/", bulk.undo_many, name="undo_many"),
     path("notices/seen/", notices.see_notices, name="see_notices"),
     path("filters/<slug:name>/", views.filter_options, name="filter_options"),
+    path("access-requests/", requests_pages.request_list, name="request_list"),
+    path("access-requests/<id:public_id>/", requests_pages.request_page, name="request_page"),
+    path("grants/<id:public_id>/revoke/", grants_revoke.revoke_grant, name="revoke_grant"),
     path("agents/", agents.agent_list, name="agent_list"),
     path("agents/<id:public_id>/", agents.agent_page, name="agent_page"),
     path("change/agents/<id:public_id>/", agents.change_agent, name="change_agent"),

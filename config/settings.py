@@ -177,6 +177,12 @@ if ANOMALIES_SIGHTING_RETENTION_DAYS and ANOMALIES_SIGHTING_RETENTION_DAYS < 40:
 if ANOMALIES_SCAN_RETENTION_DAYS < 0:
     raise ImproperlyConfigured("ANOMALIES_SCAN_RETENTION_DAYS: a number of days, or 0 to keep all.")
 
+# With what the secrets of connections are encrypted in the database. Unset: by the key above, and lost with it.
+ANOMALIES_ENCRYPTION_KEY = env.str("ANOMALIES_ENCRYPTION_KEY", default="") or SECRET_KEY
+# Where webhooks may go beside the Internet: networks and host names inside, or `*`; and without HTTPS at all.
+ANOMALIES_ALLOW_PRIVATE_WEBHOOKS = env.list("ANOMALIES_ALLOW_PRIVATE_WEBHOOKS", default=[])
+ANOMALIES_ALLOW_HTTP_WEBHOOKS = env.bool("ANOMALIES_ALLOW_HTTP_WEBHOOKS", default=False)
+
 # With the simulated month of `up --demo`: events keep coming.
 ANOMALIES_DEMO = env.bool("ANOMALIES_DEMO", default=False)
 
@@ -207,6 +213,7 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
         "options": {"expires": 3600},
     },
     "backtest": {"task": "anomalies.tasks.backtest", "schedule": 5.0, "options": {"expires": 4}},
+    "call-revocations": {"task": "anomalies.tasks.call_revocations", "schedule": 3.0, "options": {"expires": 2}},
     "wake": {"task": "anomalies.tasks.wake", "schedule": 60.0, "options": {"expires": 55}},
 }
 if ANOMALIES_DEMO:

@@ -6,12 +6,14 @@ from anomalies.models.api_key import ApiKey
 from anomalies.models.audit import AuditEntry
 from anomalies.models.bulk import BulkReview
 from anomalies.models.change import Change
+from anomalies.models.connection import Connection
 from anomalies.models.desk import Bookmark, Notice, SavedView
 from anomalies.models.detector import Backtest, DetectorOverride, DetectorSettings, Rule
 from anomalies.models.event import Batch, Event, Retention, Source, SourceLag
 from anomalies.models.notification import OutboxMessage
 from anomalies.models.request import AccessFlow, AccessRequest
 from anomalies.models.review import ReviewEntry
+from anomalies.models.revocation import Revocation, RevocationAttempt, RevocationCall
 from anomalies.models.scan import Scan, ScanShare
 from anomalies.models.series import BucketBlock, Outlook, Series
 from anomalies.models.sighting import Sighting
@@ -32,6 +34,7 @@ __all__ = [
     "BucketBlock",
     "BulkReview",
     "Change",
+    "Connection",
     "DetectorOverride",
     "DetectorSettings",
     "Event",
@@ -45,6 +48,9 @@ __all__ = [
     "ResponsePolicy",
     "Retention",
     "ReviewEntry",
+    "Revocation",
+    "RevocationAttempt",
+    "RevocationCall",
     "Rule",
     "SavedView",
     "Scan",

@@ -1,5 +1,6 @@
 """Who asked for which access, by which flow, and what became of it."""
 
+from django.contrib.postgres.indexes import GinIndex
 from django.db import models
 from django.db.models.functions import Now
 
@@ -67,6 +68,7 @@ class AccessRequest(models.Model):
         default=list, blank=True, help_text="Integration, resource, its type and tags, and permission of each"
     )
     approvals = models.JSONField(default=list, blank=True)
+    custom_fields = models.JSONField(default=dict, db_default=models.Value({}, models.JSONField()), blank=True)
     history = models.JSONField(default=list, blank=True)
     updated_at = models.DateTimeField()
 
@@ -74,6 +76,9 @@ class AccessRequest(models.Model):
         indexes = [
             models.Index(fields=["requester", "requested_at"], name="accessrequest_requester"),
             models.Index(fields=["-requested_at", "-id"], name="accessrequest_newest"),
+            models.Index(fields=["status", "-requested_at", "-id"], name="accessrequest_status_newest"),
+            models.Index(fields=["flow", "-requested_at", "-id"], name="accessrequest_flow_newest"),
+            GinIndex(fields=["units"], opclasses=["jsonb_path_ops"], name="accessrequest_units"),
         ]
 
     def __str__(self) -> str:

@@ -7,8 +7,8 @@ from django.db import transaction
 from django.db.models import Q
 
 from anomalies.detection.registry import DETECTORS
-from anomalies.models import Agent, Anomaly, Grant, ResponsePolicy, Scan
-from anomalies.services import access_requests, reviews
+from anomalies.models import Agent, Anomaly, Grant, ResponsePolicy, Revocation, Scan
+from anomalies.services import reviews, revocations
 from anomalies.services.actor import Actor
 
 ANSWERED = tuple(type_ for type_, detector in DETECTORS.items() if detector.answered)
@@ -89,24 +89,18 @@ def delete_agent(agent: Agent, *, by: Actor, at: datetime) -> None:
     agent.refresh_from_db()
 
 
-def revoke_grant(grant: Grant, *, by: Actor, at: datetime) -> None:
-    """End an active grant, and with it the access request that gave it. Raises GrantNotActiveError if it had ended."""
-    changed = _revoke(grant, by, at)
-    grant.refresh_from_db()
-    if not changed:
-        raise GrantNotActiveError(grant)
+def revoke_grant(grant: Grant, *, by: Actor, at: datetime, anomaly: Anomaly | None = None) -> Revocation:
+    """End an active grant, and with it the access request that gave it, and return how far that is.
 
-
-def _revoke(grant: Grant, by: Actor, at: datetime) -> bool:
-    """End a grant, and say whether it was active until then."""
-    if grant.request is None:
-        active = Grant.objects.active().filter(pk=grant.pk)
-        return active.update(status=Grant.Status.REVOKED, revoked_at=at, revoked_by=by.name) == 1
+    Raises GrantNotActiveError if it had ended, and revocations.AlreadyRevokingError while somebody else's goes on.
+    """
     try:
-        access_requests.revoke(grant.request, by=by, at=at)
-    except access_requests.NotActiveError:
-        return False
-    return True
+        revocation = revocations.begin(grant, by=by, at=at, anomaly=anomaly)
+    except revocations.NotStandingError as error:
+        grant.refresh_from_db()
+        raise GrantNotActiveError(grant) from error
+    grant.refresh_from_db()
+    return revocation
 
 
 def response_mode() -> str:
@@ -141,13 +135,19 @@ def _revoke_grants_of(spike: Anomaly, *, by: Actor, at: datetime) -> int:
     grants = Grant.objects.active().filter(
         Q(expires_at__isnull=True) | Q(expires_at__gt=at), agent__public_id=spike.entity
     )
-    ids = list(grants.select_for_update().order_by("id").values_list("public_id", flat=True))
+    standing = list(grants.select_for_update().order_by("id"))
+    begun = [(grant, revocations.begin_unless_pending(grant, by=by, at=at)) for grant in standing]
+    ids = [grant.public_id for grant, revocation in begun if revocation]
+    waiting = sum(1 for _, revocation in begun if revocation and revocation.state == Revocation.State.PENDING)
     if ids:
-        Grant.objects.filter(public_id__in=ids).update(status=Grant.Status.REVOKED, revoked_at=at, revoked_by=by.name)
         named = ", ".join(ids[:GRANTS_IN_NOTE]) + (
             f" and {len(ids) - GRANTS_IN_NOTE} more" * (len(ids) > GRANTS_IN_NOTE)
         )
+        waits = f" {waiting} of them stand until their integrations answer." if waiting else ""
         reviews.add_note(
-            spike, by=by, at=at, note=f"Response policy revoke_agent_grants: revoked {len(ids)} of its grants: {named}."
+            spike,
+            by=by,
+            at=at,
+            note=f"Response policy revoke_agent_grants: revoked {len(ids)} of its grants: {named}.{waits}",
         )
     return len(ids)

@@ -33,9 +33,11 @@ ENDS = {
 }
 _OF_THE_FIRST = (  # event that says it
     "source_id", "requester_id", "requested_at", "known_at", "friendly_id", "grantee", "flow_id", "justification",
-    "duration_seconds", "units",
+    "duration_seconds", "units", "custom_fields",
 )  # fmt: skip
-_RANKS = {type_: rank for rank, type_ in enumerate(TYPES)}
+# What only people's entries say: that access is being taken back, and that this was refused.
+REVOKING, REVOCATION_REFUSED = "revoking", "revocation_refused"
+_RANKS = {type_: rank for rank, type_ in enumerate((*TYPES[:5], REVOKING, REVOCATION_REFUSED, *TYPES[5:]))}
 _ACTIONS = [PREFIX + type_ for type_ in TYPES]
 LONGEST_SECONDS = 1e12  # that an access may last, as when it is read
 AT_ONCE = 2000  # requests gathered in one step: bounds memory
@@ -135,17 +137,38 @@ def fold(cursor: CursorWrapper, chosen: Mapping[str, Any]) -> None:
 
 
 @transaction.atomic
-def revoke(request: AccessRequest, *, by: Actor, at: datetime) -> None:
+def revoke(request: AccessRequest, *, by: Actor, at: datetime, note: str = "") -> None:
     """End the access that a request gave, and note in its history who did. Raises NotActiveError if it gives none.
 
     What events tell of it later does not take that back, unless access is granted anew after it.
     """
+    _decide(request, "revoked", by=by, at=at, note=note)
+
+
+def begin_to_revoke(request: AccessRequest, *, by: Actor, at: datetime, note: str = "") -> None:
+    """Note that its access is being taken back; it stands until then. Raises NotActiveError if it gives none.
+
+    Over with `revoke` or `keep_standing`, or as soon as an event tells that the access ended.
+    """
+    _decide(request, REVOKING, by=by, at=at, note=note)
+
+
+def keep_standing(request: AccessRequest, *, by: Actor, at: datetime, note: str) -> None:
+    """Note that its access could not be taken back, and why. Raises NotActiveError if it gives none any more."""
+    _decide(request, REVOCATION_REFUSED, by=by, at=at, note=note)
+
+
+@transaction.atomic
+def _decide(request: AccessRequest, type_: str, *, by: Actor, at: datetime, note: str) -> None:
     row = AccessRequest.objects.select_for_update().get(pk=request.pk)
     if not Grant.objects.active().filter(request=row).exists():
         raise NotActiveError(row)
     # After all that is known of it, whatever the clock of its source says.
-    time = max(at, _time(row.history[-1]["time"]))
-    entry = {"type": "revoked", "time": time.isoformat(), "actor": by.name, "note": "", "by_person": True}
+    last = row.history[-1]
+    time = max(at, _time(last["time"]))
+    if last.get("decided") and time == _time(last["time"]):
+        time += timedelta(microseconds=1)  # what people did stays in the order in which they did it
+    entry = {"type": type_, "time": time.isoformat(), "actor": by.name, "note": note, "by_person": True}
     row.history = [*row.history, {**entry, "decided": True}]
     _conclude(row)
     row.save(update_fields=["history", "status", "ended_at"])
@@ -198,7 +221,7 @@ def times_of(requester: str, *, since: datetime, until: datetime, group: tuple[s
 class Entry:
     """What happened to a request, when, and by whom where that is known."""
 
-    type: str  # created, approved, rejected, granted, failed, revoked or expired
+    type: str  # of TYPES, or revoking, or revocation_refused
     at: datetime
     actor: str
     note: str
@@ -212,6 +235,11 @@ def history_of(request: AccessRequest) -> list[Entry]:
 def asked_for(request: AccessRequest) -> str:
     """Return in a few words what a request is for, such as `read on orders and 2 more`."""
     return listed(request.units) if request.units else "nothing named"
+
+
+def integration_of(unit: Mapping[str, Any]) -> str:
+    """Return the integration of one unit as people call it; empty where it names none."""
+    return _unit(unit).integration
 
 
 def listed(units: Sequence[Mapping[str, Any]]) -> str:
@@ -280,6 +308,7 @@ def _row(events: Sequence[_Told], known: AccessRequest | None) -> AccessRequest:
         duration_seconds=next(filter(None, map(_duration, records)), None),
         units=next((msgspec.to_builtins(record.units) for record in records if record.units), []),
         approvals=next((msgspec.to_builtins(record.approvals) for record in reversed(records) if record.approvals), []),
+        custom_fields=next((record.custom_fields for record in records if record.custom_fields), {}),
         history=history,
         updated_at=events[-1].time,
     )
@@ -292,11 +321,20 @@ def _row(events: Sequence[_Told], known: AccessRequest | None) -> AccessRequest:
 
 
 def _conclude(row: AccessRequest) -> None:
-    """Set what follows from the history: the status is what its last entry makes of it."""
-    granted = False
+    """Set what follows from the history: the status is what its last entry makes of it.
+
+    While its access is being taken back that is what it says, until that was refused or the access ended.
+    """
+    granted = stands = revoking = False
     for entry in row.history:
         type_, time = entry["type"], _time(entry["time"])
+        if type_ in (REVOKING, REVOCATION_REFUSED):
+            revoking = type_ == REVOKING and stands
+            continue
+        if type_ in grants.ENDS:
+            stands = revoking = False
         granted = granted or type_ == "granted"
+        stands = stands or type_ == "granted"
         if type_ in ENDS:
             row.status, row.ended_at = ENDS[type_], time
         else:
@@ -306,6 +344,8 @@ def _conclude(row: AccessRequest) -> None:
             row.approved_at = time
         if type_ == "rejected":
             row.rejected_at, row.rejected_by_person = time, entry["by_person"]
+    if revoking:
+        row.status, row.ended_at = AccessRequest.Status.REVOKING, None
 
 
 def _history(events: Sequence[_Told]) -> list[dict[str, Any]]:

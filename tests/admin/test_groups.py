@@ -7,7 +7,7 @@ from django.contrib.auth.models import Group
 pytestmark = pytest.mark.django_db
 
 MODELS = {model._meta.model_name for model in apps.get_app_config("anomalies").get_models()}
-CLOSED = {"view_apikey", "view_auditentry"}
+CLOSED = {"view_apikey", "view_auditentry", "view_connection"}
 DECIDES = {"review_anomaly", "add_rule", "change_rule", "add_suppression", "change_suppression"}
 
 
@@ -16,7 +16,7 @@ def _may(group: str) -> set[str]:
     return set(ours.values_list("codename", flat=True))
 
 
-def test_who_views_sees_all_but_keys_and_audit_and_changes_nothing() -> None:
+def test_who_views_sees_all_but_keys_audit_and_connections_and_changes_nothing() -> None:
     assert _may("viewer") == {f"view_{name}" for name in MODELS} - CLOSED
 
 
