@@ -14,7 +14,7 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from anomalies.admin.backtest import TriedChangesAdmin
-from anomalies.admin.base import link_to
+from anomalies.admin.base import actor_of, link_to
 from anomalies.admin.parameter import ParametersForm, form_of, shown
 from anomalies.detection.registry import DETECTORS
 from anomalies.models import Backtest, DetectorOverride, DetectorSettings
@@ -71,7 +71,9 @@ class DetectorSettingsAdmin(TriedChangesAdmin):
         return ["label", "meaning", "changed", "last_changed", "overrides"]
 
     def save_model(self, request: HttpRequest, obj: DetectorSettings, form: Any, change: bool) -> None:
-        detectors.configure(obj, enabled=obj.enabled, parameters=form.parameters, at=timezone.now())
+        detectors.configure(
+            obj, enabled=obj.enabled, parameters=form.parameters, by=actor_of(request), at=timezone.now()
+        )
 
     def start_backtest(self, obj: DetectorSettings, form: Any, **days: Any) -> Backtest:
         return backtests.start(obj.type, enabled=obj.enabled, parameters=form.parameters, **days)

@@ -110,7 +110,7 @@ class DetectorOverrideAdmin(TriedChangesAdmin):
         obj.refresh_from_db()
 
     def delete_model(self, request: HttpRequest, obj: DetectorOverride) -> None:
-        detectors.remove_override(obj.type, obj.agent)
+        detectors.remove_override(obj.type, obj.agent, by=actor_of(request), at=timezone.now())
 
     def start_backtest(self, obj: DetectorOverride, form: Any, **days: Any) -> Backtest:
         return backtests.start(form.type_, agent=form.agent, enabled=obj.enabled, parameters=form.parameters, **days)

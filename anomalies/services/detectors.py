@@ -18,6 +18,7 @@ from anomalies.detection.parameter import ParameterError, build_config
 from anomalies.detection.registry import DETECTORS
 from anomalies.detection.screening import Glance, Mask, Outlook
 from anomalies.models import Agent, Anomaly, DetectorOverride, DetectorSettings, Series
+from anomalies.services import changes
 from anomalies.services.access import AgentGoneError
 from anomalies.services.actor import Actor
 
@@ -43,6 +44,11 @@ class UnknownDetectorError(Exception):
 class NoOverrideError(Exception):
     def __init__(self, type_: str, agent: Agent) -> None:
         super().__init__(f"The agent {agent.public_id} is judged by the settings of {type_} already.")
+
+
+class StaleSettingsError(Exception):
+    def __init__(self, detector: Detector) -> None:
+        super().__init__(f"Somebody changed the settings of {detector.label} since: nothing of yours was saved.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,18 +157,35 @@ def add_missing_settings() -> None:
     DetectorSettings.objects.bulk_create((DetectorSettings(type=type_) for type_ in DETECTORS), ignore_conflicts=True)
 
 
-def configure(settings: DetectorSettings, *, enabled: bool, parameters: Mapping[str, float], at: datetime) -> None:
+@transaction.atomic
+def configure(
+    settings: DetectorSettings,
+    *,
+    enabled: bool,
+    parameters: Mapping[str, Any],
+    by: Actor,
+    at: datetime,
+    seen_at: datetime | None = None,
+) -> None:
     """Switch a detector on or off and set its parameters, of which those that differ from the default are kept.
 
-    Raises ParameterError for an unknown name or a value out of bounds.
+    With `seen_at`, when the settings that somebody saw were made, nothing that was changed since is overwritten.
+    Raises ParameterError for an unknown name or a value out of bounds, or StaleSettingsError.
     """
     detector = DETECTORS[settings.type]
-    build_config(detector.config, parameters)
-    defaults = {parameter.name: parameter.default for parameter in detector.parameters}
+    wanted = _as_json(asdict(build_config(detector.config, parameters)))
+    defaults = _as_json({parameter.name: parameter.default for parameter in detector.parameters})
+    stored = DetectorSettings.objects.select_for_update().get(pk=settings.pk)
+    if seen_at is not None and stored.updated_at != seen_at:
+        raise StaleSettingsError(detector)
+    before = {"enabled": stored.enabled, **_as_json(parameters_of(settings.type))}
     settings.enabled = enabled
-    settings.parameters = {name: value for name, value in parameters.items() if value != defaults[name]}
+    settings.parameters = {name: wanted[name] for name in parameters if wanted[name] != defaults[name]}
     settings.updated_at = at
     settings.save(update_fields=["enabled", "parameters", "updated_at"])
+    after = {"enabled": enabled, **_as_json(parameters_of(settings.type))}
+    if changed := changes.between(before, after):
+        changes.record("detector", settings.type, "changed", by=by, at=at, name=detector.label, changes=changed)
 
 
 def check(type_: str, parameters: Mapping[str, Any]) -> None:
@@ -200,24 +223,42 @@ def override(
     if not Agent.objects.select_for_update().filter(pk=agent.pk, deleted_at__isnull=True).exists():
         raise AgentGoneError(agent)
     wanted, usual = asdict(build_config(DETECTORS[type_].config, parameters)), parameters_of(type_)
-    return DetectorOverride.objects.update_or_create(
-        type=type_,
-        agent=agent,
-        defaults={
-            "enabled": enabled,
-            "parameters": {name: wanted[name] for name in parameters if wanted[name] != usual[name]},
-            "reason": reason,
-            "updated_at": at,
-            "updated_by": by.name,
-        },
-    )[0]
+    known = DetectorOverride.objects.filter(type=type_, agent=agent).first()
+    row = known or DetectorOverride(type=type_, agent=agent)
+    before = _as_recorded(known) if known else {}
+    row.enabled, row.reason, row.updated_at, row.updated_by = enabled, reason, at, by.name
+    row.parameters = _as_json({name: wanted[name] for name in parameters if wanted[name] != usual[name]})
+    row.save()
+    if changed := changes.between(before, _as_recorded(row)):
+        _record(type_, agent, "changed" if known else "created", by=by, at=at, changed=changed, reason=reason)
+    return row
 
 
-def remove_override(type_: str, agent: Agent) -> None:
+@transaction.atomic
+def remove_override(type_: str, agent: Agent, *, by: Actor, at: datetime) -> None:
     """Judge an agent by the detector's settings again. Raises NoOverrideError."""
-    removed, _ = DetectorOverride.objects.filter(type=type_, agent=agent).delete()
-    if not removed:
+    known = DetectorOverride.objects.select_for_update().filter(type=type_, agent=agent).first()
+    if known is None:
         raise NoOverrideError(type_, agent)
+    known.delete()
+    _record(type_, agent, "removed", by=by, at=at, changed={}, reason=known.reason)
+
+
+def _as_json(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Parameters as the database will give them back: words in a list."""
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in parameters.items()}
+
+
+def _as_recorded(row: DetectorOverride) -> dict[str, Any]:
+    return {"enabled": row.enabled, "reason": row.reason, **row.parameters}
+
+
+def _record(
+    type_: str, agent: Agent, action: str, *, by: Actor, at: datetime, changed: Mapping[str, Any], reason: str
+) -> None:
+    name = f"{DETECTORS[type_].label} of {agent.public_id}"
+    subject = f"{type_} {agent.public_id}"[:200]
+    changes.record("detector_override", subject, action, by=by, at=at, name=name, changes=changed, note=reason)
 
 
 def learning_of(agent: Agent, *, at: datetime) -> list[Learns]:

@@ -1,11 +1,15 @@
 """services/detectors: what people set about detectors."""
 
+from datetime import timedelta
+
 import pytest
 
 from anomalies.detection.parameter import ParameterError
 from anomalies.detection.registry import DETECTORS
-from anomalies.models import DetectorSettings
+from anomalies.models import Change, DetectorSettings
 from anomalies.services import detectors
+from anomalies.services.actor import Actor
+from anomalies.services.detectors import StaleSettingsError
 from tests import make
 
 pytestmark = pytest.mark.django_db
@@ -22,7 +26,7 @@ def test_missing_rows_are_added_and_others_kept() -> None:
 def test_only_what_differs_from_the_default_is_kept() -> None:
     row = DetectorSettings.objects.create(type="rate_spike")
     defaults = {parameter.name: parameter.default for parameter in DETECTORS["rate_spike"].parameters}
-    detectors.configure(row, enabled=False, parameters={**defaults, "min_excess": 9.0}, at=make.NOW)
+    detectors.configure(row, enabled=False, parameters={**defaults, "min_excess": 9.0}, by=Actor("ana"), at=make.NOW)
     row.refresh_from_db()
     assert (row.enabled, row.parameters, row.updated_at) == (False, {"min_excess": 9.0}, make.NOW)
 
@@ -34,6 +38,38 @@ def test_only_what_differs_from_the_default_is_kept() -> None:
 def test_a_wrong_parameter_is_refused_and_nothing_kept(parameters: dict[str, float], sentence: str) -> None:
     row = DetectorSettings.objects.create(type="rate_spike")
     with pytest.raises(ParameterError, match=sentence):
-        detectors.configure(row, enabled=False, parameters=parameters, at=make.NOW)
+        detectors.configure(row, enabled=False, parameters=parameters, by=Actor("ana"), at=make.NOW)
     row.refresh_from_db()
     assert (row.enabled, row.parameters) == (True, {})
+
+
+def test_a_change_is_recorded_with_what_was_before() -> None:
+    row = DetectorSettings.objects.create(type="rate_spike")
+    detectors.configure(row, enabled=False, parameters={"min_excess": 9.0}, by=Actor("ana"), at=make.NOW)
+    detectors.configure(row, enabled=False, parameters={"min_excess": 9.0}, by=Actor("ana"), at=make.NOW)
+    told = Change.objects.get()
+    default = {parameter.name: parameter.default for parameter in DETECTORS["rate_spike"].parameters}["min_excess"]
+    assert (told.subject_id, told.actor) == ("rate_spike", "ana")
+    assert told.changes == {"enabled": [True, False], "min_excess": [default, 9.0]}
+
+
+def test_what_somebody_else_changed_meanwhile_is_not_overwritten() -> None:
+    row = DetectorSettings.objects.create(type="rate_spike", updated_at=make.NOW)
+    detectors.configure(
+        row, enabled=False, parameters={}, by=Actor("tom"), at=make.NOW + timedelta(hours=1), seen_at=make.NOW
+    )
+    with pytest.raises(StaleSettingsError, match="Somebody changed the settings of Rate spike since"):
+        detectors.configure(
+            row, enabled=True, parameters={}, by=Actor("ana"), at=make.NOW + timedelta(hours=2), seen_at=make.NOW
+        )
+    row.refresh_from_db()
+    assert not row.enabled
+
+
+def test_words_are_compared_as_words() -> None:
+    row = DetectorSettings.objects.create(type="request_high_risk_access")
+    words = {p.name: p.default for p in DETECTORS[row.type].parameters if p.is_words}
+    detectors.configure(row, enabled=True, parameters=words, by=Actor("ana"), at=make.NOW)
+    row.refresh_from_db()
+    assert row.parameters == {}
+    assert not Change.objects.exists()

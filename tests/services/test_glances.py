@@ -8,6 +8,7 @@ import pytest
 from anomalies.ingest.simulated.organisation import Organisation
 from anomalies.models import Agent, Anomaly, DetectorOverride, DetectorSettings, Metric, Outlook, Series
 from anomalies.services import detectors, glances, histories, judging, retention, rules, scans
+from anomalies.services.actor import Actor
 from anomalies.services.timeline import DETECTION
 from tests.services.days import MONDAY, burst, forget, record, run, store, usual
 
@@ -148,7 +149,7 @@ def test_who_is_judged_by_settings_of_its_own_is_looked_at_closely(known: list[s
 
 def test_another_setting_needs_another_outlook(known: list[str]) -> None:
     settings = DetectorSettings.objects.create(type="rate_spike")
-    detectors.configure(settings, enabled=True, parameters={"fit_days": 30.0}, at=MORNING)
+    detectors.configure(settings, enabled=True, parameters={"fit_days": 30.0}, by=Actor("ana"), at=MORNING)
     now = MORNING + timedelta(minutes=20)
     for minutes in (0, 1):
         store([record(now + timedelta(minutes=minutes), number, agent_id=f"ag_{number}") for number in range(4)])

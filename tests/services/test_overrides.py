@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 
 from anomalies.detection.parameter import ParameterError
-from anomalies.models import Anomaly, DetectorOverride, DetectorSettings, Scan
+from anomalies.models import Anomaly, Change, DetectorOverride, DetectorSettings, Scan
 from anomalies.services import detectors, scans
 from anomalies.services.access import AgentGoneError
 from anomalies.services.actor import Actor
@@ -125,10 +125,10 @@ def test_a_deleted_agent_has_none() -> None:
 
 def test_an_override_removed_is_gone_and_twice_raises() -> None:
     row = _override("ag_billing", enabled=False)
-    detectors.remove_override("rate_spike", row.agent)
+    detectors.remove_override("rate_spike", row.agent, by=ANA, at=make.NOW)
     assert Judges.load().config_of("rate_spike", "agent", "ag_billing") is not None
     with pytest.raises(NoOverrideError, match="ag_billing is judged by the settings of rate_spike"):
-        detectors.remove_override("rate_spike", row.agent)
+        detectors.remove_override("rate_spike", row.agent, by=ANA, at=make.NOW)
 
 
 def test_what_can_no_longer_be_set_stops_no_scan_and_is_logged(caplog: pytest.LogCaptureFixture) -> None:
@@ -150,3 +150,12 @@ def test_an_anomaly_of_an_agent_switched_off_is_not_explained_by_late_events(spi
     scans.replay(now=SPIKE_SEEN + timedelta(minutes=1))
     spike.refresh_from_db()
     assert spike.state == Anomaly.State.CLOSED
+
+
+def test_each_change_of_an_override_is_recorded() -> None:
+    row = _override("ag_1", min_excess=9.0)
+    _override("ag_1", min_excess=10.0)
+    detectors.remove_override("rate_spike", row.agent, by=ANA, at=make.NOW)
+    told = Change.objects.filter(subject_id="rate_spike ag_1").order_by("id")
+    assert [one.action for one in told] == ["created", "changed", "removed"]
+    assert told[1].changes == {"min_excess": [9.0, 10.0]}
