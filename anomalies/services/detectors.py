@@ -157,6 +157,13 @@ def add_missing_settings() -> None:
     DetectorSettings.objects.bulk_create((DetectorSettings(type=type_) for type_ in DETECTORS), ignore_conflicts=True)
 
 
+def settings_of(type_: str) -> DetectorSettings:
+    """Return the row of a detector of the registry, which is made if it is a new one."""
+    if not DetectorSettings.objects.filter(type=type_).exists():
+        add_missing_settings()
+    return DetectorSettings.objects.get(type=type_)
+
+
 @transaction.atomic
 def configure(
     settings: DetectorSettings,
@@ -201,6 +208,11 @@ def parameters_of(type_: str, agent: Agent | None = None) -> dict[str, Any]:
     own = DetectorOverride.objects.filter(type=type_, agent=agent).first() if agent else None
     stored = [found.parameters for found in (row, own) if found]
     return asdict(_config(DETECTORS[type_], *stored))
+
+
+def is_enabled(type_: str, agent: Agent | None = None) -> bool:
+    """Return whether a detector judges everybody, or one agent."""
+    return Judges.load().config_of(type_, Series.Kind.AGENT, agent.public_id if agent else "") is not None
 
 
 @transaction.atomic

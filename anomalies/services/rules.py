@@ -12,6 +12,7 @@ from django.db.models import Min, Q
 from anomalies.detection import history, wording
 from anomalies.detection.registry import counting
 from anomalies.models import Agent, Anomaly, Event, Grant, Rule, Series, Severity
+from anomalies.services import changes
 from anomalies.services.actor import Actor
 
 WINDOWS = {"5m": 300, "10m": 600, "15m": 900, "1h": 3600, "6h": 21600, "24h": 86400}  # seconds
@@ -60,6 +61,11 @@ class RuleError(Exception):
         super().__init__(f"{field}: {reason}")
 
 
+class StaleRuleError(Exception):
+    def __init__(self, rule: Rule) -> None:
+        super().__init__(f"{rule.updated_by} changed rule {rule.name} since: nothing of yours was saved.")
+
+
 class RuleGoneError(Exception):
     def __init__(self, rule: Rule) -> None:
         super().__init__(f"Rule {rule.name} was deleted.")
@@ -84,6 +90,7 @@ def errors_of(wanted: Mapping[str, Any], *, of: Rule | None = None) -> dict[str,
     return {field: error for field, error in found.items() if error}
 
 
+@transaction.atomic
 def create(*, by: Actor, at: datetime, public_id: str = "", **wanted: Unpack[Wanted]) -> Rule:
     """Make a rule that judges what happens from now on, and return it. Its name, window and threshold are needed.
 
@@ -101,37 +108,47 @@ def create(*, by: Actor, at: datetime, public_id: str = "", **wanted: Unpack[Wan
     if Rule.objects.filter(public_id=rule.public_id).exists():
         raise RuleError("public_id", f"there is or was a rule {rule.public_id} already.")
     _save(rule)
+    said = {name: value for name, value in values.items() if value not in ("", [], ())}
+    changes.record("rule", rule.public_id, "created", by=by, at=at, name=rule.name, changes=changes.between({}, said))
     return rule
 
 
 @transaction.atomic
-def change(rule: Rule, *, by: Actor, at: datetime, **wanted: Unpack[Wanted]) -> None:
+def change(rule: Rule, *, by: Actor, at: datetime, seen_at: datetime | None = None, **wanted: Unpack[Wanted]) -> None:
     """Set some fields. With another window, threshold, agents or scopes, or switched on, it is in force from then on.
 
     What the rule raised stays; what of it goes on closes where the rule does not hold any more.
-    Raises RuleError, or RuleGoneError.
+    With `seen_at`, when the rule that somebody saw was changed last, nothing that was changed since is overwritten.
+    Raises RuleError, RuleGoneError, or StaleRuleError.
     """
     values = _checked(wanted, of=rule)
     stored = Rule.objects.living().select_for_update().filter(pk=rule.pk).first()
     if stored is None:
         raise RuleGoneError(rule)
+    if seen_at is not None and stored.updated_at != seen_at:
+        raise StaleRuleError(stored)
     changed = {field for field, value in values.items() if getattr(stored, field) != value}
     if not changed:
         return
+    before = {field: getattr(stored, field) for field in values}
     for field in changed:
         setattr(stored, field, values[field])
     stored.updated_at, stored.updated_by = at, by.name
     if changed & set(_COUNTED) or ("enabled" in changed and stored.enabled):
         stored.in_force_since = at
     _save(stored)
+    told = changes.between(before, values)
+    changes.record("rule", rule.public_id, "changed", by=by, at=at, name=stored.name, changes=told)
     rule.refresh_from_db()
 
 
+@transaction.atomic
 def delete(rule: Rule, *, by: Actor, at: datetime) -> None:
     """End a rule for good; its name is free again, its anomalies stay. Raises RuleGoneError if it was deleted."""
     if not Rule.objects.living().filter(pk=rule.pk).update(deleted_at=at, updated_at=at, updated_by=by.name):
         raise RuleGoneError(rule)
     rule.refresh_from_db()
+    changes.record("rule", rule.public_id, "deleted", by=by, at=at, name=rule.name)
 
 
 def unknown_agents(agents: Iterable[str]) -> list[str]:
@@ -164,18 +181,18 @@ def changes_since(anomaly: Anomaly) -> list[str]:
         "scopes": ("scopes", lambda scopes: wording.listing(scopes) if scopes else "all"),
         "severity": ("severity", lambda severity: str(Severity(severity).label)),
     }
-    changes = [
+    differs = [
         f"its {said[field][0]} was {said[field][1](was)} and is {said[field][1](getattr(rule, field))}"
         for field, was in _as_told(anomaly).items()
         if was != getattr(rule, field)
     ]
     if rule.agents and anomaly.entity not in rule.agents:
-        changes.append(f"{anomaly.entity} is none of its agents")
+        differs.append(f"{anomaly.entity} is none of its agents")
     if not rule.enabled:
-        changes.append("it was switched off")
-    elif rule.in_force_since > anomaly.active_until and not changes:
-        changes.append(f"it was switched on anew at {rule.in_force_since:%Y-%m-%d %H:%M} UTC")
-    return changes
+        differs.append("it was switched off")
+    elif rule.in_force_since > anomaly.active_until and not differs:
+        differs.append(f"it was switched on anew at {rule.in_force_since:%Y-%m-%d %H:%M} UTC")
+    return differs
 
 
 def as_judged(anomaly: Anomaly, *, until: datetime, replayed: bool) -> tuple[history.Rule, ...]:
@@ -210,6 +227,17 @@ def facts(judge_from: Mapping[str, datetime], *, until: datetime, replayed: bool
         if matches:
             found.append(_fact(rule, matches, since.timestamp() if since else 0.0))
     return tuple(found)
+
+
+def as_if(wanted: Mapping[str, Any], judge_from: Mapping[str, datetime], *, until: datetime) -> history.Rule | None:
+    """Return a rule that is not saved, with the times of the matching events of those agents that have enough of them.
+
+    None where none has. Raises RuleError for fields that cannot be.
+    """
+    values = _checked({name: value for name, value in wanted.items() if name != "name"})
+    rule = Rule(**{**_DEFAULTS, **values, "name": str(wanted.get("name", ""))[:MAX_LENGTH] or "this rule"})
+    matches = _matches(rule, judge_from, until)
+    return _fact(rule, matches, 0.0) if matches else None
 
 
 def limits() -> list[tuple[frozenset[str], float, int]]:
