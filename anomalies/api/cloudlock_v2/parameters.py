@@ -11,7 +11,7 @@ from ninja import Schema
 from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from anomalies.api.cloudlock_v2.answers import FieldError
-from anomalies.api.cloudlock_v2.threat import ACTIVE, DISMISSED, IS_DISMISSED, SCALARS, ordered, threats
+from anomalies.api.cloudlock_v2.threat import ACTIVE, DISMISSED, IS_DISMISSED, SCALARS, count_threats, ordered, threats
 from anomalies.models import Anomaly
 
 DEFAULT_LIMIT, MOST = 50, 100_000
@@ -91,9 +91,12 @@ class Parameters(Schema):
         str, BeforeValidator(_order), WithJsonSchema({"type": "string", "examples": ["created_at", "-start_time"]})
     ] = Field("-created_at", description="A field that is no list, descending after `-`; the same in it: by id")
 
-    def matching(self) -> QuerySet[Anomaly]:
-        """All that pass the filters, in no order."""
-        rows = threats()
+    def total(self) -> int:
+        """Return how many pass the filters."""
+        return count_threats(self._matching())
+
+    def _matching(self) -> QuerySet[Anomaly]:
+        rows = Anomaly.objects.all()
         if self.status is not None:
             rows = rows.filter(IS_DISMISSED if self.status == DISMISSED else ~IS_DISMISSED)
         if self.start_time is not None:
@@ -107,7 +110,7 @@ class Parameters(Schema):
     def page(self, limit: int | None) -> QuerySet[Anomaly]:
         """Those that pass the filters, in order, from the offset on."""
         field, descending = self.order.removeprefix("-"), self.order.startswith("-")
-        rows = ordered(self.matching(), field, descending=descending)
+        rows = ordered(threats(self._matching()), field, descending=descending)
         if limit is None and not self.offset:
             return rows
         # What is told is not read of those before the page.

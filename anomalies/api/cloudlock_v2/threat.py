@@ -159,19 +159,32 @@ class Threat(Schema):
     model_config = {"json_schema_extra": {"examples": [EXAMPLE]}}
 
 
-def threats() -> QuerySet[Anomaly]:
-    """The anomalies that are items: what stood for itself once the scan that raised it was over.
+def threats(anomalies: QuerySet[Anomaly]) -> QuerySet[Anomaly]:
+    """Those of the anomalies that are items: what stood for itself once the scan that raised it was over.
 
     While a scan runs, what it raises is not shown: it may be merged yet, and of workers that share it the later one may
     be the first to be done, so that a poller would look past what the other adds. What was merged in that scan never
     is an item; what a later one merges stays one.
     """
+    return anomalies.filter(~_MERGED | Exists(_merged_later())).exclude(scan__in=_under_way())
+
+
+def count_threats(anomalies: QuerySet[Anomaly]) -> int:
+    """Return how many of the anomalies are items: all but the few that are none, each of which has an index."""
+    raised_now = anomalies.filter(scan__in=_under_way()).count()
+    merged_at_once = anomalies.filter(_MERGED, ~Exists(_merged_later())).exclude(scan__in=_under_way()).count()
+    return anomalies.count() - raised_now - merged_at_once
+
+
+def _under_way() -> QuerySet[Scan, Any]:
     newest = Scan.objects.order_by("-id")[:1]
-    under_way = Scan.objects.filter(pk__in=newest.values("pk"), finished_at__isnull=True)
-    merged_later = ReviewEntry.objects.filter(
+    return Scan.objects.filter(pk__in=newest.values("pk"), finished_at__isnull=True).values("pk")
+
+
+def _merged_later() -> QuerySet[ReviewEntry]:
+    return ReviewEntry.objects.filter(
         anomaly=OuterRef("pk"), action=ReviewEntry.Action.MERGED, at__gt=F("anomaly__scan__now")
     )
-    return Anomaly.objects.filter(~_MERGED | Exists(merged_later)).exclude(scan__in=under_way.values("pk"))
 
 
 def ordered(anomalies: QuerySet[Anomaly], field: str, *, descending: bool) -> QuerySet[Anomaly]:

@@ -82,7 +82,7 @@ def list_threats(request: HttpRequest, wanted: Query[Parameters]) -> HttpRespons
     else:
         limit = wanted.limit or DEFAULT_LIMIT
         items = encoded(told(wanted.page(limit)))
-        total = wanted.matching().count()
+        total = wanted.total()
         answer = json_answer(
             {"limit": limit, "offset": wanted.offset, "total": total, "results": len(items), "items": items}
         )
@@ -177,7 +177,7 @@ def _number(threat_id: str) -> int:
 
 
 def _item(pk: int) -> dict[str, Any]:
-    item = next(told(threats().filter(pk=pk)), None)
+    item = next(told(threats(Anomaly.objects.filter(pk=pk))), None)
     if item is None:
         raise Http404(f"There is no threat {pk}.")
     return item
