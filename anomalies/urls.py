@@ -16,6 +16,7 @@ from anomalies.web import (
     principals,
     requests_pages,
     rules,
+    saved_views,
     suppressions,
     views,
 )
@@ -73,6 +74,10 @@ urlpatterns = [
         "suppressions/<slug:public_id>/bring-back/", suppressions.suppression_bring_back, name="suppression_bring_back"
     ),
     path("events/principals/<id:public_id>/", principals.principal_events, name="principal_events"),
+    path("views/", saved_views.saved_view_list, name="saved_view_list"),
+    path("views/new/", saved_views.saved_view_new, name="saved_view_new"),
+    path("views/<slug:public_id>/", saved_views.saved_view_change, name="saved_view_change"),
+    path("views/<slug:public_id>/delete/", saved_views.saved_view_delete, name="saved_view_delete"),
     path("types/", views.types, name="types"),
     path("preferences/", preferences.prefer, name="preferences"),
     path(

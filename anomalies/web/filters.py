@@ -150,6 +150,9 @@ class AssigneeFacet(Facet):
     def exists(self, word: str) -> bool:
         return word == NOBODY or (word == ME and self.viewer is not None) or super().exists(word)
 
+    def column_value(self, word: str) -> Any:
+        return self.viewer.pk if word == ME and self.viewer else super().column_value(word)
+
     def missing(self, word: str) -> str:
         return f"nobody who is called “{word}” has one"
 

@@ -1,22 +1,25 @@
 """The anomalies list as its URL describes it."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from django.contrib.auth.models import User
 from django.http import QueryDict
 from django.urls import reverse
 
-from anomalies.models import Anomaly
+from anomalies.models import Anomaly, SavedView
 from anomalies.models.anomaly import AnomalyQuerySet
 from anomalies.models.ordering import LAST
+from anomalies.services import saved_views
 from anomalies.web.facets import MOST_ROWS, bounded_count
 from anomalies.web.filters import PARAMETERS, AnomalyFilter, marked_by
 from anomalies.web.paging import Page, page_of
 from anomalies.web.row import Row
 
 if TYPE_CHECKING:
-    from django.contrib.auth.models import AnonymousUser, User
+    from django.contrib.auth.models import AnonymousUser
 
 PAGE_SIZE = 50
 DEFAULT_SORT = "-detected"
@@ -45,9 +48,16 @@ ALL_COLUMNS = (
 )
 COLUMNS = {column.first.lstrip("-"): column for column in ALL_COLUMNS}
 SORTS = {sort for name in COLUMNS for sort in (name, f"-{name}")}
-VIEWS = {"Needs review": "status=open", "High unacknowledged": "severity=high&status=open", "All": ""}
+VIEWS = {
+    "Needs review": "status=open",
+    "High, unacknowledged": "severity=high&status=open",
+    "Mine": "assignee=me&status=open&status=acknowledged",
+    "Snoozed": "status=snoozed",
+    "Bookmarked": "bookmarked=me",
+    "All": "",
+}
 EXPORT_FORMATS = (("csv", "for spreadsheets"), ("json", "one document"), ("ndjson", "one object a line"))
-OTHER_PARAMETERS = {"sort", "older", "newer", "open"}
+OTHER_PARAMETERS = {"sort", "older", "newer", "open", "view"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +68,8 @@ class View:
     url: str
     count: str
     current: bool
+    changed: bool = False  # the list shows something else by now
+    owner: str = ""  # of another's
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +94,26 @@ class Listing:
             self.complaints.append(f"Sort: “{self.sort[:40]}” is none of {columns}, nor one of them after a minus.")
             self.sort = DEFAULT_SORT
         self.open = query.get("open", "")
+        self.view = self._view(query.get("view", ""))
         self.boundary = {name: self._row(wanted) for name in ("older", "newer") if (wanted := query.get(name))}
+
+    def _view(self, public_id: str) -> SavedView | None:
+        """The view that the list was opened as, which the filters may have left since."""
+        view = next((view for view in self.saved if view.public_id == public_id), None) if public_id else None
+        if public_id and view is None:
+            self.complaints.append(
+                f"View: “{public_id[:40]}” is not there any more, or nobody shares it with you; its filters apply."
+            )
+        return view
+
+    @cached_property
+    def saved(self) -> list[SavedView]:
+        return list(saved_views.seen_by(self.user)) if isinstance(self.user, User) else []
+
+    @property
+    def changed(self) -> bool:
+        """Whether it shows something else than the view that it was opened as."""
+        return self.view is not None and not same_list(self.view.query, self.query(view=""))
 
     def _row(self, public_id: str) -> Anomaly | None:
         known = Anomaly.objects.with_sort_key(self.column)
@@ -115,6 +146,8 @@ class Listing:
         query = self.filters.query()
         if self.sort != DEFAULT_SORT:
             query["sort"] = self.sort
+        if self.view:
+            query["view"] = self.view.public_id
         for name, value in changes.items():
             query.pop(name, None)
             if value and (name, value) != ("sort", DEFAULT_SORT):
@@ -122,7 +155,7 @@ class Listing:
         return query.urlencode()
 
     def url(self, **changes: str) -> str:
-        return _list_url(self.query(**changes))
+        return list_url(self.query(**changes))
 
     def here(self) -> dict[str, str]:
         """The page that is shown, as parameters."""
@@ -140,6 +173,20 @@ class Listing:
                 Header(column, self.url(sort=turned if self.sort == column.first else column.first), direction)
             )
         return found
+
+    def saved_links(self) -> list[View]:
+        """The views that somebody kept or others share; not counted: there may be many."""
+        return [
+            View(
+                view.name,
+                view_url(view),
+                "",
+                current=view == self.view,
+                changed=view == self.view and self.changed,
+                owner="" if view.owner == self.user else view.owner.get_username(),
+            )
+            for view in self.saved
+        ]
 
     def match_count(self) -> str:
         return said(bounded_count(self.filters.matching()))
@@ -160,20 +207,30 @@ class Listing:
             "headers": self.headers(),
             "match_count": self.match_count(),
             "newest": newest_id(),
-            "export_query": self.query(),
+            "bare_query": self.query(view=""),
+            "saved": self.saved_links(),
+            "can_change_view": isinstance(self.user, User)
+            and self.view is not None
+            and saved_views.may_change(self.view, self.user),
             "export_formats": EXPORT_FORMATS,
         }
 
 
 def views(listing: Listing) -> list[View]:
-    current = listing.filters.query()
+    current = listing.filters.query().urlencode()
     links = []
     for label, words in VIEWS.items():
         query = QueryDict(words)
         rows = AnomalyFilter(query, listing.user).matching()
-        same = {k: sorted(v) for k, v in current.lists()} == {k: sorted(v) for k, v in query.lists()}
-        links.append(View(label, _list_url(words), said(bounded_count(rows)), same))
+        same = listing.view is None and same_list(current, words)
+        links.append(View(label, list_url(words), said(bounded_count(rows)), same))
     return links
+
+
+def same_list(one: str, other: str) -> bool:
+    """Whether two query strings say the same filters and order, however they spell them."""
+    first, second = ({name: sorted(words) for name, words in QueryDict(query).lists()} for query in (one, other))
+    return first == second
 
 
 def newest_id() -> str:
@@ -187,16 +244,21 @@ def said(count: int) -> str:
     return f"{count:,}" if count <= MOST_ROWS else f"{MOST_ROWS:,}+"
 
 
-def _list_url(query: str) -> str:
+def list_url(query: str) -> str:
     path = reverse("anomaly_list")
     return f"{path}?{query}" if query else path
 
 
+def view_url(view: SavedView) -> str:
+    """The address of the list as a view shows it."""
+    return list_url(f"{view.query}&view={view.public_id}".lstrip("&"))
+
+
 def agent_url(public_id: str) -> str:
     """The list of one agent's anomalies, whatever its id contains."""
-    return _list_url(f"agent={quote(public_id, safe='')}")
+    return list_url(f"agent={quote(public_id, safe='')}")
 
 
 def user_url(public_id: str) -> str:
     """The list of one user's anomalies, whatever its id contains."""
-    return _list_url(f"user={quote(public_id, safe='')}")
+    return list_url(f"user={quote(public_id, safe='')}")
