@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 import pytest
-from playwright.sync_api import BrowserContext, Page
+from playwright.sync_api import BrowserContext, Page, expect
 
 from anomalies.models import Anomaly
 from tests import make
@@ -52,6 +52,31 @@ def test_nothing_keeps_anybody_out(
     for path in PAGES:
         page.goto(path.format(id=three[0].public_id))
         wrong += found(page, axe)
+    assert wrong == []
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_nor_out_of_deciding(
+    open_context: Callable[..., BrowserContext], three: list[Anomaly], axe: str, theme: str
+) -> None:
+    page = log_in(open_context(color_scheme=theme, viewport={"width": 1440, "height": 900}))
+    page.goto(f"/?open={three[0].public_id}")
+    page.get_by_label("Select all shown").check()
+    wrong = []
+    for menu in page.locator(".deciding summary, #bulk summary").all():
+        menu.click()
+        wrong += found(page, axe)
+    page.keyboard.press("Escape")
+    page.get_by_label("All 3 matching").check()
+    page.locator("#bulk").get_by_role("button", name="Acknowledge").click()
+    page.wait_for_url("**/bulk/**")
+    wrong += found(page, axe)
+    confirmation = page.url
+    page.get_by_role("button", name="Confirm").click()
+    expect(page.locator(".toast")).to_contain_text("3 acknowledged.")
+    wrong += found(page, axe)
+    page.goto(confirmation)
+    wrong += found(page, axe)
     assert wrong == []
 
 
