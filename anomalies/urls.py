@@ -27,6 +27,7 @@ urlpatterns = [
     path("", views.anomaly_list, name="anomaly_list"),
     re_path(r"^anomalies/export\.(?P<suffix>csv|json|ndjson)$", export.export, name="export"),
     path("anomalies/new/", views.anomaly_news, name="anomaly_news"),
+    path("anomalies/counts/", views.anomaly_tally, name="anomaly_tally"),
     path("anomalies/<slug:public_id>/", views.anomaly_detail, name="anomaly_detail"),
     path("anomalies/<slug:public_id>/events/", views.anomaly_events, name="anomaly_events"),
     path("anomalies/<slug:public_id>/recompute/", views.anomaly_recompute, name="anomaly_recompute"),

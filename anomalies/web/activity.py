@@ -18,9 +18,8 @@ from anomalies.services import access_requests
 from anomalies.services.activity import Activity, activity
 from anomalies.web.actor_listing import ActorListing, status_of
 from anomalies.web.charts import SPANS, Chart, draw
-from anomalies.web.facets import bounded_count, count_values
+from anomalies.web.facets import bounded_count, count_values, said
 from anomalies.web.frame import page
-from anomalies.web.listing import said
 from anomalies.web.panel import RawEvent
 from anomalies.web.request import Request
 from anomalies.web.row import Row

@@ -11,8 +11,7 @@ from anomalies.models import Agent, Principal, Series
 from anomalies.services import actors
 from anomalies.services.actors import Lately, Wanted
 from anomalies.services.detectors import Learns, learning_of_each
-from anomalies.web.facets import MOST_ROWS
-from anomalies.web.listing import said
+from anomalies.web.facets import MOST_ROWS, said
 from anomalies.web.spark import spark
 
 PAGE_SIZE = 50

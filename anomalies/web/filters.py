@@ -202,7 +202,7 @@ def _one_of(word: str) -> str:
     found = [f"{_quoted(word)}:*"]
     parts = [part for part in _BETWEEN_PARTS.split(word) if part]
     if parts and parts != [word]:
-        found.append(f"({' & '.join(f'{_quoted(part)}:*' for part in parts)})")
+        found.append(f"({' & '.join(map(_quoted, parts))}:*)")  # all but the last are whole
     sought = word.casefold()
     for type_, (label, _) in TYPES.items():
         if any(said.startswith(sought) for said in label.casefold().split()):

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from django.contrib.auth.models import User
+from django.core.cache import cache
 from django.http import QueryDict
 from django.urls import reverse
 
@@ -13,7 +14,7 @@ from anomalies.models import Anomaly, SavedView
 from anomalies.models.anomaly import AnomalyQuerySet
 from anomalies.models.ordering import LAST
 from anomalies.services import saved_views
-from anomalies.web.facets import MOST_ROWS, bounded_count
+from anomalies.web.facets import bounded_count, said, said_count
 from anomalies.web.filters import PARAMETERS, AnomalyFilter, marked_by
 from anomalies.web.paging import Page, page_of
 from anomalies.web.row import Row
@@ -57,7 +58,7 @@ VIEWS = {
     "All": "",
 }
 EXPORT_FORMATS = (("csv", "for spreadsheets"), ("json", "one document"), ("ndjson", "one object a line"))
-OTHER_PARAMETERS = {"sort", "older", "newer", "open", "view"}
+OTHER_PARAMETERS = {"sort", "older", "newer", "open", "view", "counted"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,10 +190,10 @@ class Listing:
         ]
 
     def match_count(self) -> str:
-        return said(bounded_count(self.filters.matching()))
+        return said_count(self.filters.matching())
 
     def context(self) -> dict[str, Any]:
-        """What the table needs: its rows, its links and the number of anomalies that match."""
+        """What the table needs: its rows, its links and, where these are all, the number of anomalies that match."""
         page = self.page()
         here = self.here()
         return {
@@ -205,7 +206,7 @@ class Listing:
             "state": self.query(**here),
             "here_url": self.url(**here),
             "headers": self.headers(),
-            "match_count": self.match_count(),
+            "match_count": said(len(page.rows)) if not here and not page.next_from else "",
             "newest": newest_id(),
             "bare_query": self.query(view=""),
             "saved": self.saved_links(),
@@ -216,14 +217,19 @@ class Listing:
         }
 
 
-def views(listing: Listing) -> list[View]:
+def views(listing: Listing, *, counted: bool = True) -> list[View]:
+    """Return the views, with how many each shows now or, without counting, how many it did when last counted."""
     current = listing.filters.query().urlencode()
     links = []
     for label, words in VIEWS.items():
-        query = QueryDict(words)
-        rows = AnomalyFilter(query, listing.user).matching()
+        key = f"view-count:{listing.user.pk}:{words}"
+        if counted:
+            count = said(bounded_count(AnomalyFilter(QueryDict(words), listing.user).matching()))
+            cache.set(key, count)
+        else:
+            count = cache.get(key, "")
         same = listing.view is None and same_list(current, words)
-        links.append(View(label, list_url(words), said(bounded_count(rows)), same))
+        links.append(View(label, list_url(words), count, same))
     return links
 
 
@@ -237,11 +243,6 @@ def newest_id() -> str:
     """The anomaly that was raised last: what is raised after it is new."""
     newest = Anomaly.objects.order_by("-id").values_list("public_id", flat=True).first()
     return newest or ""
-
-
-def said(count: int) -> str:
-    """`128`, `1,204`, `10,000+`."""
-    return f"{count:,}" if count <= MOST_ROWS else f"{MOST_ROWS:,}+"
 
 
 def list_url(query: str) -> str:

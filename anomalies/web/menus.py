@@ -4,7 +4,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
-from anomalies.web.facets import Counts, count_values
+from anomalies.web.facets import Counts, count_anomalies
 from anomalies.web.filters import AnomalyFilter, Facet
 
 MOST_OPTIONS = 50
@@ -25,10 +25,11 @@ class Menu:
     options: list[Option]
     hidden: int  # options beyond the first 50
     unseen: list[str]  # words chosen that the search hides; they stay chosen
-    total: int
+    total: int  # of all options; 0 where they are not counted yet
     chosen: list[str]
     search: str
     more: bool
+    counted: bool = True  # else it has no options yet: they are fetched when it is opened
 
     @property
     def summary(self) -> str:
@@ -47,8 +48,27 @@ def menus_of(filters: AnomalyFilter) -> list[Menu]:
         if group:
             columns = [filters.facets[name].field_name for name in group]
             rows = filters.countable(without=without)
-            counted |= dict.fromkeys(group, count_values(rows, columns))
+            counted |= dict.fromkeys(group, count_anomalies(rows, columns))
     return [menu_of(filters, name, counted[name]) for name in names]
+
+
+def closed_menus(filters: AnomalyFilter) -> list[Menu]:
+    """Return the popover of each filter without its options: counting those is what takes long."""
+    return [
+        Menu(
+            name=name,
+            label=facet.label,
+            options=[],
+            hidden=0,
+            unseen=filters.values[name],
+            total=len(facet.known or ()),
+            chosen=[facet.label_of(word) for word in filters.values[name]],
+            search="",
+            more=facet.more,
+            counted=False,
+        )
+        for name, facet in filters.facets.items()
+    ]
 
 
 def menu_of(filters: AnomalyFilter, name: str, counted: Counts | None = None) -> Menu:
@@ -56,7 +76,7 @@ def menu_of(filters: AnomalyFilter, name: str, counted: Counts | None = None) ->
     facet: Facet = filters.facets[name]
     if counted is None:
         rows = filters.countable(without=name)
-        counted = count_values(rows, [facet.field_name])
+        counted = count_anomalies(rows, [facet.field_name])
     counts: Counter[Any] = counted.of[facet.field_name]
     chosen: list[str] = filters.values[name]
     if facet.known is not None:

@@ -31,7 +31,7 @@ def page_of(
     boundary = before if backwards else after
     directed = tuple(_turned(field) for field in order) if backwards else order
     if boundary is not None:
-        rows = rows.filter(_beyond(boundary, directed))
+        rows = rows.filter(beyond(boundary, directed))
     found = list(rows.order_by(*directed)[: size + 1])
     more, found = len(found) > size, found[:size]
     if backwards:
@@ -67,7 +67,7 @@ class _Further(Func):
         return sql, tuple(param for _, own in compiled for param in own)
 
 
-def _beyond(row: Model, order: tuple[str, ...]) -> Func:
+def beyond(row: Model, order: tuple[str, ...]) -> Func:
     """Rows that come after this one: further in one field, the same in all fields before it."""
     falling = order[0].startswith("-")
     if any(field.startswith("-") != falling for field in order):

@@ -9,9 +9,8 @@ from anomalies.services.activity import Origin, origins
 from anomalies.web.access import VIEW, requires
 from anomalies.web.activity import ActorPage, list_page, missing
 from anomalies.web.actor_events import events_page
-from anomalies.web.facets import bounded_count
+from anomalies.web.facets import bounded_count, said
 from anomalies.web.frame import page
-from anomalies.web.listing import said
 from anomalies.web.request import Request
 from anomalies.web.zone import in_own_zone
 

@@ -9,8 +9,7 @@ from django.urls import reverse
 
 from anomalies.models import AccessFlow, AccessRequest
 from anomalies.services import access_requests, request_anomalies
-from anomalies.web.facets import bounded_count
-from anomalies.web.listing import said
+from anomalies.web.facets import bounded_count, said
 from anomalies.web.paging import Page, page_of
 
 PAGE_SIZE = 50

@@ -18,8 +18,7 @@ from anomalies.detection.registry import DETECTORS
 from anomalies.models import Anomaly, Severity
 from anomalies.services import suppressions
 from anomalies.services.suppressions import MAX_REASON_LENGTH, Conditions, Preview
-from anomalies.web.facets import bounded_count
-from anomalies.web.listing import said
+from anomalies.web.facets import bounded_count, said
 from anomalies.web.row import Row
 
 FIELDS = tuple(Conditions.__dataclass_fields__)

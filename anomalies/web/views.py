@@ -12,16 +12,16 @@ from anomalies.models import Anomaly, Batch, Event
 from anomalies.services.evidence import events_behind
 from anomalies.web.access import REVIEW, VIEW, requires
 from anomalies.web.choosing import choosing_of
-from anomalies.web.facets import bounded_count
+from anomalies.web.facets import bounded_count, said
 from anomalies.web.frame import fragment, frame_of, page
-from anomalies.web.listing import Listing, newest_id, said, views
-from anomalies.web.menus import menu_of, menus_of
+from anomalies.web.listing import Listing, newest_id, views
+from anomalies.web.menus import closed_menus, menu_of, menus_of
 from anomalies.web.paging import page_of
 from anomalies.web.panel import RawEvent, panel_of
 from anomalies.web.recomputed import recomputed
 from anomalies.web.request import Request
 from anomalies.web.typed import unsent
-from anomalies.web.zone import in_own_zone
+from anomalies.web.zone import in_own_zone, runs_scripts
 
 EVENTS_PAGE_SIZE = 100
 
@@ -39,7 +39,12 @@ def anomaly_called(public_id: str) -> Anomaly:
 @in_own_zone
 def anomaly_list(request: Request) -> HttpResponse:
     listing = Listing(request.GET, request.user)
-    context = {**listing.context(), "menus": menus_of(listing.filters), "views": views(listing)}
+    # Who runs scripts gets the rows at once: counts follow by themselves, options when a filter is opened.
+    follows = runs_scripts(request) and "counted" not in request.GET
+    context = {**listing.context(), "follows": follows, "views": views(listing, counted=not follows)}
+    context["menus"] = closed_menus(listing.filters) if follows else menus_of(listing.filters)
+    if not follows:
+        context["match_count"] = context["match_count"] or listing.match_count()
     if not context["rows"]:
         context["any_event"] = Batch.objects.filter(accepted__gt=0).exists()
         context["frame"] = frame_of(request)
@@ -68,6 +73,16 @@ def filter_options(request: Request, name: str) -> HttpResponse:
     if name not in listing.filters.facets:
         raise Http404
     return fragment(request, "anomalies/_options.html", {"menu": menu_of(listing.filters, name)})
+
+
+@require_safe
+@requires(VIEW)
+@in_own_zone
+def anomaly_tally(request: Request) -> HttpResponse:
+    """What is counted about the list of that address: put into its page once that is shown."""
+    listing = Listing(request.GET, request.user)
+    context = {"views": views(listing), "match_count": listing.match_count()}
+    return fragment(request, "anomalies/anomaly_list.html#tallies", context)
 
 
 @require_safe

@@ -25,6 +25,11 @@ def browser_zone(request: Request) -> ZoneInfo | None:
         return None
 
 
+def runs_scripts(request: Request) -> bool:
+    """Whether app.js runs there: it tells the browser's zone."""
+    return bool(request.COOKIES.get("local_zone"))
+
+
 def zone_of(request: Request) -> tzinfo:
     """The browser's zone, or UTC if the reviewer chose it or the browser's is unknown."""
     if request.COOKIES.get("zone") == "utc":

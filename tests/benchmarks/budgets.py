@@ -72,9 +72,22 @@ def _numpy(quick: bool) -> Iterable[Line]:
 
 
 def _list(quick: bool) -> Iterable[Line]:
-    anomalies = 100_000 if quick else 1_000_000
-    for page, taken in pages.list_of(anomalies).items():
-        yield _times(f"list of {anomalies:,} anomalies: {page}", taken, 2)
+    anomalies = 50_000 if quick else 1_000_000
+    with pages.seen_by_viewer(anomalies) as client:
+        for page, taken in pages.list_of(client):
+            yield _times(f"list of {anomalies:,} anomalies: {page}", taken, 2)
+            yield _under(f"list of {anomalies:,} anomalies: {page}", taken, 0.1)
+        for what, taken in pages.asked_after(client):
+            yield _under(f"list of {anomalies:,} anomalies: {what}", taken, 0.1)
+        size = pages.first_page_bytes(client)
+        yield Line("first page with its style and scripts", f"{size / 1000:.1f} kB", "", None, "< 60 kB", size < 60_000)
+
+
+def _details(quick: bool) -> Iterable[Line]:
+    anomalies, events = (50_000, 1_000_000) if quick else (1_000_000, 10_000_000)
+    with pages.seen_by_viewer(anomalies) as client:
+        for what, taken in pages.details_of(client, events):
+            yield _under(f"{events:,} events: {what}", taken, 0.2)
 
 
 def _bulk(quick: bool) -> Iterable[Line]:
@@ -103,6 +116,7 @@ BUDGETS = (
     Budget("count", "one CREATE TABLE AS with GROUP BY GROUPING SETS of the same buckets, no index", _count),
     Budget("numpy", "", _numpy),
     Budget("list", "the page's SQL by its index and the template of a row, 50 times; no login, no filters", _list),
+    Budget("details", "", _details),
     Budget(
         "bulk",
         "one UPDATE and two INSERTs of as many rows; nothing is checked, nor what was so before kept or told",

@@ -1,75 +1,169 @@
 """How long the list of anomalies takes beside its least: one query and the template of its 50 rows.
 
-The bare reference is the query of that page as SQL by the same index, and the product's own template of a row: nobody
-is logged in, nothing is counted, and there are no filters to show.
+The bare reference is the query of that page as SQL by its index, and the product's own template of a row: nobody is
+logged in, nothing is counted, and there are no filters to show. Browsers tell their time zone, and get the rows at
+once; what they ask for by themselves then, or when a filter is opened, is measured on lines of its own.
 """
 
-from collections.abc import Callable
+import gzip
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import timedelta
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
 
-from django.contrib.auth.models import Group, User
+import django_htmx
+from django.conf import settings
+from django.contrib.auth.models import AnonymousUser, Group, User
+from django.http import QueryDict
 from django.template.loader import get_template
 from django.test import Client
 
 from anomalies.models import Anomaly
+from anomalies.web.listing import SORTS, Listing
+from anomalies.web.paging import beyond
 from anomalies.web.row import Row
 from tests.benchmarks import rows
-from tests.benchmarks.turns import Seconds, compared
+from tests.benchmarks.turns import Seconds, alone, compared
 
-_NEWEST = "SELECT * FROM anomalies_anomaly WHERE merged_into_id IS NULL AND {} ORDER BY {} LIMIT 50"
-_BY_TIME = "detected_at DESC, id DESC"
-_BY_SEVERITY = "severity DESC, detected_at DESC, id DESC"
+_NEWEST = (
+    "SELECT * FROM anomalies_anomaly WHERE merged_into_id IS NULL AND {} ORDER BY detected_at DESC, id DESC LIMIT 50"
+)
+_PANEL: dict[str, Any] = {"headers": {"HX-Request": "true", "HX-Target": "panel"}}
+_REVIEWED = "status = 'open' AND suppression_id IS NULL AND snoozed_until IS NULL AND state <> 'withdrawn'"
 
 
-def list_of(anomalies: int = 1_000_000, *, rounds: int = 9) -> dict[str, Seconds]:
-    """Return how long each of some pages of the list takes, by what it shows."""
-    rows.actors(1000, days=1)
-    rows.anomalies(anomalies)
+class Filter(NamedTuple):
+    """What the address says, and the same as a condition in SQL."""
+
+    query: str
+    where: str
+
+
+FILTERS = {
+    "no filter": Filter("", "true"),
+    "open": Filter("status=open", _REVIEWED),
+    "high and open": Filter("severity=high&status=open", f"severity = 3 AND {_REVIEWED}"),
+    "resolved": Filter("status=resolved", "status = 'resolved'"),
+    "two severities": Filter("severity=high&severity=low", "severity IN (3, 1)"),
+    "one type": Filter("type=rate_spike", "type = 'rate_spike'"),
+    "two types": Filter("type=rate_spike&type=rate_drop", "type IN ('rate_spike', 'rate_drop')"),
+    "one agent": Filter("agent=ag_17", "agent_id = 'ag_17'"),
+    "one user": Filter("user=user_23", "principal_id = 'user_23'"),
+    "one user, resolved": Filter("user=user_23&status=resolved", "principal_id = 'user_23' AND status = 'resolved'"),
+    "integration": Filter("integration=drive", "integration = 'drive'"),
+    "rare integration": Filter("integration=fax", "integration = 'fax'"),
+    "resource type": Filter("resource_type=bucket", "resource_type = 'bucket'"),
+    "all of them": Filter(
+        "type=rate_spike&severity=low&status=acknowledged&resource_type=document",
+        "type = 'rate_spike' AND severity = 1 AND status = 'acknowledged' AND resource_type = 'document'",
+    ),
+    "search, rare": Filter("q=payroll", "words @@ '''payroll'':*'"),
+    "search, common": Filter("q=requests", "words @@ '''requests'':*'"),
+    "search, two words": Filter("q=projects/17+user", "words @@ '''projects/17'':* & ''user'':*'"),
+    "search, none": Filter("q=zzz", "words @@ '''zzz'':*'"),
+}
+
+
+def list_of(client: Client, *, rounds: int = 9) -> Iterator[tuple[str, Seconds]]:
+    """Yield how long each page of the list takes, by what it shows: filters, then orders, both also deep."""
+    anomalies = Anomaly.objects.count()
     deep = Anomaly.objects.get(fingerprint=f"bench-{anomalies * 9 // 10}")
-    severe = Anomaly.objects.filter(severity=2).order_by("-detected_at")[anomalies // 6]
+    before = f"detected_at < '{deep.detected_at.isoformat()}'"
+    for name, (query, where) in FILTERS.items():
+        yield name, _beside_bare(client, query, _NEWEST.format(where), (), rounds)
+        if "rare" not in name and "none" not in name:
+            older = f"{query}&older={deep.public_id}"
+            yield f"{name}, deep", _beside_bare(client, older, _NEWEST.format(f"{where} AND {before}"), (), rounds)
+    since = (rows.TODAY - timedelta(days=7)).isoformat()
+    week = _NEWEST.format(f"detected_at >= '{since}'")
+    yield "7 days", _beside_bare(client, "last=7&unit=days", week, (), rounds)
+    for sort in sorted(SORTS):
+        listing = Listing(QueryDict(f"sort={sort}"), AnonymousUser())
+        ordered = listing.matching().order_by(*listing.order)
+        far = ordered[anomalies * 9 // 10]
+        for name, query, shown in (
+            (f"by {sort}", f"sort={sort}", ordered[:50]),
+            (f"by {sort}, deep", f"sort={sort}&older={far.public_id}", ordered.filter(beyond(far, listing.order))[:50]),
+        ):
+            sql, params = shown.query.sql_with_params()
+            yield name, _beside_bare(client, query, sql, params, rounds)
+
+
+def asked_after(client: Client, *, rounds: int = 9) -> Iterator[tuple[str, Seconds]]:
+    """Yield how long it takes what a page asks for once it is shown."""
+    one = Anomaly.objects.get(fingerprint=f"bench-{Anomaly.objects.count() // 2}").public_id
+    addresses = {
+        "counts": "/anomalies/counts/",
+        "counts of a filter": "/anomalies/counts/?user=user_23&status=resolved",
+        "counts of a search": "/anomalies/counts/?q=projects/17",
+        "options of a known filter": "/filters/severity/",
+        "options of agents": "/filters/agent/",
+        "options of agents, beside a search": "/filters/agent/?q=projects/17",
+        "options of users, beside three filters": "/filters/user/?type=rate_spike&severity=low&status=resolved",
+        "how many are new": f"/anomalies/new/?since={one}",
+    }
+    for name, address in addresses.items():
+        yield name, alone(partial(_get, client, address), rounds=rounds)
+
+
+def details_of(client: Client, events: int = 10_000_000, *, rounds: int = 9) -> Iterator[tuple[str, Seconds]]:
+    """Yield how long the details of an anomaly of a day take beside that many events, for each kind of entity."""
+    days = timedelta(days=30)
+    rows.events(events, agents=1000, start=rows.TODAY - days, span=days)
+    for kind, entity in {"agent": "ag_17", "principal": "user_23", "address": "10.0.0.5"}.items():
+        one = Anomaly.objects.filter(detected_at__gt=rows.TODAY - days / 2).order_by("id")[len(kind)]
+        day = {"started_at": rows.TODAY - days / 2, "active_until": rows.TODAY - days / 2 + timedelta(days=1)}
+        Anomaly.objects.filter(pk=one.pk).update(kind=kind, entity=entity, **day)
+        yield f"panel of one {kind}", alone(partial(_get, client, f"/anomalies/{one}/", **_PANEL), rounds=rounds)
+        yield f"page of one {kind}'s events", alone(partial(_get, client, f"/anomalies/{one}/events/"), rounds=rounds)
+
+
+def first_page_bytes(client: Client) -> int:
+    """Return how much a browser fetches for its first page: HTML, style sheet and scripts, compressed."""
+    htmx = Path(django_htmx.__file__).parent / "static" / "django_htmx" / "htmx-2.min.js"
+    static = [settings.BASE_DIR / "static" / name for name in ("app.css", "app.js")]
+    parts = (_get(client, "/"), *(file.read_bytes() for file in (*static, htmx)))
+    return sum(len(gzip.compress(part)) for part in parts)
+
+
+@contextmanager
+def seen_by_viewer(anomalies: int) -> Iterator[Client]:
+    """So many anomalies, and the client of somebody who may see them, in a browser that runs scripts."""
+    rows.actors(1000, days=30)
+    rows.anomalies(anomalies)
     user = User.objects.create_user("benchmark")
     user.groups.add(Group.objects.get(name="viewer"))
     client = Client()
     client.force_login(user)
-    before, low = f"detected_at < '{deep.detected_at.isoformat()}'", f"detected_at < '{severe.detected_at.isoformat()}'"
-    since = (rows.TODAY - timedelta(days=7)).isoformat()
-    pages = {
-        "first page": ("", "true", _BY_TIME),
-        "deep page": (f"older={deep.public_id}", before, _BY_TIME),
-        "open": ("status=open", "status = 'open' AND suppression_id IS NULL", _BY_TIME),
-        "high and open": ("severity=high&status=open", "severity = 3 AND status = 'open'", _BY_TIME),
-        "one type, deep": (f"type=rate_spike&older={deep.public_id}", f"type = 'rate_spike' AND {before}", _BY_TIME),
-        "one agent": ("agent=ag_17", "agent_id = 'ag_17'", _BY_TIME),
-        "7 days": ("last=7&unit=days", f"detected_at >= '{since}'", _BY_TIME),
-        "by severity, deep": (f"sort=-severity&older={severe.public_id}", f"severity = 2 AND {low}", _BY_SEVERITY),
-        "search": ("q=projects/17", "resource ILIKE '%%projects/17%%'", _BY_TIME),
-    }
-
-    template = get_template("anomalies/anomaly_list.html#row")
-    shown: dict[str, int] = {}
-
-    def ours(query: str) -> Callable[[], None]:
-        def get() -> None:
-            answer = client.get(f"/?{query}")
-            assert answer.status_code == 200, answer.status_code
-            shown["ours"] = answer.content.count(b'<tr id="row-')
-            assert b"Not all of this address" not in answer.content
-
-        return get
-
-    def bare(where: str, order: str) -> Callable[[], None]:
-        def get() -> None:
-            found = Anomaly.objects.raw(_NEWEST.format(where, order), [])
-            shown["bare"] = len([template.render({"row": Row(one)}) for one in found])
-
-        return get
-
-    taken = {}
+    client.cookies["local_zone"] = "UTC"
     try:
-        for name, (query, where, order) in pages.items():
-            taken[name] = compared(ours(query), bare(where, order), rounds=rounds)
-            assert shown["ours"] == shown["bare"] > 0, (name, shown)
-        return taken
+        yield client
     finally:
         user.delete()
         rows.empty()
+
+
+def _get(client: Client, address: str, **headers: Any) -> bytes:
+    answer = client.get(address, **headers)
+    assert answer.status_code == 200, (address, answer.status_code)
+    return bytes(answer.content)
+
+
+def _beside_bare(client: Client, query: str, sql: str, params: Sequence[Any], rounds: int) -> Seconds:
+    template = get_template("anomalies/anomaly_list.html#row")
+    shown: dict[str, int] = {}
+
+    def ours() -> None:
+        content = _get(client, f"/?{query}")
+        shown["ours"] = content.count(b'<tr id="row-')
+        assert b"Not all of this address" not in content, query
+
+    def bare() -> None:
+        found = Anomaly.objects.raw(sql, params)
+        shown["bare"] = len([template.render({"row": Row(one)}) for one in found])
+
+    taken = compared(ours, bare, rounds=rounds)
+    assert shown["ours"] == shown["bare"], (query, shown)
+    return taken

@@ -32,8 +32,17 @@ def test_histories_reach_numpy() -> None:
 
 @override_settings(STORAGES={"staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}})
 def test_pages_of_the_list_are_measured_beside_bare_ones() -> None:
-    taken = pages.list_of(30_000, rounds=1)
-    assert all(page.ratio and page.ratio > 0 for page in taken.values())
+    with pages.seen_by_viewer(30_000) as client:
+        taken = dict(pages.list_of(client, rounds=1))
+        assert all(page.ratio and page.ratio > 0 for page in taken.values())
+        assert all(page.ours > 0 for _, page in pages.asked_after(client, rounds=1))
+        assert pages.first_page_bytes(client) > 1000
+
+
+@override_settings(STORAGES={"staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}})
+def test_details_are_measured_beside_many_events() -> None:
+    with pages.seen_by_viewer(2000) as client:
+        assert len(dict(pages.details_of(client, 1000, rounds=1))) == 6
 
 
 def test_decisions_about_many_are_measured_beside_bare_statements() -> None:

@@ -11,6 +11,7 @@ from django.http import QueryDict
 from django.test import Client
 
 from anomalies.models import Anomaly, Severity, Suppression
+from anomalies.web.facets import count_anomalies, said_count
 from anomalies.web.listing import COLUMNS, SORTS, Listing
 from anomalies.web.row import Row
 from tests import make
@@ -278,10 +279,72 @@ def test_the_list_asks_the_database_as_often_for_50_rows_as_for_5(
 ) -> None:
     many(count)
     as_ana.get("/")
-    # session, user, two of permissions; rows, count, newest id; counts of the filters, assignees;
-    # six views, those that were saved; scan, sources, the other reviewers, notices
-    with django_assert_num_queries(20):  # type: ignore[operator]
+    # session, user, two of permissions; rows, newest id; counts of the filters, between two limits of
+    # time in a transaction; assignees; six views, those that were saved; scan, sources, the other reviewers, notices
+    with django_assert_num_queries(23):  # type: ignore[operator]
         as_ana.get("/")
+    as_ana.cookies["local_zone"] = "Europe%2FBerlin"
+    # session, user, two of permissions; rows, newest id; assignees, views that were saved; scan,
+    # sources, the other reviewers, notices: nothing is counted before
+    with django_assert_num_queries(12):  # type: ignore[operator]
+        as_ana.get("/")
+    # session, user, two of permissions; six views; what matches, between two limits of time in a transaction
+    with django_assert_num_queries(15):  # type: ignore[operator]
+        as_ana.get("/anomalies/counts/")
+
+
+def test_without_scripts_the_options_are_in_the_page(as_ana: Client) -> None:
+    make.anomaly(severity=Severity.HIGH)
+    page = as_ana.get("/").text
+    assert '<input type="checkbox" name="severity" value="high">' in page
+    assert "/anomalies/counts/" not in page
+    assert "1 open, 1 high" in page
+    assert "1 match" in page
+
+
+def test_with_scripts_options_wait_until_a_filter_is_opened_and_chosen_ones_stay_chosen(as_ana: Client) -> None:
+    make.anomaly(severity=Severity.HIGH)
+    as_ana.cookies["local_zone"] = "Europe%2FBerlin"
+    page = as_ana.get("/?severity=high&sort=severity").text
+    assert 'type="checkbox" name="severity"' not in page
+    assert 'hx-get="/filters/severity/" hx-include="#filters" hx-trigger="intersect once"' in page
+    assert '<input type="hidden" name="severity" value="high">' in page
+    assert 'hx-get="/anomalies/counts/?severity=high" hx-trigger="load"' in page
+    # A cookie of a browser that runs none any more
+    assert '<a href="/?severity=high&amp;sort=severity&amp;counted=1">' in page
+    assert 'type="checkbox" name="severity" value="high" checked' in as_ana.get("/?severity=high&counted=1").text
+    swapped = as_ana.get("/?severity=high", headers=RESULTS).text
+    assert 'id="tally" hx-get="/anomalies/counts/?severity=high" hx-trigger="load"' in swapped
+    assert "anomalies match" not in swapped  # said when they are counted
+
+
+def test_what_cannot_be_counted_in_time_is_counted_near_the_newest(
+    as_ana: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    many(30)
+    slow = Anomaly.objects.extra(where=["pg_sleep(0.01)::text = ''"])
+    monkeypatch.setattr("anomalies.web.facets.MOST_MILLISECONDS", 60)
+    monkeypatch.setattr("anomalies.web.facets.NEAR", 3)
+    assert said_count(Anomaly.objects.all()) == "30"
+    assert said_count(slow) == "6+"  # three at a time are detected
+    assert said_count(slow.filter(description="absent")) == "0"
+    counts = count_anomalies(slow, ["severity", "type"])
+    assert counts.capped
+    assert sum(counts.of["type"].values()) == 6
+    assert said_count(Anomaly.objects.all()) == "30"  # what follows may take its time
+
+
+def test_counts_follow_the_rows(as_vic: Client, as_zoe: Client) -> None:
+    make.anomaly(severity=Severity.HIGH)
+    make.anomaly(severity=Severity.LOW)
+    counts = as_vic.get("/anomalies/counts/?severity=low").text
+    assert '<span id="matching" hx-swap-oob="true">1 match</span>' in counts
+    assert '<p id="counts" hx-swap-oob="true">2 open, 1 high</p>' in counts
+    assert '<small id="count-5" hx-swap-oob="innerHTML">2</small>' in counts
+    assert "1 anomalies match." in counts
+    as_vic.cookies["local_zone"] = "Europe%2FBerlin"
+    assert "2 open, 1 high" in as_vic.get("/").text  # those counted last, until it is done again
+    assert as_zoe.get("/anomalies/counts/").status_code == 403
 
 
 def test_htmx_swaps_the_table_and_the_counts_and_gets_a_short_address(as_ana: Client) -> None:
@@ -306,7 +369,6 @@ def test_every_link_that_htmx_follows_is_a_link_without_it_too(as_ana: Client) -
 
 def test_counts_stop_at_ten_thousand(as_ana: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("anomalies.web.facets.MOST_ROWS", 10)
-    monkeypatch.setattr("anomalies.web.listing.MOST_ROWS", 10)
     many(12)
     response = as_ana.get("/")
     assert response.context["match_count"] == "10+"
