@@ -70,7 +70,7 @@ class RevocationCall(models.Model):
 
     public_id = models.CharField("call", max_length=40, unique=True, default=new_revocation_call_id, editable=False)
     revocation = models.ForeignKey(Revocation, models.CASCADE, related_name="calls")
-    connection = models.ForeignKey(Connection, models.SET_NULL, null=True, blank=True, related_name="+")
+    connection = models.ForeignKey(Connection, models.PROTECT, related_name="+")
     integration = models.CharField(max_length=200, blank=True)
     body = models.JSONField()
     state = models.CharField(max_length=10, choices=State, default=State.PENDING)

@@ -442,7 +442,7 @@ def _name(told: Iterable[Sequence[_Told]]) -> None:
     )
     for flow in AccessFlow.objects.filter(public_id__in=flows, name="").order_by("public_id"):
         if flows[flow.public_id]:
-            AccessFlow.objects.filter(pk=flow.pk).update(name=_cut(flows[flow.public_id], AccessFlow, "name"))
+            AccessFlow.objects.filter(pk=flow.pk, name="").update(name=_cut(flows[flow.public_id], AccessFlow, "name"))
     for who in Principal.objects.filter(Q(name="") | Q(email=""), public_id__in=people).order_by("public_id"):
         said = people[who.public_id]
         if (said.name and not who.name) or (said.email and not who.email):

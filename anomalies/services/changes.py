@@ -1,7 +1,7 @@
 """The audit trail of what people change beside anomalies: each service that changes something records it here."""
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import transaction
@@ -9,6 +9,7 @@ from django.db import transaction
 from anomalies.models import Change
 from anomalies.services.actor import Actor
 
+MOMENT = timedelta(microseconds=1)  # the shortest time that the database knows
 NAME_LENGTH = 200  # of what it was called; the id says which it is
 
 

@@ -84,13 +84,6 @@ def keep(
     _record(connection, action, told, by=by, at=at)
 
 
-@transaction.atomic
-def delete(connection: Connection, *, by: Actor, at: datetime) -> None:
-    """Take it away; what still waits for its answer is refused when its turn comes."""
-    _record(connection, "deleted", {}, by=by, at=at)
-    connection.delete()
-
-
 def test(connection: Connection, *, by: Actor, at: datetime) -> Exchange:
     """Call it once with a body that says it is a test, and return and keep what came of it."""
     body = {"type": "test", "id": f"test_{connection.pk}", "actor": by.name, "time": at.isoformat()}

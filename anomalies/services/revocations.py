@@ -156,8 +156,8 @@ def _claim(at: datetime) -> RevocationCall | None:
     due = RevocationCall.objects.filter(state=RevocationCall.State.PENDING, due_at__lte=at).order_by("due_at", "id")
     call = due.select_for_update(skip_locked=True).first()
     if call:
-        longest = call.connection.timeout_seconds if call.connection else 0
-        call.attempts, call.due_at = call.attempts + 1, at + timedelta(seconds=longest) + LEASE
+        longest = timedelta(seconds=call.connection.timeout_seconds)
+        call.attempts, call.due_at = call.attempts + 1, at + longest + LEASE
         call.save(update_fields=["attempts", "due_at"])
     return call
 
@@ -168,9 +168,8 @@ def _call(call: RevocationCall, *, clock: Callable[[], datetime]) -> None:
         _settle(call, clock())
         return
     connection = call.connection
-    if connection is None or not connection.enabled:
-        why = "the connection was taken away" if connection is None else "the connection is switched off"
-        exchange = Exchange("", "", {}, "", 0, error=why, final=True)
+    if not connection.enabled:
+        exchange = Exchange("", "", {}, "", 0, error="the connection is switched off", final=True)
     else:
         exchange = connections.call(connection, call.body, idempotency_id=call.public_id)
     _settle(call, clock(), exchange)

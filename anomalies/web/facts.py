@@ -1,19 +1,23 @@
 """What an anomaly is about, in a few labelled values: from its evidence, and from the events behind it."""
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
+
+from django.urls import reverse
+from django.utils.text import Truncator
 
 from anomalies.detection.registry import counting
 from anomalies.detection.request import Unit
 from anomalies.detection.wording import percent, plural, span
-from anomalies.models import AccessRequest, Anomaly, Grant
+from anomalies.models import AccessFlow, AccessRequest, Anomaly, Grant
 from anomalies.services.evidence import events_behind
 from anomalies.web.charts import clock
 from anomalies.web.facets import count_values
 
 MOST_VALUES = 5
+JUSTIFICATION_LENGTH = 300  # all of it is with the request
 COUNTED = {
     "request_id": "Request ID",
     "grant_id": "Grant",
@@ -33,6 +37,13 @@ class Fact:
     label: str
     values: list[tuple[str, str]]  # with what is said beside it, such as how often it occurs
     rest: int = 0  # values beyond those
+    urls: Mapping[str, str] = field(default_factory=dict)  # pages of some values
+    opens: bool = False  # whether these open beside the list, too
+
+    @property
+    def shown(self) -> list[tuple[str, str, str]]:
+        """Each value, what is said beside it, and the page it leads to."""
+        return [(value, beside, self.urls.get(value, "")) for value, beside in self.values]
 
 
 def _each(value: Any) -> list[str]:
@@ -78,8 +89,10 @@ def facts_of(anomaly: Anomaly) -> list[Fact]:
         if label in counted and label != COUNTED["request_id"]:
             told[label] = _together(counted[label], fact)
     known = {**told, **{label: fact for label, fact in counted.items() if label not in told}}
-    return [Fact(one.label, one.values[:MOST_VALUES], one.rest + max(0, len(one.values) - MOST_VALUES))
-            for one in known.values()]  # fmt: skip
+    return [
+        replace(one, values=one.values[:MOST_VALUES], rest=one.rest + max(0, len(one.values) - MOST_VALUES))
+        for one in known.values()
+    ]
 
 
 def _together(counted: Fact, told: Fact) -> Fact:
@@ -115,21 +128,31 @@ def _of_requests(evidence: Mapping[str, Any]) -> Iterator[Fact]:
     first = known.get(ids[0])
     others = 0 if ids[1] else max(0, int(evidence.get("event_count", 1)) - 1)
     name = evidence.get("request_name") or ids[0]
-    yield Fact("Request ID", [(name, first.get_status_display().lower() if first else "")], others)
+    said = first.get_status_display().lower() if first else ""
+    yield Fact("Request ID", [(name, said)], others, {name: _page(first)} if first else {}, opens=True)
     if grant := getattr(first, "grant", None):
         yield Fact(COUNTED["grant_id"], [(grant.public_id, _standing(grant))])
     if ids[1] and ids[1] != ids[0]:
         before = known.get(ids[1])
-        yield Fact("Rejected", [(str(before) if before else ids[1], "")])
+        name = str(before) if before else ids[1]
+        yield Fact("Rejected", [(name, "")], urls={name: _page(before)} if before else {}, opens=True)
     flow = evidence.get("access_flow")
     if flow:
-        yield Fact("Access flow", [(str(first.flow) if first and first.flow_id == flow else flow, "")])
+        governs = first.flow if first and first.flow_id == flow else AccessFlow.objects.filter(public_id=flow).first()
+        name = str(governs or flow)
+        yield Fact("Access flow", [(name, "")], urls={name: reverse("flow_page", args=[flow])} if governs else {})
     units = [
         str(Unit(unit["integration"], unit["resource"], unit["resource_type"], unit["permission"]))
         for unit in evidence.get("units", [])
     ]
     if units:
         yield Fact("Asked for", [(unit, "") for unit in dict.fromkeys(units)])
+    if first and first.justification:
+        yield Fact("Justification", [(Truncator(first.justification).chars(JUSTIFICATION_LENGTH), "")])
+
+
+def _page(request: AccessRequest) -> str:
+    return reverse("request_page", args=[request.public_id])
 
 
 def _standing(grant: Grant) -> str:

@@ -6,10 +6,10 @@ from django.views.decorators.http import require_safe
 
 from anomalies.models import AccessRequest
 from anomalies.web.access import VIEW, requires
-from anomalies.web.activity import missing
 from anomalies.web.frame import fragment, page
 from anomalies.web.request import Request
 from anomalies.web.requests_listing import RequestListing
+from anomalies.web.requests_missing import missing
 from anomalies.web.requests_panel import RequestPanel
 from anomalies.web.zone import in_own_zone
 
@@ -34,7 +34,7 @@ def request_page(request: Request, public_id: str) -> HttpResponse:
     rows = AccessRequest.objects.select_related("requester", "flow", "grant")
     found = rows.filter(public_id=public_id.replace("\x00", "")).first()
     if found is None:
-        return missing(request, "access request", public_id)
+        return missing(request, "access request", public_id, list_name="request_list")
     panel = RequestPanel(found, request.GET, now=timezone.now())
     if request.htmx:
         return fragment(request, "anomalies/_request.html", {"panel": panel})

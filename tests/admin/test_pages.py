@@ -34,8 +34,8 @@ from tests import make
 pytestmark = pytest.mark.django_db
 
 OURS = [model for model in admin.site._registry if model._meta.app_label == "anomalies"]
-EDITABLE = {"agent", "detectoroverride", "detectorsettings", "responsepolicy", "rule"}
-ADDABLE = {"apikey", "detectoroverride", "responsepolicy", "rule", "suppression"}
+EDITABLE = {"agent", "connection", "detectoroverride", "detectorsettings", "responsepolicy", "rule"}
+ADDABLE = {"apikey", "connection", "detectoroverride", "responsepolicy", "rule", "suppression"}
 
 
 def _page(model: type[models.Model], page: str, *args: object) -> str:
@@ -119,9 +119,9 @@ def test_who_is_signed_in_and_no_staff_gets_the_page_that_says_so(as_ana: Client
 def test_the_front_page_lists_what_people_look_for(as_boss: Client) -> None:
     [ours] = [app for app in as_boss.get(reverse("admin:index")).context["app_list"] if app["app_label"] == "anomalies"]
     assert {model["object_name"] for model in ours["models"]} == {
-        "AccessFlow", "AccessRequest", "Agent", "Anomaly", "ApiKey", "AuditEntry", "Backtest", "Batch", "BulkReview",
-        "DetectorOverride", "DetectorSettings", "Event", "Grant", "Principal", "ResponsePolicy", "Retention", "Rule",
-        "Scan", "Source", "Suppression",
+        "AccessFlow", "AccessRequest", "Agent", "Anomaly", "ApiKey", "AuditEntry", "Backtest", "Batch",
+        "BulkReview", "Change", "Connection", "DetectorOverride", "DetectorSettings", "Event", "Grant",
+        "Principal", "ResponsePolicy", "Retention", "Rule", "Scan", "Source", "Suppression",
     }  # fmt: skip
 
 
@@ -134,7 +134,7 @@ def test_staff_who_only_look_change_nothing(rows: None, as_looking_staff: Client
     settings = DetectorSettings.objects.first()
     assert settings is not None
     for model in OURS:
-        closed = model._meta.model_name in ("apikey", "auditentry")
+        closed = model._meta.model_name in ("apikey", "auditentry", "connection")
         assert as_looking_staff.get(_page(model, "changelist")).status_code == (403 if closed else 200)
         assert as_looking_staff.post(_page(model, "add")).status_code == 403
     for row in (settings, make.agent()):
