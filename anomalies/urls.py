@@ -5,6 +5,7 @@ from django.urls import path, re_path, register_converter
 from anomalies.api import cloudlock_v2, events_v1, grantex_v1
 from anomalies.web import (
     agents,
+    audit_log,
     bulk,
     deciding,
     detectors,
@@ -69,6 +70,8 @@ urlpatterns = [
     path("rules/<id:public_id>/switch/", rules.rule_switch, name="rule_switch"),
     path("rules/<id:public_id>/delete/", rules.rule_delete, name="rule_delete"),
     path("rules/<id:public_id>/", rules.rule_page, name="rule_page"),
+    path("audit-log/", audit_log.audit_log, name="audit_log"),
+    path("audit-log/export/", audit_log.audit_log_csv, name="audit_log_csv"),
     path("suppressions/", suppressions.suppression_list, name="suppression_list"),
     path("suppressions/new/", suppressions.suppression_new, name="suppression_new"),
     path("suppressions/preview/", suppressions.suppression_preview, name="suppression_preview"),

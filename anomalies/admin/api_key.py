@@ -11,6 +11,7 @@ from django.template.response import TemplateResponse
 from django.utils import timezone
 from django.utils.cache import add_never_cache_headers
 
+from anomalies.admin.base import actor_of
 from anomalies.models import ApiKey
 from anomalies.services import api_keys
 
@@ -56,7 +57,9 @@ class ApiKeyAdmin(admin.ModelAdmin):
 
     def save_model(self, request: HttpRequest, obj: ApiKey, form: Any, change: bool) -> None:
         wanted = form.cleaned_data
-        key, plain = api_keys.create(name=wanted["name"], scopes=wanted["scopes"], expires_at=wanted["expires_at"])
+        key, plain = api_keys.create(
+            name=wanted["name"], scopes=wanted["scopes"], expires_at=wanted["expires_at"], by=actor_of(request)
+        )
         obj.pk = key.pk
         obj.refresh_from_db()
         request.new_api_key = plain  # type: ignore[attr-defined]  # for response_add of this very request
@@ -78,7 +81,7 @@ class ApiKeyAdmin(admin.ModelAdmin):
         done = 0
         for key in queryset:
             try:
-                api_keys.revoke(key, at=timezone.now())
+                api_keys.revoke(key, at=timezone.now(), by=actor_of(request))
             except api_keys.ApiKeyError as error:
                 self.message_user(request, str(error), messages.WARNING)
             else:

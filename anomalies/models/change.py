@@ -18,6 +18,7 @@ class Change(models.Model):
     note = models.TextField(blank=True, default="")
 
     class Meta:
+        permissions = [("read_audit_log", "Can read the audit log")]
         indexes = [
             models.Index(fields=["-at", "-id"], name="change_newest"),
             models.Index(fields=["subject_type", "subject_id", "id"], name="change_subject"),

@@ -8,7 +8,10 @@ from datetime import datetime, timedelta
 from django.db import IntegrityError, transaction
 
 from anomalies.models import ApiKey
+from anomalies.services import changes
+from anomalies.services.actor import Actor
 
+COMMAND_LINE = Actor(name="command line")  # who has a shell on the machine
 MAX_NAME_LENGTH = 100  # characters
 LAST_USED_EVERY = timedelta(minutes=1)  # a busy key's row is not written at each call
 
@@ -21,7 +24,9 @@ def _sha256(plain: str) -> str:
     return hashlib.sha256(plain.encode()).hexdigest()
 
 
-def create(*, name: str, scopes: Sequence[str], expires_at: datetime | None = None) -> tuple[ApiKey, str]:
+def create(
+    *, name: str, scopes: Sequence[str], expires_at: datetime | None = None, by: Actor = COMMAND_LINE
+) -> tuple[ApiKey, str]:
     """Make a key and return it with its plain text, which is kept nowhere.
 
     Raises ApiKeyError if the name is taken or without sense, or a scope is unknown.
@@ -38,6 +43,9 @@ def create(*, name: str, scopes: Sequence[str], expires_at: datetime | None = No
             key = ApiKey.objects.create(
                 name=name, start=plain[:12], sha256=_sha256(plain), scopes=sorted(set(scopes)), expires_at=expires_at
             )
+            ends = {"expires_at": expires_at.isoformat()} if expires_at else {}
+            set_to = changes.between({}, {"scopes": key.scopes, **ends})
+            changes.record("api_key", key.start, "created", by=by, at=key.created_at, name=name, changes=set_to)
     except IntegrityError as error:
         raise ApiKeyError(f"name: a key named {name} exists already.") from error
     return key, plain
@@ -51,8 +59,10 @@ def authenticate(plain: str, *, at: datetime) -> ApiKey | None:
     return key
 
 
-def revoke(key: ApiKey, *, at: datetime) -> None:
+@transaction.atomic
+def revoke(key: ApiKey, *, at: datetime, by: Actor = COMMAND_LINE) -> None:
     """End a key for good. Raises ApiKeyError if it was revoked before."""
     if not ApiKey.objects.filter(pk=key.pk, revoked_at__isnull=True).update(revoked_at=at):
         raise ApiKeyError(f"{key.name}: it is already revoked.")
     key.revoked_at = at
+    changes.record("api_key", key.start, "revoked", by=by, at=at, name=key.name)

@@ -20,13 +20,12 @@ from anomalies.models import Anomaly, Bookmark, Severity
 from anomalies.models.anomaly import SNOOZED, SUPPRESSED, WITHDRAWN, AnomalyQuerySet
 from anomalies.models.words import OUTER_SIGNS
 from anomalies.web.period import NAMES as PERIOD_NAMES
-from anomalies.web.period import UNITS, Period, PeriodFilter, PeriodWidget
+from anomalies.web.period import Period, PeriodFilter, as_typed
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import AnonymousUser
 
 MOST_CHOSEN = 50
-EXAMPLES = {"hours": 24, "days": 7, "months": 3}  # beside each unit of the filter by time
 SEARCH_LENGTH = 200
 _BETWEEN_PARTS = re.compile(f"[{re.escape(OUTER_SIGNS)}]+")
 Known = Mapping[str, tuple[str, Any]]  # word in the URL: label, value of the column
@@ -266,18 +265,7 @@ class AnomalyFilter(django_filters.FilterSet):  # type: ignore[misc]  # django-f
     @property
     def typed_period(self) -> dict[str, Any]:
         """What was typed into the filter by time, to be shown in its fields again."""
-        typed = PeriodWidget().value_from_datadict(self.data, None, "time")
-        absolute = typed["when"] == "absolute" or (not typed["when"] and bool(typed["from"] or typed["to"]))
-        unit = typed["unit"] if typed["unit"] in UNITS else "days"
-        return {
-            **typed,
-            "start": typed["from"],
-            "end": typed["to"],
-            "absolute": absolute,
-            "unit": unit,
-            "units": EXAMPLES,
-            "example": EXAMPLES[unit],
-        }
+        return as_typed(self.data)
 
     @property
     def in_use(self) -> bool:

@@ -10,6 +10,7 @@ from django.db.models import QuerySet
 from django.utils import timezone
 
 UNITS = ("hours", "days", "months")
+EXAMPLES = {"hours": 24, "days": 7, "months": 3}  # beside each unit
 MOST = 9999
 NAMES = ("when", "last", "unit", "round", "from", "to", "utc")
 
@@ -90,6 +91,22 @@ class PeriodField(forms.Field):
         else:
             words = "".join(f"{name.title()} {moment}" for name, moment in said.items())
         return Period(start, end, f"{words} UTC" if value["utc"] else words, query)
+
+
+def as_typed(data: Any) -> dict[str, Any]:
+    """What was typed into the filter by time, to be shown in its fields again."""
+    typed = PeriodWidget().value_from_datadict(data, None, "time")
+    absolute = typed["when"] == "absolute" or (not typed["when"] and bool(typed["from"] or typed["to"]))
+    unit = typed["unit"] if typed["unit"] in UNITS else "days"
+    return {
+        **typed,
+        "start": typed["from"],
+        "end": typed["to"],
+        "absolute": absolute,
+        "unit": unit,
+        "units": EXAMPLES,
+        "example": EXAMPLES[unit],
+    }
 
 
 class PeriodFilter(django_filters.Filter):  # type: ignore[misc]  # django-filter has no types
