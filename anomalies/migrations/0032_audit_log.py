@@ -18,7 +18,7 @@ def grant(apps, schema_editor):
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("anomalies", "0029_revocations"),
+        ("anomalies", "0031_connections_stay"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
