@@ -61,7 +61,9 @@ FILTERS = {
     ),
     "search, rare": Filter("q=payroll", "words @@ '''payroll'':*'"),
     "search, common": Filter("q=requests", "words @@ '''requests'':*'"),
-    "search, two words": Filter("q=projects/17+user", "words @@ '''projects/17'':* & ''user'':*'"),
+    "search, two words": Filter(
+        "q=projects/17+user", "words @@ '(''projects/17'':* | ''projects'' & ''17'':*) & ''user'':*'"
+    ),
     "search, none": Filter("q=zzz", "words @@ '''zzz'':*'"),
 }
 
