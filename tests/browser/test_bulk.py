@@ -4,10 +4,11 @@ from collections.abc import Callable
 
 from playwright.sync_api import BrowserContext, Page, expect
 
-from anomalies.models import Anomaly, BulkReview
+from anomalies.models import Anomaly, BulkReview, ReviewEntry
 from anomalies.services import reviews
 from anomalies.services.actor import Actor
 from tests import make
+from tests.benchmarks import rows
 from tests.browser.conftest import log_in
 
 
@@ -114,3 +115,31 @@ def test_a_session_that_ends_keeps_the_selection_and_the_note(
     expect(page.locator("#picked")).to_have_text("1 selected")
     expect(page.get_by_label("Note for all")).to_have_value("half a thought")
     assert statuses() == ["open"] * 3
+
+
+def test_ten_thousand_of_a_hundred_thousand_and_back(
+    open_context: Callable[..., BrowserContext], three: list[Anomaly]
+) -> None:
+    """The set is what matched when it was shown: what turns up before it is confirmed stays as it is."""
+    Anomaly.objects.all().delete()
+    rows.actors(1000, days=1)
+    rows.anomalies(100_000)
+    decided = Anomaly.objects.exclude(status="open").count()
+    page = log_in(open_context(viewport={"width": 1440, "height": 900}))
+    page.set_default_timeout(60_000)
+    page.goto("/?status=open")
+    page.keyboard.press("j")
+    page.keyboard.press("x")
+    page.get_by_label("All 10,000 matching").check()
+    page.keyboard.press("a")
+    expect(page.get_by_role("heading", name="Acknowledge: 10,000 anomalies?")).to_be_visible(timeout=60_000)
+    later = make.anomaly()
+    page.get_by_role("button", name="Confirm").click()
+    expect(page.locator(".toast")).to_contain_text("10,000 acknowledged.", timeout=60_000)
+    later.refresh_from_db()
+    assert later.status == "open"
+    assert ReviewEntry.objects.filter(action="acknowledged").count() == 10_000
+    page.locator(".toast").get_by_role("button", name="Undo").click()
+    expect(page.locator(".toast").last).to_contain_text("10,000 undone.", timeout=60_000)
+    assert Anomaly.objects.filter(status="open").count() == 10_001
+    assert Anomaly.objects.exclude(status="open").count() == decided
