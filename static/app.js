@@ -207,7 +207,7 @@ document.addEventListener("click", (event) => {
   }
   // The whole row opens the details, and so does its recommendation; text that is being selected stays selected.
   const row = target.closest(".list tbody tr");
-  if (row && !target.closest("[data-row-link], button, .pick") && !String(getSelection())) {
+  if (row && !target.closest("[data-row-link], button, .pick, .who a") && !String(getSelection())) {
     event.preventDefault();
     link(row).click();
   }

@@ -4,13 +4,13 @@ from collections.abc import Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
-from django.contrib.auth.models import AnonymousUser, User
+from django.contrib.auth.models import User
 from django.http import HttpResponse, QueryDict
 from django.shortcuts import redirect
 from django.urls import reverse
 from django.utils import timezone
 
-from anomalies.models import Anomaly, Bookmark
+from anomalies.models import Anomaly
 from anomalies.services.actor import Actor
 from anomalies.services.reviews import RefusedError, ReviewError
 from anomalies.web.frame import fragment, page
@@ -18,7 +18,7 @@ from anomalies.web.listing import Listing, views
 from anomalies.web.panel import panel_of
 from anomalies.web.request import Request
 from anomalies.web.returning import next_url
-from anomalies.web.row import Row
+from anomalies.web.sparkline import rows_of
 from anomalies.web.toast import Toast, keep
 from anomalies.web.typed import Typed, typed_into
 from anomalies.web.views import list_state
@@ -42,7 +42,7 @@ def answer(request: Request, anomalies: Sequence[Anomaly], toast: Toast, *, type
         "state": list_state(QueryDict(there.query)),
         "here_url": request.htmx.current_url_abs_path or "/",
         "typed": typed,
-        "rows": _rows([one for one in anomalies if f"row-{one.public_id}" in present], request.user),
+        "rows": rows_of([one for one in anomalies if f"row-{one.public_id}" in present], request.user),
     }
     for one in anomalies:
         if f"panel-{one.public_id}" in present:
@@ -53,13 +53,6 @@ def answer(request: Request, anomalies: Sequence[Anomaly], toast: Toast, *, type
         context["views"] = views(listing)
         context["match_count"] = listing.match_count()
     return fragment(request, "anomalies/_changed.html", context)
-
-
-def _rows(anomalies: Sequence[Anomaly], user: User | AnonymousUser) -> list[Row]:
-    if not anomalies:
-        return []
-    marked = set(Bookmark.objects.filter(user=user.pk, anomaly__in=anomalies).values_list("anomaly", flat=True))
-    return [Row(one, marked=one.pk in marked) for one in anomalies]
 
 
 def refuse(request: Request, anomaly: Anomaly, error: ReviewError) -> HttpResponse:

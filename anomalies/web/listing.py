@@ -15,9 +15,9 @@ from anomalies.models.anomaly import AnomalyQuerySet
 from anomalies.models.ordering import LAST
 from anomalies.services import saved_views
 from anomalies.web.facets import bounded_count, said, said_count
-from anomalies.web.filters import PARAMETERS, AnomalyFilter, marked_by
+from anomalies.web.filters import PARAMETERS, AnomalyFilter
 from anomalies.web.paging import Page, page_of
-from anomalies.web.row import Row
+from anomalies.web.sparkline import rows_of
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import AnonymousUser
@@ -139,7 +139,7 @@ class Listing:
 
     def page(self) -> Page[Anomaly]:
         older, newer = self.boundary.get("older"), self.boundary.get("newer")
-        rows = self.matching().select_related("assignee").annotate(bookmarked=marked_by(self.filters.viewer))
+        rows = self.matching().select_related("assignee")
         return page_of(rows, self.order, size=PAGE_SIZE, after=older, before=None if older else newer)
 
     def query(self, **changes: str) -> str:
@@ -198,7 +198,7 @@ class Listing:
         here = self.here()
         return {
             "listing": self,
-            "rows": [Row(anomaly, marked=vars(anomaly)["bookmarked"]) for anomaly in page.rows],
+            "rows": rows_of(page.rows, self.user),
             "older_url": self.url(older=page.next_from.public_id) if page.next_from else "",
             "newer_url": self.url(newer=page.previous_from.public_id) if page.previous_from else "",
             "first_url": self.url(),

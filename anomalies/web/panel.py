@@ -11,7 +11,6 @@ from django.contrib.auth.models import User
 from django.db.models import Count
 from django.forms.models import model_to_dict
 from django.http import HttpRequest
-from django.urls import reverse
 from django.utils import timezone
 from django.utils.timesince import timesince
 
@@ -80,14 +79,10 @@ class Panel:
         self.user = user
         self.wanted_span, self.wanted_metric = span, metric
         self.evidence: dict[str, Any] = anomaly.evidence
-        known = (("principal_page", anomaly.principal_id), ("agent_page", anomaly.agent_id))
-        self.urls = {public_id: reverse(name, args=[public_id]) for name, public_id in known if public_id}
 
     @property
     def people(self) -> list[tuple[str, str, str]]:
-        """Whom it is about: how they belong to the one before, what they are called, and their page."""
-        how, whom = self.row.with_whom
-        return [(word, name, self.urls.get(name, "")) for word, name in (("", self.row.who), (how, whom)) if name]
+        return self.row.people
 
     @property
     def list_url(self) -> str:

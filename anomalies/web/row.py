@@ -2,13 +2,20 @@
 
 import re
 from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING
 
+from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.timezone import now
 
 from anomalies.detection.registry import DETECTORS
 from anomalies.models import Anomaly, Series, Severity
 from anomalies.models.anomaly import SNOOZED, SUPPRESSED, WITHDRAWN
+
+if TYPE_CHECKING:
+    from anomalies.web.sparkline import Sparkline
 
 # The first number that stands alone: not the 301 of user_301, nor a part of an address or a clock time.
 _NUMBER = re.compile(r"(?<![\w.:/-])\d[\d,]*(?:\.\d+)?(?: %)?(?![\w.:/-]*\d)")
@@ -18,6 +25,7 @@ _NUMBER = re.compile(r"(?<![\w.:/-])\d[\d,]*(?:\.\d+)?(?: %)?(?![\w.:/-]*\d)")
 class Row:
     anomaly: Anomaly
     marked: bool = False  # by who looks, for themselves
+    spark: "Sparkline | None" = None  # what happened around it, where a series tells
 
     @property
     def type_label(self) -> str:
@@ -63,6 +71,25 @@ class Row:
         if one.kind == Series.Kind.PRINCIPAL:
             return "via", (one.agent_id or "") if one.principal_id else ""
         return "for", (one.principal_id or "") if one.agent_id else ""
+
+    @property
+    def people(self) -> list[tuple[str, str, str]]:
+        """Whom it is about: how they belong to the one before, what they are called, and their page if any."""
+        known = (("agent_page", self.anomaly.agent_id), ("principal_page", self.anomaly.principal_id))
+        urls = {public_id: reverse(name, args=[public_id]) for name, public_id in known if public_id}
+        how, whom = self.with_whom
+        return [(word, name, urls.get(name, "")) for word, name in (("", self.who), (how, whom)) if name]
+
+    @property
+    def ago(self) -> str:
+        """How long ago it was detected, within a day: `12 min ago`; empty before that."""
+        age = now() - self.anomaly.detected_at
+        if not timedelta() <= age < timedelta(days=1):
+            return ""
+        minutes = int(age.total_seconds()) // 60
+        if minutes < 1:
+            return "just now"
+        return f"{minutes} min ago" if minutes < 60 else f"{minutes // 60} h ago"
 
     @property
     def where(self) -> str:

@@ -1,11 +1,14 @@
 """Pages in tests: static files by their plain names, without `collectstatic`."""
 
 from collections.abc import Callable
+from datetime import timedelta
 
 import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 from pytest_django.fixtures import Settings
+
+from tests import make
 
 
 @pytest.fixture(autouse=True)
@@ -21,6 +24,12 @@ def in_2026(monkeypatch: pytest.MonkeyPatch) -> None:
     """Dates of 2026, in which all that tests make happens, are written without their year."""
     monkeypatch.setattr("anomalies.web.frame.this_year", lambda: "2026")
     monkeypatch.setattr("anomalies.web.charts.this_year", lambda: "2026")
+
+
+@pytest.fixture(autouse=True)
+def later(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What tests make was detected more than a day ago: it is written when, not how long ago."""
+    monkeypatch.setattr("anomalies.web.row.now", lambda: make.NOW + timedelta(days=2))
 
 
 @pytest.fixture

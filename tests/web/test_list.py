@@ -5,7 +5,7 @@ from datetime import timedelta
 from itertools import chain
 
 import pytest
-from django.contrib.auth.models import AnonymousUser
+from django.contrib.auth.models import AnonymousUser, User
 from django.db import connection
 from django.http import QueryDict
 from django.test import Client
@@ -55,9 +55,11 @@ def test_a_row_says_all_that_the_contract_lists(as_ana: Client) -> None:
 def test_of_a_users_anomaly_the_user_comes_first_and_the_agent_after(as_ana: Client) -> None:
     user, agent = make.principal("user_7"), make.agent("ag_x")
     make.anomaly(kind="principal", entity="user_7", agent=agent, principal=user)
-    assert '<bdi>user_7</bdi> <span class="whom">via <bdi>ag_x</bdi></span>' in as_ana.get("/").text
+    page = as_ana.get("/").text
+    assert '<a href="/principals/user_7/" title="user_7"><bdi>user_7</bdi></a> <span class="whom">via <a' in page
     make.anomaly(agent=agent, principal=user)
-    assert '<bdi>ag_x</bdi> <span class="whom">for <bdi>user_7</bdi></span>' in as_ana.get("/").text
+    page = as_ana.get("/").text
+    assert '<a href="/agents/ag_x/" title="ag_x"><bdi>ag_x</bdi></a> <span class="whom">for <a' in page
 
 
 def test_a_type_with_a_long_name_is_short_in_the_list_and_whole_in_the_filter(as_ana: Client) -> None:
@@ -79,6 +81,39 @@ def test_numbers_in_the_name_of_what_was_asked_for_are_no_figures(
 ) -> None:
     make.anomaly(description=said, evidence={**make.EVIDENCE, "request_name": "AR-13", "observed": observed})
     assert f"data-row-link>{shown}</a>" in as_ana.get("/").text
+
+
+@pytest.mark.parametrize(
+    ("age", "said"),
+    [
+        (timedelta(seconds=20), "just now"),
+        (timedelta(minutes=12, seconds=59), "12 min ago"),
+        (timedelta(hours=23, minutes=59), "23 h ago"),
+        (timedelta(days=1), ""),
+        (timedelta(seconds=-5), ""),
+    ],
+)
+def test_within_a_day_it_says_how_long_ago_and_when_exactly(
+    as_ana: Client, monkeypatch: pytest.MonkeyPatch, age: timedelta, said: str
+) -> None:
+    monkeypatch.setattr("anomalies.web.row.now", lambda: make.NOW + age)
+    make.anomaly()
+    assert f'title="20 Nov 2026 12:00 UTC">{said or "20 Nov 12:00"}</time>' in as_ana.get("/").text
+
+
+def test_a_row_says_who_has_it_and_until_when_it_sleeps(as_ana: Client, ana: User) -> None:
+    make.anomaly(assignee=ana, snoozed_until=make.NOW + timedelta(days=3))
+    page = as_ana.get("/").text
+    assert 'Snoozed until <time datetime="2026-11-23T12:00:00+00:00"' in page
+    assert "<bdi>ana</bdi></small>" in page
+
+
+def test_a_row_says_where_logins_came_from_or_the_address(as_ana: Client) -> None:
+    make.anomaly(countries=["DE", "MY"], ip="10.2.0.14")
+    make.anomaly(ip="10.2.0.15")
+    page = as_ana.get("/").text
+    assert '<td class="where" title="DE, MY, 10.2.0.14">DE, MY</td>' in page
+    assert '<td class="where" title="10.2.0.15">10.2.0.15</td>' in page
 
 
 def test_what_is_withdrawn_is_marked_quietly_and_needs_no_review(as_ana: Client) -> None:
@@ -279,14 +314,15 @@ def test_the_list_asks_the_database_as_often_for_50_rows_as_for_5(
 ) -> None:
     many(count)
     as_ana.get("/")
-    # session, user, two of permissions; rows, newest id; counts of the filters, between two limits of
-    # time in a transaction; assignees; six views, those that were saved; scan, sources, the other reviewers, notices
-    with django_assert_num_queries(23):  # type: ignore[operator]
+    # session, user, two of permissions; rows, their bookmarks and series, newest id; counts of the filters, between
+    # two limits of time in a transaction; assignees; six views, those that were saved; scan, sources,
+    # the other reviewers, notices
+    with django_assert_num_queries(25):  # type: ignore[operator]
         as_ana.get("/")
     as_ana.cookies["local_zone"] = "Europe%2FBerlin"
-    # session, user, two of permissions; rows, newest id; assignees, views that were saved; scan,
-    # sources, the other reviewers, notices: nothing is counted before
-    with django_assert_num_queries(12):  # type: ignore[operator]
+    # session, user, two of permissions; rows, their bookmarks and series, newest id; assignees, views that were saved;
+    # scan, sources, the other reviewers, notices: nothing is counted before
+    with django_assert_num_queries(14):  # type: ignore[operator]
         as_ana.get("/")
     # session, user, two of permissions; six views; what matches, between two limits of time in a transaction
     with django_assert_num_queries(15):  # type: ignore[operator]
