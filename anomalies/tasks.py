@@ -7,7 +7,7 @@ from django.conf import settings
 from django.utils import timezone
 
 from anomalies.models import Scan
-from anomalies.services import backtests, demo, retention, reviews, revocations, scans, shares
+from anomalies.services import backtests, deliveries, demo, retention, reviews, revocations, scans, shares
 
 
 @shared_task
@@ -51,6 +51,17 @@ def wake() -> None:
 def call_revocations() -> None:
     """Ask integrations to take back access, for half a minute at most; what others ask already is left to them."""
     revocations.call_due(clock=timezone.now, until=timezone.now() + timedelta(seconds=30))
+
+
+def announce() -> None:
+    """Note for each channel what it is to be told of what was announced; a second run finds nothing more."""
+    deliveries.fan_out(at=timezone.now())
+
+
+@shared_task
+def deliver() -> None:
+    """Tell channels what is due, for ten seconds or so; what another worker tells already is left to it."""
+    deliveries.deliver_due(clock=timezone.now, until=timezone.now() + timedelta(seconds=10))
 
 
 @shared_task

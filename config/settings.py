@@ -182,6 +182,12 @@ ANOMALIES_ENCRYPTION_KEY = env.str("ANOMALIES_ENCRYPTION_KEY", default="") or SE
 # Where webhooks may go beside the Internet: networks and host names inside, or `*`; and without HTTPS at all.
 ANOMALIES_ALLOW_PRIVATE_WEBHOOKS = env.list("ANOMALIES_ALLOW_PRIVATE_WEBHOOKS", default=[])
 ANOMALIES_ALLOW_HTTP_WEBHOOKS = env.bool("ANOMALIES_ALLOW_HTTP_WEBHOOKS", default=False)
+# Under which others reach these pages: the links in what they are told.
+ANOMALIES_PUBLIC_URL = env.str("ANOMALIES_PUBLIC_URL", default="http://127.0.0.1:8000")
+# Days that deliveries are kept after they came to an end; 0 keeps all.
+ANOMALIES_DELIVERY_RETENTION_DAYS = env.int("ANOMALIES_DELIVERY_RETENTION_DAYS", default=90)
+if ANOMALIES_DELIVERY_RETENTION_DAYS < 0:
+    raise ImproperlyConfigured("ANOMALIES_DELIVERY_RETENTION_DAYS: a number of days, or 0 to keep all.")
 
 # With the simulated month of `up --demo`: events keep coming.
 ANOMALIES_DEMO = env.bool("ANOMALIES_DEMO", default=False)
@@ -214,6 +220,8 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
     },
     "backtest": {"task": "anomalies.tasks.backtest", "schedule": 5.0, "options": {"expires": 4}},
     "call-revocations": {"task": "anomalies.tasks.call_revocations", "schedule": 3.0, "options": {"expires": 2}},
+    "announce": {"task": "anomalies.tasks.announce", "schedule": 3.0, "options": {"expires": 2}},
+    "deliver": {"task": "anomalies.tasks.deliver", "schedule": 3.0, "options": {"expires": 2}},
     "wake": {"task": "anomalies.tasks.wake", "schedule": 60.0, "options": {"expires": 55}},
 }
 if ANOMALIES_DEMO:

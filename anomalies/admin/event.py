@@ -84,7 +84,15 @@ class RetentionAdmin(ReadOnlyAdmin):
                 )
             },
         ),
-        ("Other", {"fields": ("sightings_before", "sightings_dropped", "scans_before", "scans_dropped")}),
+        (
+            "Other",
+            {
+                "fields": (
+                    *("sightings_before", "sightings_dropped", "scans_before", "scans_dropped"),
+                    *("deliveries_before", "deliveries_dropped"),
+                )
+            },
+        ),
     )
 
     @admin.display(description="days kept back")

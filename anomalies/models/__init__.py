@@ -6,7 +6,9 @@ from anomalies.models.api_key import ApiKey
 from anomalies.models.audit import AuditEntry
 from anomalies.models.bulk import BulkReview
 from anomalies.models.change import Change
+from anomalies.models.channel import Channel
 from anomalies.models.connection import Connection
+from anomalies.models.delivery import Delivery, DeliveryAttempt
 from anomalies.models.desk import Bookmark, Notice, SavedView
 from anomalies.models.detector import Backtest, DetectorOverride, DetectorSettings, Rule
 from anomalies.models.event import Batch, Event, Retention, Source, SourceLag
@@ -34,7 +36,10 @@ __all__ = [
     "BucketBlock",
     "BulkReview",
     "Change",
+    "Channel",
     "Connection",
+    "Delivery",
+    "DeliveryAttempt",
     "DetectorOverride",
     "DetectorSettings",
     "Event",

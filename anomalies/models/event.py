@@ -96,6 +96,10 @@ class Retention(models.Model):
         null=True, blank=True, help_text="Older scans are gone, but for those that anomalies name"
     )
     scans_dropped = models.PositiveBigIntegerField(default=0, db_default=0)
+    deliveries_before = models.DateTimeField(
+        null=True, blank=True, help_text="Deliveries that came to an end before are gone"
+    )
+    deliveries_dropped = models.PositiveBigIntegerField(default=0, db_default=0)
     kept_back = models.JSONField(
         default=list, blank=True, help_text="Days whose events were to be dropped, and why they were not"
     )

@@ -1,4 +1,4 @@
-"""What has had its time is dropped: whole days of events, counts by the minute, sightings of logins, and scans."""
+"""What has had its time is dropped: whole days of events, counts by the minute, logins, scans, deliveries."""
 
 import logging
 from datetime import UTC, date, datetime, timedelta
@@ -61,6 +61,13 @@ parts AS (DELETE FROM anomalies_scanshare WHERE scan_id IN (SELECT id FROM old))
 DELETE FROM anomalies_scan WHERE id IN (SELECT id FROM old)
 """  # noqa: S608  of constants
 
+# With the attempts of each. What waits stays, whatever its age; the cursor of a channel tells nothing twice.
+_DELIVERIES = """
+WITH old AS MATERIALIZED (SELECT id FROM anomalies_delivery WHERE finished_at < %(before)s),
+tries AS (DELETE FROM anomalies_deliveryattempt WHERE delivery_id IN (SELECT id FROM old))
+DELETE FROM anomalies_delivery WHERE id IN (SELECT id FROM old)
+"""
+
 
 def apply(*, now: datetime) -> Retention:
     """Drop what is older than the settings say, and return how much that was. A second call finds nothing more.
@@ -84,17 +91,22 @@ def apply(*, now: datetime) -> Retention:
     if days := settings.ANOMALIES_SCAN_RETENTION_DAYS:
         kept.scans_before = now - timedelta(days=days)
         kept.scans_dropped = _deleted(_SCANS_DROPPED, before=kept.scans_before)
+    if days := settings.ANOMALIES_DELIVERY_RETENTION_DAYS:
+        kept.deliveries_before = now - timedelta(days=days)
+        kept.deliveries_dropped = _deleted(_DELIVERIES, before=kept.deliveries_before)
     # Made again whenever they are missing: nothing is lost that is worth telling.
     Outlook.objects.filter(day__lt=(now - timedelta(days=2)).date()).delete()
     kept.save()
     logger.info(
-        "retention: dropped %s events of %s days, %s blocks of minutes, %s of 5 minutes, %s sightings, %s scans",
+        "retention: dropped %s events of %s days, %s blocks of minutes, %s of 5 minutes, %s sightings, %s scans, "
+        "%s deliveries",
         kept.events_dropped,
         kept.days_dropped,
         kept.minute_blocks_dropped,
         kept.five_minute_blocks_dropped,
         kept.sightings_dropped,
         kept.scans_dropped,
+        kept.deliveries_dropped,
     )
     for run in kept.kept_back:
         logger.info("retention: kept back %s", said(run))

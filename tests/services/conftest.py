@@ -8,8 +8,9 @@ from threading import Barrier
 import pytest
 from django.db import connection
 
-from anomalies.models import Anomaly
-from anomalies.services import partitions
+from anomalies.models import Anomaly, OutboxMessage
+from anomalies.services import channels, deliveries, partitions
+from anomalies.services.stream import Position
 from tests.services.days import MONDAY, SPIKE_SEEN, burst, run, store, usual
 
 
@@ -52,3 +53,19 @@ def no_days(transactional_db: None) -> Iterator[None]:
 def _drop_all_days() -> None:
     for day in partitions.days():
         partitions.drop(day)
+
+
+@pytest.fixture
+def at_its_own_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let what a test announces be told before it commits, which it never does."""
+
+    def messages_after(position: Position) -> list[OutboxMessage]:
+        return list(OutboxMessage.objects.filter(pk__gt=position.number).order_by("id"))
+
+    monkeypatch.setattr(deliveries, "messages_after", messages_after)
+    monkeypatch.setattr(channels, "newest_position", _newest)
+
+
+def _newest() -> Position:
+    newest = OutboxMessage.objects.order_by("id").last()
+    return Position(0, newest.pk if newest else 0)

@@ -65,7 +65,9 @@ class Command(BaseCommand):
         if with_demo:
             self._fill()
         connection.close()
-        environment = {**os.environ, "ANOMALIES_DEMO": "1"} if with_demo else os.environ
+        environment = {"ANOMALIES_PUBLIC_URL": f"http://{HOST}:{port}", **os.environ}
+        if with_demo:
+            environment["ANOMALIES_DEMO"] = "1"
         logs = settings.LOCAL_DIR / "log"
         with Supervisor(folder=settings.BASE_DIR, logs=logs, environment=environment) as supervisor:
             try:
