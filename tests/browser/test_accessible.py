@@ -23,6 +23,9 @@ PAGES = [
     "/events/agents/ag_billing/",
     "/principals/",
     "/principals/user_1/",
+    "/notifications/",
+    "/notifications/?status=odd",
+    "/notifications/new/",
     "/types/",
     "/nowhere/",
 ]
