@@ -21,6 +21,7 @@ from anomalies.web import (
     rules,
     saved_views,
     suppressions,
+    types,
     views,
 )
 
@@ -94,7 +95,7 @@ urlpatterns = [
     path("notifications/<slug:public_id>/test/", notifications.channel_test, name="channel_test"),
     path("notifications/<slug:public_id>/switch/", notifications.channel_switch, name="channel_switch"),
     path("notifications/<slug:public_id>/delete/", notifications.channel_delete, name="channel_delete"),
-    path("types/", views.types, name="types"),
+    path("types/", types.types, name="types"),
     path("preferences/", preferences.prefer, name="preferences"),
     path(
         "login/",

@@ -210,6 +210,24 @@ def parameters_of(type_: str, agent: Agent | None = None) -> dict[str, Any]:
     return asdict(_config(DETECTORS[type_], *stored))
 
 
+@dataclass(frozen=True, slots=True)
+class Present:
+    """By what a detector judges everybody, whether or not it is switched on."""
+
+    enabled: bool
+    parameters: Mapping[str, Any]
+
+
+def present() -> dict[str, Present]:
+    """Return that of each type, in the order in which types are shown."""
+    stored = {row.type: row for row in DetectorSettings.objects.all()}
+    found = {}
+    for type_, detector in DETECTORS.items():
+        row = stored.get(type_, DetectorSettings(type=type_))
+        found[type_] = Present(row.enabled, asdict(_config(detector, row.parameters)))
+    return found
+
+
 def is_enabled(type_: str, agent: Agent | None = None) -> bool:
     """Return whether a detector judges everybody, or one agent."""
     return Judges.load().config_of(type_, Series.Kind.AGENT, agent.public_id if agent else "") is not None

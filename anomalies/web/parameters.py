@@ -29,7 +29,11 @@ class ParameterField:
     @property
     def bounds(self) -> str:
         """`1 to 100 events`."""
-        return f"{number(self.parameter.low)} to {number(self.parameter.high)} {self.parameter.unit}".strip()
+        return f"{self.range} {self.parameter.unit}".strip()
+
+    @property
+    def range(self) -> str:
+        return f"{number(self.parameter.low)} to {number(self.parameter.high)}"
 
     @property
     def differs(self) -> bool:

@@ -160,7 +160,8 @@ def suppression_preview(request: Request) -> HttpResponse:
     form = SuppressionForm(request.POST)
     form.full_clean()
     wrong = [error for name in (*FIELDS, "__all__") for error in form.errors.get(name, [])]
-    context = {"preview": _preview(form, because_of, timezone.now()), "because_of": because_of, "wrong": wrong}
+    preview = _preview(form, because_of, timezone.now())
+    context = {"preview": preview, "because_of": because_of, "wrong": wrong, "others": "others" in request.POST}
     return fragment(request, "anomalies/suppression_new.html#preview", context)
 
 

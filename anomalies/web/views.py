@@ -7,7 +7,6 @@ from django.utils import timezone
 from django.views.decorators.http import require_http_methods, require_safe
 from django_htmx.http import push_url
 
-from anomalies.detection.registry import DETECTORS
 from anomalies.models import Anomaly, Batch, Event
 from anomalies.services.evidence import events_behind
 from anomalies.web.access import REVIEW, VIEW, requires
@@ -195,10 +194,3 @@ def _event(events: QuerySet[Event], number: str | None) -> Event | None:
     if not (number and number.isascii() and number.isdigit() and len(number) < 19):
         return None
     return events.filter(pk=number).first()
-
-
-@require_safe
-@requires(VIEW)
-@in_own_zone
-def types(request: Request) -> HttpResponse:
-    return page(request, "anomalies/types.html", {"detectors": DETECTORS.values()})

@@ -12,6 +12,7 @@ from django.utils import timezone
 from anomalies.detection.registry import DETECTORS
 from anomalies.models import Scan
 from anomalies.web.freshness import freshness
+from anomalies.web.parameters import number
 from tests import make
 
 pytestmark = pytest.mark.django_db
@@ -154,7 +155,7 @@ def test_the_reference_tells_everything_about_every_type(as_ana: Client) -> None
     for detector in DETECTORS.values():
         told = [detector.label, detector.meaning, *detector.may_indicate, *detector.recommended_actions]
         for parameter in detector.parameters:
-            default = ", ".join(parameter.default) if parameter.is_words else f"{parameter.default:.9g}"
+            default = ", ".join(parameter.default) if parameter.is_words else number(parameter.default)
             told += [parameter.name, parameter.unit, parameter.help, default]
         for text in told:
             assert text in page

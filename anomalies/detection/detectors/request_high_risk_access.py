@@ -146,8 +146,8 @@ DETECTOR = Detector(
     risk="Privilege Escalation",
     entity="resource",
     may_indicate=(
-        "Sensitive Resource: resource name or tag contains customer, phi, pii or prod.",
-        "Elevated Access: permission name contains admin, full access or owner.",
+        "Sensitive Resource: Resource name or tag contains one of the following: customer, phi, pii, prod.",
+        "Elevated Access: Permission name contains one of the following: admin, full access, owner.",
     ),
     recommended_actions=("Investigate this request.", "Consider revoking this request."),
     version=VERSION,
