@@ -33,7 +33,7 @@ from anomalies.web.listing import agent_url, user_url
 from anomalies.web.related import Neighbours, neighbours
 from anomalies.web.row import Row
 from anomalies.web.series import MOST_METRICS, Deviating, deviating
-from anomalies.web.told import Told, agreement, part
+from anomalies.web.told import Sent, Told, agreement, part
 
 FIRST_EVENTS = 50
 LAST_ENTRIES = 100
@@ -302,8 +302,11 @@ class Panel:
         return Before(sum(counts.values()), [(n, label) for label, n in counts.most_common()], last)
 
     @property
-    def told(self) -> list[Told]:
-        return [self.tell(entry) for entry in self.timeline]
+    def told(self) -> list[Told | Sent]:
+        """What happened to it, oldest first, with the last 100 messages that channels were sent."""
+        deliveries = self.anomaly.deliveries.select_related("channel", "message").order_by("-id")[:LAST_ENTRIES]
+        entries: list[Told | Sent] = [self.tell(entry) for entry in self.timeline]
+        return sorted([*entries, *map(Sent, deliveries)], key=lambda one: one.at)
 
     def tell(self, entry: ReviewEntry) -> Told:
         return Told(entry, self.names)

@@ -6,8 +6,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from django.utils import timezone
+
 from anomalies.detection.registry import DETECTORS
-from anomalies.models import Anomaly, ReviewEntry
+from anomalies.models import Anomaly, Delivery, ReviewEntry
 from anomalies.services.reviews import SNOOZE
 from anomalies.services.timeline import DETECTION
 from anomalies.web.zone import told_time
@@ -21,6 +23,10 @@ class Told:
 
     entry: ReviewEntry
     names: Mapping[int, str] = field(default_factory=dict)  # of users, by their numbers
+
+    @property
+    def at(self) -> datetime:
+        return self.entry.at
 
     @property
     def by(self) -> str:
@@ -71,6 +77,28 @@ class Told:
     @property
     def note(self) -> str:
         return self.entry.note if self.by else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """A message to a channel, as an entry of the timeline."""
+
+    delivery: Delivery
+    by: str = ""
+    note: str = ""
+
+    @property
+    def at(self) -> datetime:
+        return self.delivery.created_at
+
+    @property
+    def sentence(self) -> str:
+        one = self.delivery
+        what = one.message.type.removeprefix("anomaly.")
+        became = one.get_status_display().lower()
+        if one.status == Delivery.Status.DELIVERED and one.finished_at:
+            became = f"{became} {timezone.localtime(one.finished_at):%H:%M}"
+        return f"Sent to {one.channel.name}: {what} ({became})"
 
 
 def in_words(note: str) -> str:

@@ -92,7 +92,10 @@ def three(transactional_db: None) -> list[Anomaly]:
 
 
 def is_wrong(said: ConsoleMessage) -> bool:
-    """Whether a message of the browser's console is an error; that a page asked for on purpose is not there, or a form is refused, is none."""
+    """Whether a message of the browser's console is an error.
+
+    That a page asked for on purpose is not there is none, nor that a form is refused.
+    """
     if "status of 422" in said.text:
         return False
     return said.type == "error" and not said.location["url"].endswith("/nowhere/")

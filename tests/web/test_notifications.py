@@ -137,3 +137,9 @@ def test_deliveries_are_filtered_and_paged(
     assert [row.pk for row in older.context["deliveries"]] == [sent[0].pk]
     assert not as_vic.get("/notifications/?status=dead").context["deliveries"]
     assertContains(as_vic.get("/notifications/?status=odd&x=1"), "Status: there is no “odd”.")
+
+
+def test_the_timeline_of_an_anomaly_says_who_was_told_of_it(as_vic: Client) -> None:
+    at = make.NOW.replace(hour=14, minute=6)
+    sent = delivery(channel(), status="delivered", finished_at=at)
+    assertContains(as_vic.get(f"/anomalies/{sent.anomaly.public_id}/"), "Sent to Desk: detected (delivered 14:06)")
