@@ -11,6 +11,7 @@ from django.db.models.expressions import RawSQL
 from anomalies.models import Anomaly, BulkReview, ReviewEntry
 from anomalies.services.actor import Actor
 from anomalies.services.decisions import Decision, RefusedError
+from anomalies.services.locks import Lock, call
 from anomalies.services.outbox import announce_all
 
 # What was so before is read in the same statement that changes it, of rows that are locked already.
@@ -68,9 +69,16 @@ def take(
 
 
 def lock(anomaly_ids: Collection[int]) -> QuerySet[Anomaly]:
-    """Anomalies, locked once they are read: in the order in which detection locks them."""
-    wanted = RawSQL("SELECT unnest(%s::bigint[])", [list(anomaly_ids)])  # thousands of parameters would be slow
-    return Anomaly.objects.filter(pk__in=wanted).select_for_update(of=("self",)).order_by("started_at", "id")
+    """Anomalies, locked once they are read: by number, which never changes, as everywhere.
+
+    Who locks many waits for what detection keeps just now, which needs one after the other: neither waits for a row
+    that the other has while it has one that the other needs.
+    """
+    ids = list(anomaly_ids)
+    if len(ids) > 1:
+        call("pg_advisory_xact_lock", Lock.DECISIONS)
+    wanted = RawSQL("SELECT unnest(%s::bigint[])", [ids])  # thousands of parameters would be slow
+    return Anomaly.objects.filter(pk__in=wanted).select_for_update(of=("self",)).order_by("id")
 
 
 def _locked(decision: Decision, anomaly_ids: Collection[int]) -> Iterator[Anomaly]:

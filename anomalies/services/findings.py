@@ -16,6 +16,7 @@ from anomalies.detection.finding import Finding
 from anomalies.models import Anomaly, Interval, ReviewEntry, Scan, Series, Severity
 from anomalies.services import decisions, evidence, merging, metrics, notices, severities, suppressions
 from anomalies.services.lags import LATE_HORIZON
+from anomalies.services.locks import Lock, call
 from anomalies.services.outbox import announce
 from anomalies.services.timeline import record
 
@@ -125,6 +126,7 @@ def agree(scan: Scan) -> None:
     """Let the severity of anomalies follow who agrees and what is part of them, once a scan has judged all kinds."""
     if Anomaly.objects.filter(last_scan=scan).exists():
         with transaction.atomic():
+            call("pg_advisory_xact_lock_shared", Lock.DECISIONS)
             _agree(scan)
 
 
@@ -153,13 +155,14 @@ def _known(
     earliest = min([*starts, *judged_from.values()]) - timedelta(hours=2)
     known: dict[tuple[str, str, str], list[Anomaly]] = defaultdict(list)
     stored = Anomaly.objects.filter(active_until__gte=earliest) | Anomaly.objects.filter(state=Anomaly.State.OPEN)
-    for anomaly in (
+    locked = (
         stored.filter(kind=kind, entity__in=list(judged_from))
         .select_related("last_scan", "merged_into")
         .prefetch_related("metrics__intervals")
         .select_for_update(of=("self",))
-        .order_by("started_at", "id")
-    ):
+        .order_by("id")
+    )
+    for anomaly in sorted(locked, key=lambda one: (one.started_at, one.pk)):
         known[anomaly.type, anomaly.entity, anomaly.topic].append(anomaly)
     return known
 

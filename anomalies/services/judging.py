@@ -16,6 +16,7 @@ from anomalies.services.actor import Actor
 from anomalies.services.detectors import Judges
 from anomalies.services.findings import Kept, keep
 from anomalies.services.lags import LATE_HORIZON, OF_WAITED, WAITED
+from anomalies.services.locks import Lock, call
 
 logger = logging.getLogger(__name__)
 
@@ -279,6 +280,7 @@ def _judge_together(
     history = histories.load(kind, windows, until=scan.now, replayed=replayed)
     found = judges.detect(history)
     judged_from = {window.entity: window.judge_from for window in windows}
+    call("pg_advisory_xact_lock_shared", Lock.DECISIONS)
     own, told = _parted(kind, found, judged_from)
     kept = keep(
         own,

@@ -14,6 +14,7 @@ class Lock(IntEnum):
     SHARE = 7_236_303  # first key of the lock of a share; the other is its id
     ACCESS_REQUESTS = 7_236_304  # gathered by one transaction at a time, which sees what the others stored
     BACKTEST = 7_236_305  # one at a time: a worker has room for scans
+    DECISIONS = 7_236_307  # about many anomalies, alone; shared by detection, which comes to their rows by and by
     OLD_DAYS = 7_236_306  # of events that have had their time: shared by who writes some, alone for who drops them
 
 

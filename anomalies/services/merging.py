@@ -6,6 +6,7 @@ from django.db.models import Exists, Min, OuterRef, Q, QuerySet
 from anomalies.detection.registry import counting
 from anomalies.models import Anomaly, Interval, ReviewEntry, Scan, Series
 from anomalies.services import causes, metrics
+from anomalies.services.locks import Lock, call
 from anomalies.services.outbox import announce
 from anomalies.services.timeline import record
 
@@ -31,6 +32,7 @@ def reconcile(scan: Scan) -> None:
     """
     if not _changed(scan).exists():
         return
+    call("pg_advisory_xact_lock_shared", Lock.DECISIONS)
     for kind in KINDS:
         for pk in _touched(scan, kind):
             _reconcile(pk, scan)

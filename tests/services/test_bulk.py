@@ -256,13 +256,13 @@ def test_of_two_sets_at_once_each_anomaly_is_decided_once_and_the_other_names_wh
 
 
 def test_the_cost_in_queries_does_not_grow_with_the_set(by: Actor, django_assert_num_queries: Any) -> None:
-    for size in (2, 40):
+    for size in (3, 40):
         anomalies = [make.anomaly() for _ in range(size)]
         reviews.acknowledge(anomalies[0], by=by, at=make.NOW)
         review = _prepared(by, anomalies)
-        with django_assert_num_queries(8):
+        with django_assert_num_queries(9):
             bulk.carry_out(review, by=by, at=make.NOW)
-        with django_assert_num_queries(10):
+        with django_assert_num_queries(11):
             bulk.undo(review, by=by, at=make.NOW)
 
 
