@@ -19,6 +19,7 @@ from anomalies.models import (
 from anomalies.notifications.http import Exchange
 from anomalies.services import access_requests, changes, connections, reviews
 from anomalies.services.actor import Actor
+from anomalies.services.deciding import lock
 
 FIRST_PAUSE = timedelta(seconds=10)  # before the second attempt; each further one is twice as long
 LONGEST_PAUSE = timedelta(hours=1)
@@ -50,7 +51,7 @@ def begin(grant: Grant, *, by: Actor, at: datetime, anomaly: Anomaly | None = No
     At once where none of its integrations has a connection; else the access stands, and its request is `revoking`,
     until all of those have answered. Raises NotStandingError and AlreadyRevokingError.
     """
-    row, request = _locked(grant)
+    row, request = _locked(grant, anomaly)
     if row.status != Grant.Status.ACTIVE:
         raise NotStandingError(row)
     pending = Revocation.objects.pending().filter(grant=row).first()
@@ -99,8 +100,13 @@ def last_of(grant: Grant) -> Revocation | None:
     return Revocation.objects.filter(grant=grant).prefetch_related("calls").order_by("-id").first()
 
 
-def _locked(grant: Grant) -> tuple[Grant, AccessRequest | None]:
-    """Lock a grant's request, if it has one, and then the grant: in the order in which events are gathered."""
+def _locked(grant: Grant, anomaly: Anomaly | None) -> tuple[Grant, AccessRequest | None]:
+    """Lock a grant's request, if it has one, and then the grant: in the order in which events are gathered.
+
+    And before both the anomaly on whose timeline it will stand: in the order in which detection revokes.
+    """
+    if anomaly:
+        list(lock([anomaly.pk]).values_list("pk"))
     request = AccessRequest.objects.select_for_update().filter(grant__pk=grant.pk).first()
     return Grant.objects.select_for_update().get(pk=grant.pk), request
 
@@ -178,7 +184,8 @@ def _call(call: RevocationCall, *, clock: Callable[[], datetime]) -> None:
 @transaction.atomic
 def _settle(call: RevocationCall, at: datetime, exchange: Exchange | None = None) -> None:
     """Keep what came of a call, and end the revocation if that was the last answer it waited for."""
-    grant, request = _locked(Grant.objects.get(revocations__calls=call))
+    begun = Revocation.objects.select_related("grant", "anomaly").get(pk=call.revocation_id)
+    grant, request = _locked(begun.grant, begun.anomaly)
     revocation = Revocation.objects.select_for_update().get(pk=call.revocation_id)
     row = RevocationCall.objects.select_for_update().get(pk=call.pk)
     if exchange:

@@ -1,11 +1,14 @@
 """services/revocations: access stands until each integration that gives it has answered."""
 
+import re
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from anomalies.models import (
     AccessRequest,
@@ -43,11 +46,11 @@ def there() -> Iterator[Receiver]:
 
 
 def connect(url: str, integration: str = "postgres-eu", *, secret: str = "", **fields: Any) -> Connection:
-    connection = Connection()
+    made = Connection()
     wanted = {"integration": integration, "url": url, "method": "POST", "headers": {}, "timeout_seconds": 5,
               "enabled": True, **fields}  # fmt: skip
-    connections.keep(connection, wanted, secret=secret, by=BEN, at=AT)
-    return connection
+    connections.keep(made, wanted, secret=secret, by=BEN, at=AT)
+    return made
 
 
 def fold(*events: Any) -> None:
@@ -331,6 +334,23 @@ def test_the_response_policy_asks_connections_too(there: Receiver) -> None:
     assert "1 of them stand until their integrations answer" in ReviewEntry.objects.get().note
     answer(make.NOW)
     assert Grant.objects.get().status == "revoked"
+
+
+def _locked(queries: Any) -> list[str]:
+    """The tables of which rows were locked, in that order."""
+    found = (re.search(r'FROM "anomalies_(\w+)".* FOR UPDATE', one["sql"]) for one in queries)
+    return [one[1] for one in found if one]
+
+
+def test_who_revokes_locks_the_anomaly_first_as_detection_does(there: Receiver, ana: User) -> None:
+    connect(there.url)
+    anomaly, grant = make.anomaly(), granted()
+    with CaptureQueriesContext(connection) as begun:
+        access.revoke_grant(grant, by=Actor("ana", ana), at=AT, anomaly=anomaly)
+    with CaptureQueriesContext(connection) as settled:
+        answer()
+    assert _locked(begun)[:3] == ["anomaly", "accessrequest", "grant"]
+    assert "anomaly accessrequest grant revocation" in " ".join(_locked(settled))
 
 
 def test_the_anomaly_it_was_revoked_from_tells_of_it(there: Receiver, ana: User) -> None:
