@@ -37,6 +37,11 @@ _LAST = """
 SELECT DISTINCT ON (e.anomaly_id) e.* FROM anomalies_reviewentry e JOIN anomalies_anomaly a ON a.id = e.anomaly_id
 WHERE a.id = ANY(%s) AND e.to_status = a.status AND e.to_status <> '' ORDER BY e.anomaly_id, e.id DESC
 """
+# The one that changed any of these fields last.
+_LAST_OF = """
+SELECT DISTINCT ON (anomaly_id) * FROM anomalies_reviewentry
+WHERE anomaly_id = ANY(%s) AND changes ?| %s ORDER BY anomaly_id, id DESC
+"""
 ROWS_AT_ONCE = 2000
 
 
@@ -88,7 +93,9 @@ def _locked(decision: Decision, anomaly_ids: Collection[int]) -> Iterator[Anomal
 
 def _refused(decision: Decision, locked: Sequence[Anomaly], possible: Collection[int]) -> list[RefusedError]:
     left = [one for one in locked if one.pk not in possible]
-    last = {entry.anomaly_id: entry for entry in ReviewEntry.objects.raw(_LAST, [[one.pk for one in left]])}
+    pks = [one.pk for one in left]
+    found = ReviewEntry.objects.raw(*((_LAST_OF, [pks, [*decision.seen]]) if decision.seen else (_LAST, [pks])))
+    last = {entry.anomaly_id: entry for entry in found}
     return [error for one in left if (error := decision.refusal(one, last.get(one.pk)))]
 
 

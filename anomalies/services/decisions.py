@@ -59,6 +59,15 @@ class AlreadyDecidedError(RefusedError):
         super().__init__(anomaly, f"already {anomaly.status}{by}")
 
 
+class OvertakenError(RefusedError):
+    """Somebody else changed the same since it was shown; `entry` is what they did."""
+
+    def __init__(self, anomaly: Anomaly, entry: ReviewEntry | None) -> None:
+        self.entry = entry
+        did = f"{entry.get_action_display().lower()} by {entry.actor}" if entry else "changed"
+        super().__init__(anomaly, f"already {did}, since it was shown to you")
+
+
 class NoteTooLongError(ReviewError):
     def __init__(self, note: str, name: str = "note") -> None:
         super().__init__(f"{name}: {len(note):,} characters, at most {MAX_NOTE_LENGTH:,} are kept.")
@@ -74,10 +83,14 @@ class Decision:
     starts: frozenset[str] = frozenset(Anomaly.Status.values)
     asked_only: bool = False  # not of those that nobody is asked about anyway
     message: str = ""  # the type of message that others get; none: they are not told
+    seen: Mapping[str, Any] = field(default_factory=dict)  # fields as who decides saw them; else somebody was faster
     unchanged: str = ""  # what an anomaly is that has all these values; empty: decided by somebody
 
     def refusal(self, anomaly: Anomaly, last: ReviewEntry | None) -> RefusedError | None:
-        """Return why it leaves the anomaly as it is, if it does; `last` is the decision that gave it its status."""
+        """Return why it leaves the anomaly as it is, if it does.
+
+        `last` is the decision that gave it its status, or with `seen` the last one that changed any of that.
+        """
         if not self.sets:
             return None
         if anomaly.merged_into is not None:
@@ -86,9 +99,13 @@ class Decision:
             return AlreadyDecidedError(anomaly, last)
         if self.asked_only and (why := set_aside(anomaly)):
             return RefusedError(anomaly, f"{why}: nobody is asked about it")
-        if all(getattr(anomaly, Anomaly.field(name).attname) == value for name, value in self.sets.items()):
+        if _has(anomaly, self.sets):
             return RefusedError(anomaly, self.unchanged) if self.unchanged else AlreadyDecidedError(anomaly, last)
-        return None
+        return None if _has(anomaly, self.seen) else OvertakenError(anomaly, last)
+
+
+def _has(anomaly: Anomaly, values: Mapping[str, Any]) -> bool:
+    return all(getattr(anomaly, Anomaly.field(name).attname) == value for name, value in values.items())
 
 
 def set_aside(anomaly: Anomaly) -> str:
@@ -183,7 +200,7 @@ def waking(*, told: bool) -> Decision:
     )
 
 
-def assigning(*, to: "User | None") -> Decision:
+def assigning(*, to: "User | None", seen: Mapping[str, Any] = NOTHING) -> Decision:
     """Raises ReviewError if that person cannot decide."""
     if to is not None and not (to.is_active and to.has_perm(REVIEW)):
         raise ReviewError(f"assignee: {to.get_username()} may not review anomalies.")
@@ -191,11 +208,12 @@ def assigning(*, to: "User | None") -> Decision:
         ReviewEntry.Action.ASSIGNED,
         sets={"assignee": to.pk if to else None},
         message="anomaly.assigned",
+        seen=seen,
         unchanged=f"already assigned to {to.get_username()}" if to else "assigned to nobody already",
     )
 
 
-def renaming(*, title: str) -> Decision:
+def renaming(*, title: str, seen: Mapping[str, Any] = NOTHING) -> Decision:
     """Raises ReviewError if the title is too long or more than a line."""
     title = title.strip()
     if len(title) > MAX_TITLE_LENGTH:
@@ -206,6 +224,7 @@ def renaming(*, title: str) -> Decision:
         ReviewEntry.Action.RENAMED,
         sets={"title": title},
         message="anomaly.renamed",
+        seen=seen,
         unchanged="called that already" if title else "without a name already",
     )
 

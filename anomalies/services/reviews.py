@@ -1,8 +1,9 @@
 """What people do to one anomaly. Each verb is one transaction: a change, an entry on the timeline, a message."""
 
 from collections import defaultdict
+from collections.abc import Mapping
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from django.db import transaction
 
@@ -15,6 +16,7 @@ from anomalies.services.decisions import (
     AlreadyDecidedError,
     Decision,
     NoteTooLongError,
+    OvertakenError,
     RefusedError,
     ReviewError,
     checked_note,
@@ -38,6 +40,7 @@ __all__ = [
     "NotUndoableError",
     "NoteTooLongError",
     "NothingToUndoError",
+    "OvertakenError",
     "RefusedError",
     "ReviewError",
     "UndoExpiredError",
@@ -88,20 +91,31 @@ def snooze(anomaly: Anomaly, *, until: datetime, by: Actor, at: datetime, note: 
 
 
 @transaction.atomic
-def assign(anomaly: Anomaly, *, to: "User | None", by: Actor, at: datetime, note: str = "") -> ReviewEntry:
+def assign(
+    anomaly: Anomaly,
+    *,
+    to: "User | None",
+    by: Actor,
+    at: datetime,
+    note: str = "",
+    seen: Mapping[str, Any] = decisions.NOTHING,
+) -> ReviewEntry:
     """Give an anomaly to somebody, who is told unless they did it themselves, or to nobody; return the entry.
 
-    Raises RefusedError if it is theirs already, or ReviewError if they may not review.
+    With `seen`, fields as they were shown to who decides, nothing is overwritten that somebody changed since. Raises
+    OvertakenError then, RefusedError if it is theirs already, or ReviewError if they may not review.
     """
-    entry = _decide(anomaly, decisions.assigning(to=to), by=by, at=at, note=checked_note(note))
+    entry = _decide(anomaly, decisions.assigning(to=to, seen=seen), by=by, at=at, note=checked_note(note))
     if to is not None and to != by.user:
         notices.tell(to, entry.pk)
     return entry
 
 
-def rename(anomaly: Anomaly, *, title: str, by: Actor, at: datetime) -> ReviewEntry:
-    """Call an anomaly by a title of one line; an empty one takes it away. Raises ReviewError."""
-    return _decide(anomaly, decisions.renaming(title=title), by=by, at=at)
+def rename(
+    anomaly: Anomaly, *, title: str, by: Actor, at: datetime, seen: Mapping[str, Any] = decisions.NOTHING
+) -> ReviewEntry:
+    """Call an anomaly by a title of one line; an empty one takes it away. `seen` as of `assign`. Raises ReviewError."""
+    return _decide(anomaly, decisions.renaming(title=title, seen=seen), by=by, at=at)
 
 
 def suppress(anomaly: Anomaly, *, suppression: Suppression, by: Actor, at: datetime) -> ReviewEntry:

@@ -81,10 +81,12 @@ def snooze(request: Request, public_id: str) -> HttpResponse:
 @requires(REVIEW)
 @in_own_zone
 def assign(request: Request, public_id: str) -> HttpResponse:
-    note, to = request.POST.get("note", ""), request.POST.get("to", "")
+    note, to, shown = request.POST.get("note", ""), request.POST.get("to", ""), request.POST.get("shown")
 
     def verb(anomaly: Anomaly, by: Actor, at: datetime) -> ReviewEntry:
-        return reviews.assign(anomaly, to=assignee_called(to), by=by, at=at, note=note)
+        had = User.objects.filter(username=(shown or "").replace("\x00", "")).values_list("pk", flat=True).first()
+        seen = {} if shown is None else {"assignee": had}
+        return reviews.assign(anomaly, to=assignee_called(to), by=by, at=at, note=note, seen=seen)
 
     whom = "you" if to == request.user.get_username() else to or "nobody"
     return _decide(request, public_id, verb, lambda _: f"Assigned to {whom}.")
@@ -94,11 +96,12 @@ def assign(request: Request, public_id: str) -> HttpResponse:
 @requires(REVIEW)
 @in_own_zone
 def rename(request: Request, public_id: str) -> HttpResponse:
-    title = request.POST.get("title", "")
+    title, shown = request.POST.get("title", ""), request.POST.get("shown")
+    seen = {} if shown is None else {"title": shown}
     return _decide(
         request,
         public_id,
-        lambda anomaly, by, at: reviews.rename(anomaly, title=title, by=by, at=at),
+        lambda anomaly, by, at: reviews.rename(anomaly, title=title, by=by, at=at, seen=seen),
         lambda anomaly: "Renamed." if anomaly.title else "Its name is taken away: it is called by what happened.",
     )
 

@@ -105,3 +105,23 @@ def test_a_note_too_long_leaves_the_anomaly_open(as_ana: Client) -> None:
 def test_a_form_leads_back_to_pages_of_ours_only(as_ana: Client, wanted: str, leads_to: str) -> None:
     path = f"/anomalies/{make.anomaly().public_id}/acknowledge/"
     assert as_ana.post(path, {"next": wanted}).headers["Location"] == leads_to
+
+
+@pytest.mark.parametrize(
+    ("verb", "done", "field", "first", "second"),
+    [("assign", "assigned", "to", "ana", ""), ("rename", "renamed", "title", "Nightly sync", "A test")],
+)
+def test_who_answers_a_page_that_has_changed_since_is_told_and_asked_again(
+    as_ana: Client, verb: str, done: str, field: str, first: str, second: str
+) -> None:
+    anomaly = make.anomaly()
+    path = f"/anomalies/{anomaly.public_id}/"
+    assert '<input type="hidden" name="shown" value="">' in as_ana.get(path).text
+    as_ana.post(f"{path}{verb}/", {field: first, "shown": ""})
+    given = {field: second, "note": "why", "shown": "somebody"}
+    page = as_ana.post(f"{path}{verb}/", given, follow=True).text
+    assert f"already {done} by ana, since it was shown to you" in page
+    assert f'name="shown" value="{first}"' in page
+    as_ana.post(f"{path}{verb}/", {field: second, "shown": first})
+    anomaly.refresh_from_db()
+    assert (anomaly.title, anomaly.assignee) == ("A test" if verb == "rename" else "", None)
