@@ -16,14 +16,6 @@ from anomalies.models import Anomaly, BulkReview
 from anomalies.services import bulk, reviews
 
 RESULTS_AT_ONCE = 100
-DONE = {
-    "acknowledge": "acknowledged",
-    "resolve": "resolved",
-    "reopen": "reopened",
-    "snooze": "snoozed",
-    "assign": "assigned",
-    "note": "noted",
-}
 Action = Callable[[admin.ModelAdmin, HttpRequest, QuerySet[Anomaly]], HttpResponse | None]
 
 
@@ -47,7 +39,7 @@ def deciding(name: str, description: str, action: str, **arguments: str) -> Acti
             )
             if request.POST.get("select_across") == "1":  # nobody has seen all of these
                 return HttpResponseRedirect(link_to(review))
-            _tell(request, review, bulk.carry_out(review, by=by, at=at), DONE[action])
+            _tell(request, review, bulk.carry_out(review, by=by, at=at), bulk.DONE[action])
         except reviews.ReviewError as error:
             messages.error(request, str(error))
         return None
@@ -115,7 +107,7 @@ class BulkReviewAdmin(ReadOnlyAdmin):
             if not request.user.has_perm("anomalies.review_anomaly"):
                 raise reviews.ReviewError("You may look at this, and not decide.")  # noqa: TRY301  told like the others
             if "_carry_out" in request.POST:
-                _tell(request, review, bulk.carry_out(review, by=by, at=at), DONE[review.action])
+                _tell(request, review, bulk.carry_out(review, by=by, at=at), bulk.DONE[review.action])
             elif "_undo" in request.POST:
                 _tell(request, review, bulk.undo(review, by=by, at=at), "undone")
         except reviews.ReviewError as error:
@@ -129,4 +121,4 @@ def became_of(review: BulkReview, anomaly: Anomaly) -> str:
         return "not decided yet"
     if anomaly.undone_id:  # type: ignore[attr-defined]  # annotated
         return "undone"
-    return f"left as it was: {why}" if (why := bulk.why_not(review, anomaly)) else DONE[review.action]
+    return f"left as it was: {why}" if (why := bulk.why_not(review, anomaly)) else bulk.DONE[review.action]

@@ -14,7 +14,7 @@ from django_htmx.http import HttpResponseClientRedirect, trigger_client_event
 
 from anomalies.models import Anomaly, BulkReview, Severity
 from anomalies.services import bulk as bulks
-from anomalies.services.bulk import MOST, Outcome, TooManyError
+from anomalies.services.bulk import DONE, MOST, Outcome, TooManyError
 from anomalies.services.reviews import ReviewError
 from anomalies.services.undoing import UNDO_WITHIN
 from anomalies.web.access import REVIEW, VIEW, requires
@@ -32,14 +32,6 @@ from anomalies.web.zone import in_own_zone, told_time
 
 FIRST_ROWS = 20
 PAGE_SIZE = 100
-DONE = {
-    "acknowledge": "acknowledged",
-    "resolve": "resolved",
-    "reopen": "reopened",
-    "snooze": "snoozed",
-    "assign": "assigned",
-    "note": "noted",
-}
 
 
 @require_POST
@@ -213,7 +205,8 @@ def _results(request: Request, review: BulkReview) -> HttpResponse:
     left_only = "left" in request.GET
     if left_only:
         rows = rows.filter(entry_id=None)
-    boundary = {name: rows.filter(public_id=request.GET.get(name, "")[:40]).first() for name in ("older", "newer")}
+    wanted = {name: request.GET.get(name, "").replace("\x00", "")[:40] for name in ("older", "newer")}
+    boundary = {name: rows.filter(public_id=public_id).first() for name, public_id in wanted.items()}
     shown = page_of(rows, ("-detected_at", "-id"), size=PAGE_SIZE, after=boundary["older"], before=boundary["newer"])
     assert review.done_at is not None
     young = timezone.now() - review.done_at <= UNDO_WITHIN

@@ -5,10 +5,12 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import User
 from django.test import Client
+from django.utils import timezone
 
 from anomalies.models import Anomaly, BulkReview, Severity
-from anomalies.services import reviews
+from anomalies.services import hiding, reviews
 from anomalies.services.actor import Actor
+from anomalies.services.suppressions import Conditions
 from tests import make
 
 pytestmark = pytest.mark.django_db
@@ -174,3 +176,26 @@ def test_who_only_looks_decides_nothing_and_sees_no_checkbox(as_vic: Client) -> 
     assert as_vic.post("/bulk/", {"action": "acknowledge", "picked": [anomaly.public_id]}).status_code == 403
     assert 'name="picked"' not in as_vic.get("/").text
     assert statuses() == ["open"]
+
+
+def test_a_page_of_results_from_nowhere_is_the_first(as_ana: Client) -> None:
+    decide(as_ana, [make.anomaly()])
+    review = BulkReview.objects.get()
+    assert "1 acknowledged" in as_ana.get(f"/bulk/{review.public_id}/?older=a%00b").text
+
+
+def test_what_a_suppression_hid_has_its_page_too(as_ana: Client, ana: User) -> None:
+    anomaly = make.anomaly()
+    hiding.create_and_hide(
+        reason="Nightly sync.",
+        owner="ana",
+        conditions=Conditions(type=anomaly.type),
+        expires_at=None,
+        because_of=anomaly,
+        others_until=None,
+        by=Actor("ana", ana),
+        at=timezone.now(),
+    )
+    path = f"/bulk/{BulkReview.objects.get().public_id}/"
+    assert "1 suppressed" in as_ana.get(path).text
+    assert "1 undone." in as_ana.post(f"{path}undo/", {"next": "/"}, follow=True).text
