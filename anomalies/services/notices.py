@@ -16,8 +16,10 @@ _WHO_SNOOZED = """
 INSERT INTO anomalies_notice (user_id, entry_id)
 SELECT s.user_id, woken.id FROM anomalies_reviewentry woken
 JOIN LATERAL (
-    SELECT user_id FROM anomalies_reviewentry
-    WHERE anomaly_id = woken.anomaly_id AND action = 'snoozed' AND id < woken.id ORDER BY id DESC LIMIT 1
+    SELECT e.user_id FROM anomalies_reviewentry e
+    WHERE e.anomaly_id = woken.anomaly_id AND e.action = 'snoozed' AND e.id < woken.id
+        AND NOT EXISTS (SELECT FROM anomalies_reviewentry u WHERE u.undoes_id = e.id)
+    ORDER BY e.id DESC LIMIT 1
 ) s ON true
 JOIN auth_user u ON u.id = s.user_id AND u.is_active
 WHERE woken.id = ANY(%s) ORDER BY woken.id

@@ -158,12 +158,13 @@ def _value(name: str, which: int) -> str:
 
 
 def _restored(name: str) -> str:
-    """What it was before; of a row that is no more, such as a user who was deleted since, nothing."""
+    """What it was before; of a row that is no more, or a user who may not log in any more, nothing."""
     field = Anomaly.field(name)
     if not isinstance(field, ForeignKey):
         return _value(name, 0)
     related = field.related_model._meta
     row = f"{related.db_table} WHERE {related.pk.column} = {_value(name, 0)}"
+    row += " AND is_active" * (name == "assignee")
     return f"(SELECT {related.pk.column} FROM {row})"  # noqa: S608  names of our own
 
 

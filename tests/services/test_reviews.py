@@ -431,6 +431,30 @@ def test_who_was_deleted_since_is_not_assigned_again(by: Actor) -> None:
     assert _reviewed(anomaly)["assignee"] is None
 
 
+def test_who_was_deactivated_since_is_not_assigned_again(by: Actor) -> None:
+    rita = User.objects.create_superuser("rita")
+    anomaly = make.anomaly()
+    reviews.assign(anomaly, to=rita, by=by, at=make.NOW)
+    entry = _assign(anomaly, by)
+    User.objects.filter(pk=rita.pk).update(is_active=False)
+    reviews.undo(entry, by=by, at=make.NOW)
+    assert _reviewed(anomaly)["assignee"] is None
+
+
+def test_nobody_overwrites_whom_or_what_somebody_else_chose_since_it_was_shown(by: Actor) -> None:
+    rita = User.objects.create_superuser("rita")
+    anomaly = make.anomaly()
+    reviews.assign(anomaly, to=rita, by=Actor("rita"), at=make.NOW, seen={"assignee": None})
+    reviews.rename(anomaly, title="The nightly sync", by=Actor("rita"), at=make.NOW, seen={"title": ""})
+    with pytest.raises(reviews.OvertakenError, match="already assigned by rita, since it was shown to you"):
+        reviews.assign(anomaly, to=by.user, by=by, at=make.NOW, seen={"assignee": None})
+    with pytest.raises(reviews.OvertakenError, match="already renamed by rita"):
+        reviews.rename(anomaly, title="A test", by=by, at=make.NOW, seen={"title": ""})
+    assert (anomaly.assignee, anomaly.title) == (rita, "The nightly sync")
+    reviews.assign(anomaly, to=by.user, by=by, at=make.NOW, seen={"assignee": rita.pk})
+    assert anomaly.assignee == by.user
+
+
 def test_a_note_of_10_000_characters_is_kept(by: Actor) -> None:
     note = "نص " * 3333 + "x"
     assert len(note) == 10_000
@@ -514,6 +538,17 @@ def test_what_became_a_part_of_another_comes_back_once_it_stands_for_itself(by: 
     part.refresh_from_db()
     merging.part(part, open_=False, scan=scan)
     assert reviews.wake(at=LATER) == 1
+
+
+def test_who_snoozed_it_last_is_told_unless_that_was_undone(by: Actor) -> None:
+    rita = User.objects.create_superuser("rita")
+    anomaly = make.anomaly()
+    _snooze(anomaly, by)
+    until = LATER + timedelta(days=1)
+    entry = reviews.snooze(anomaly, until=until, by=Actor("rita", rita), at=make.NOW)
+    reviews.undo(entry, by=by, at=make.NOW)
+    assert reviews.wake(at=LATER) == 1
+    assert Notice.objects.get().user == by.user
 
 
 def _raced(decide: Verb, pk: int, name: str) -> object:
