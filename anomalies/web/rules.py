@@ -212,9 +212,13 @@ def rule_switch(request: Request, public_id: str) -> HttpResponse:
     """Switch one on or off."""
     rule = _living(public_id)
     enabled = request.POST.get("enabled") == "1"
-    rules.change(rule, by=actor_of(request), at=timezone.now(), enabled=enabled)
     said = "is on: it judges what happens from now on" if enabled else "is off; what it raised stays"
-    keep(request, Toast("success", f"Rule {rule.name} {said}."))
+    try:
+        rules.change(rule, by=actor_of(request), at=timezone.now(), enabled=enabled)
+    except (rules.RuleError, rules.RuleGoneError) as error:
+        keep(request, Toast("warning", str(error)))
+    else:
+        keep(request, Toast("success", f"Rule {rule.name} {said}."))
     return redirect("rule_list")
 
 
@@ -223,8 +227,12 @@ def rule_switch(request: Request, public_id: str) -> HttpResponse:
 @in_own_zone
 def rule_delete(request: Request, public_id: str) -> HttpResponse:
     rule = _living(public_id)
-    rules.delete(rule, by=actor_of(request), at=timezone.now())
-    keep(request, Toast("success", f"Rule {rule.name} is deleted; what it raised stays."))
+    try:
+        rules.delete(rule, by=actor_of(request), at=timezone.now())
+    except rules.RuleGoneError as error:
+        keep(request, Toast("warning", str(error)))
+    else:
+        keep(request, Toast("success", f"Rule {rule.name} is deleted; what it raised stays."))
     return redirect("rule_list")
 
 

@@ -14,6 +14,7 @@ from pytest_django.asserts import assertContains
 from anomalies.models import Change, Rule
 from anomalies.services import rules
 from anomalies.services.actor import Actor
+from anomalies.web import rules as pages
 from tests import make
 
 pytestmark = pytest.mark.django_db
@@ -118,3 +119,15 @@ def test_who_may_only_look_changes_nothing(as_vic: Client, as_zoe: Client) -> No
     assert as_vic.get("/rules/new/").status_code == 403
     assert as_zoe.get("/rules/").status_code == 403
     assert Change.objects.count() == 1
+
+
+@pytest.mark.parametrize("verb", ["switch", "delete"])
+def test_of_two_who_end_one_at_once_the_second_is_told(
+    as_ana: Client, ana: User, monkeypatch: pytest.MonkeyPatch, verb: str
+) -> None:
+    made = rule()
+    ana.user_permissions.set(Permission.objects.filter(codename__in=["change_rule", "delete_rule"]))
+    rules.delete(made, by=Actor("bob"), at=timezone.now())
+    monkeypatch.setattr(pages, "_living", lambda _: made)  # as it was when it was looked up
+    assertContains(as_ana.post(f"/rules/{made.public_id}/{verb}/", follow=True), "deleted")
+    assert Change.objects.filter(action="deleted").count() == 1
