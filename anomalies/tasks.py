@@ -53,6 +53,7 @@ def call_revocations() -> None:
     revocations.call_due(clock=timezone.now, until=timezone.now() + timedelta(seconds=30))
 
 
+@shared_task
 def announce() -> None:
     """Note for each channel what it is to be told of what was announced; a second run finds nothing more."""
     deliveries.fan_out(at=timezone.now())

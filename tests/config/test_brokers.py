@@ -105,6 +105,12 @@ def test_every_tick_expires_before_the_next() -> None:
         assert tick["options"]["expires"] < _seconds_between(tick["schedule"])
 
 
+def test_every_tick_is_of_a_task_that_workers_know() -> None:
+    for tick in settings.CELERY_BEAT_SCHEDULE.values():
+        task = getattr(tasks, tick["task"].removeprefix("anomalies.tasks."))
+        assert getattr(task, "name", "") == tick["task"]
+
+
 @pytest.mark.django_db
 def test_each_minute_what_was_snoozed_comes_back() -> None:
     anomaly = make.anomaly(snoozed_until=timezone.now())
