@@ -26,6 +26,8 @@ PAGES = [
     "/notifications/",
     "/notifications/?status=odd",
     "/notifications/new/",
+    "/views/new/?severity=high",
+    "/views/",
     "/types/",
     "/nowhere/",
 ]
@@ -52,6 +54,9 @@ def test_nothing_keeps_anybody_out(
     wrong = found(page, axe)
     page.close()
     page = log_in(context)
+    page.goto("/views/new/?severity=high")
+    page.get_by_label("Name").fill("Worst")
+    page.get_by_role("button", name="Save", exact=True).click()
     for path in PAGES:
         page.goto(path.format(id=three[0].public_id))
         wrong += found(page, axe)
