@@ -44,7 +44,7 @@ def create_and_hide(
     """Make a suppression and hide what is up for review now and meets it, each with an entry on its timeline.
 
     That is the anomaly that it was made because of, and with `others_until` all others up to that number. One that does
-    not meet the conditions stays. Raises SuppressionError, or ReviewError where no person asks.
+    not meet the conditions stays. Raises SuppressionError, or ReviewError where no person asks or these are too many.
     """
     if by.user is None:
         raise ReviewError(f"{by.name} is no person: what is up for review is hidden by people.")
@@ -53,6 +53,8 @@ def create_and_hide(
     ids = set(meeting.filter(pk=because_of.pk).values_list("pk", flat=True)) if because_of else set[int]()
     if others_until is not None:
         ids |= set(meeting.filter(pk__lte=others_until).values_list("pk", flat=True))
+    if len(ids) > bulk.MOST:
+        raise bulk.TooManyError(len(ids))
     if ids:
         review = BulkReview.objects.create(
             action=ACTION,

@@ -128,9 +128,9 @@ def suppression_new(request: Request) -> HttpResponse:
     if request.POST.get("seen") != form.asked():
         complaints.append("Nothing was saved yet: these conditions were not looked at. Here is what they hide.")
         return _form_page(request, form, because_of, preview, complaints, status=422)
-    if because_of and not request.user.has_perm(REVIEW):
-        raise PermissionDenied
     others, until = "others" in request.POST, request.POST.get("until", "")
+    if (because_of or others) and not request.user.has_perm(REVIEW):
+        raise PermissionDenied
     known = int(until) if until.isascii() and until.isdigit() and len(until) < 19 else 0
     try:
         made = hiding.create_and_hide(
@@ -143,7 +143,7 @@ def suppression_new(request: Request) -> HttpResponse:
             by=actor_of(request),
             at=now,
         )
-    except suppressions.SuppressionError as error:
+    except (suppressions.SuppressionError, ReviewError) as error:
         return _form_page(request, form, because_of, preview, [*complaints, str(error)], status=422)
     hidden = hiding.hidden_with(made)
     told = f"{hidden.count:,} hidden from review." if hidden and hidden.count else "What comes from now on is hidden."

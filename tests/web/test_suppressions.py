@@ -8,12 +8,13 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import Permission, User
 from django.test import Client
 from django.utils import timezone
 from pytest_django.asserts import assertContains, assertNotContains
 
 from anomalies.models import Anomaly, Suppression
-from anomalies.services import hiding, suppressions
+from anomalies.services import bulk, hiding, suppressions
 from anomalies.services.actor import Actor
 from anomalies.services.suppressions import Conditions
 from tests import make
@@ -176,3 +177,24 @@ def test_markup_and_names_of_any_script_stay_text(as_vic: Client, now: datetime)
     for path in ("", f"{made.public_id}/"):
         assertContains(as_vic.get(f"/suppressions/{path}"), "<bdi>&lt;i&gt;سميرة</bdi>")
     assert Anomaly.objects.count() == 0
+
+
+def test_who_may_not_review_hides_nothing_that_is_up_for_review(
+    as_vic: Client, vic: User, client_of: Callable[[User], Client], now: datetime
+) -> None:
+    anomaly = make.anomaly(detected_at=now)
+    vic.user_permissions.set(Permission.objects.filter(codename="add_suppression"))
+    form = posted(others="1", until=str(anomaly.pk))
+    client = client_of(User.objects.get(pk=vic.pk))
+    assert client.post("/suppressions/new/", form).status_code == 403
+    assert not Suppression.objects.exists()
+
+
+def test_more_than_can_be_undone_at_once_are_not_hidden(
+    as_ana: Client, now: datetime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    newest = [make.anomaly(detected_at=now) for _ in range(2)][-1]
+    monkeypatch.setattr(bulk, "MOST", 1)
+    response = as_ana.post("/suppressions/new/", posted(others="1", until=str(newest.pk)))
+    assertContains(response, "2 are too many, at most 1 are decided at once", status_code=422)
+    assert not Suppression.objects.exists()
