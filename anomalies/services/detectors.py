@@ -46,6 +46,11 @@ class NoOverrideError(Exception):
         super().__init__(f"The agent {agent.public_id} is judged by the settings of {type_} already.")
 
 
+class StaleOverrideError(Exception):
+    def __init__(self, agent: Agent) -> None:
+        super().__init__(f"Somebody changed how {agent.public_id} is judged since this page was made. Look at it anew.")
+
+
 class StaleSettingsError(Exception):
     def __init__(self, detector: Detector) -> None:
         super().__init__(f"Somebody changed the settings of {detector.label} since: nothing of yours was saved.")
@@ -243,17 +248,21 @@ def override(
     reason: str,
     by: Actor,
     at: datetime,
+    seen_at: str | None = None,
 ) -> DetectorOverride:
     """Judge an agent by these instead of the detector's settings, on or off, and return the override.
 
-    Of the parameters those that differ from the settings are kept: the others follow the settings. Raises
-    UnknownDetectorError, ParameterError, or AgentGoneError.
+    Of the parameters those that differ from the settings are kept: the others follow the settings. With `seen_at`, when
+    the override that somebody saw was made, in ISO form, empty where there was none, nothing that was changed since is
+    overwritten. Raises UnknownDetectorError, ParameterError, AgentGoneError, or StaleOverrideError.
     """
     check(type_, parameters)
     if not Agent.objects.select_for_update().filter(pk=agent.pk, deleted_at__isnull=True).exists():
         raise AgentGoneError(agent)
     wanted, usual = asdict(build_config(DETECTORS[type_].config, parameters)), parameters_of(type_)
     known = DetectorOverride.objects.filter(type=type_, agent=agent).first()
+    if seen_at is not None and seen_at != (known.updated_at.isoformat() if known else ""):
+        raise StaleOverrideError(agent)
     row = known or DetectorOverride(type=type_, agent=agent)
     before = _as_recorded(known) if known else {}
     row.enabled, row.reason, row.updated_at, row.updated_by = enabled, reason, at, by.name

@@ -201,8 +201,10 @@ def override_page(request: Request, type_: str, public_id: str = "") -> HttpResp
             reason=reason,
             by=actor_of(request),
             at=timezone.now(),
+            seen_at=request.POST.get("seen_at", ""),
         )
-    except AgentGoneError as error:
+    except (AgentGoneError, detectors.StaleOverrideError) as error:
+        known = DetectorOverride.objects.filter(type=type_, agent=agent).first()
         return _override_page(
             request, detector, agent, known, form, enabled, wanted=wanted, complaints=[str(error)], status=409
         )
@@ -230,12 +232,19 @@ def _override_page(
         "fields": form.fields,
         "enabled": enabled,
         "reason": request.POST.get("reason", known.reason if known else ""),
+        # Who was told that somebody was faster has seen what is there now.
+        "seen_at": _made_at(known) if status == 409 else request.POST.get("seen_at", _made_at(known)),
         "complaints": complaints or [],
         "spans": SPANS,
         "span": request.POST.get("span", DEFAULT_SPAN),
         "can_change": request.user.has_perm(CHANGE),
     }
     return page(request, "anomalies/override_page.html", context, status=status)
+
+
+def _made_at(override: DetectorOverride | None) -> str:
+    """When an override was made, as its form sends it back; empty where there is none."""
+    return override.updated_at.isoformat() if override else ""
 
 
 @require_POST
@@ -291,12 +300,14 @@ def backtest_page(request: Request, type_: str, public_id: str) -> HttpResponse:
         raise Http404
     tried = Tried(backtest)
     of_agent = [type_, backtest.agent_id] if backtest.agent_id else [type_]
+    settings = detectors.settings_of(type_)
+    override = DetectorOverride.objects.filter(type=type_, agent=backtest.agent).first() if backtest.agent else None
     context = {
         "tried": tried,
         "backtest": backtest,
         "detector": DETECTORS[type_],
         "save_url": reverse("override_page" if backtest.agent_id else "detector_page", args=of_agent),
-        "settings": detectors.settings_of(type_),
+        "seen_at": _made_at(override) if backtest.agent else settings.updated_at.isoformat(),
         "can_change": request.user.has_perm(CHANGE),
     }
     if request.htmx:

@@ -199,7 +199,7 @@ def test_a_try_of_other_settings_than_todays_says_so(as_admin: Client) -> None:
 
 def test_an_agent_is_judged_otherwise_and_as_everybody_again(as_admin: Client) -> None:
     make.agent("ag/1 %2F")
-    form = posted(min_excess="9", agent="ag/1 %2F", reason="Nightly import.")
+    form = posted(min_excess="9", agent="ag/1 %2F", reason="Nightly import.", seen_at="")
     response = as_admin.post("/detectors/rate_spike/override/", form, follow=True)
     assertContains(response, "is judged by its own parameters")
     assertContains(response, "min excess 9")
@@ -234,3 +234,18 @@ def test_an_override_without_sense_is_not_saved(as_admin: Client, changes: dict[
 def test_who_has_no_access_sees_nothing(as_zoe: Client) -> None:
     for path in ("", "rate_spike/", "rate_spike/override/"):
         assert as_zoe.get(f"/detectors/{path}").status_code == 403
+
+
+def test_of_two_who_judge_an_agent_otherwise_at_once_the_second_is_told_and_may_save_then(as_admin: Client) -> None:
+    agent = make.agent("ag_1")
+    form = posted(agent="ag_1", reason="why", min_excess="9", seen_at="")
+    assert as_admin.post("/detectors/rate_spike/override/", form).status_code == 302
+    late = as_admin.post("/detectors/rate_spike/override/", form | {"min_excess": "4"})
+    assertContains(late, "Somebody changed how ag_1 is judged since", status_code=409)
+    made = DetectorOverride.objects.get(agent=agent)
+    assert made.parameters["min_excess"] == 9
+    assertContains(late, f'name="seen_at" value="{made.updated_at.isoformat()}"', status_code=409)
+    again = form | {"min_excess": "4", "seen_at": made.updated_at.isoformat()}
+    assert as_admin.post("/detectors/rate_spike/override/", again).status_code == 302
+    made.refresh_from_db()
+    assert made.parameters["min_excess"] == 4
