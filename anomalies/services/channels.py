@@ -258,7 +258,7 @@ def _errors_of(channel: Channel, wanted: Mapping[str, Any], secrets: Mapping[str
     if unset := next((name for name, value in secrets["headers"].items() if value == HIDDEN), ""):
         errors["headers"] = f"{unset}: enter its value."
     try:
-        routing.parsed(wanted["filter"])
+        routing.checked(wanted["filter"])
     except routing.FilterError as error:
         errors["filter"] = _sentence(str(error))
     validators: list[Validator] = []

@@ -47,7 +47,7 @@ class FilterError(ValueError):
 def parsed(text: str) -> dict[str, list[str]]:
     """Return by name the values of a filter, such as `type=rate_spike&severity=high`. Raises FilterError.
 
-    The address of the list may be given as a whole.
+    The address of the list may be given as a whole. A type that is no more passes: what was saved with it still holds.
     """
     query = text.strip().rpartition("?")[2]
     try:
@@ -60,13 +60,20 @@ def parsed(text: str) -> dict[str, list[str]]:
             raise FilterError(f"“{name[:40]}” cannot choose what is sent, only {', '.join(_COLUMNS)}.")
         if not value or "\x00" in value:
             raise FilterError(f"{name}: a value is missing.")
-        if name == "type" and value not in DETECTORS:
-            raise FilterError(f"type: there is no “{value[:60]}”.")
         if name == "severity" and value not in _SEVERITIES:
             raise FilterError(f"severity: there is no “{value[:60]}”, only {', '.join(_SEVERITIES)}.")
         found.setdefault(name, []).append(value)
     if name := next((name for name, values in found.items() if len(values) > MOST_VALUES), ""):
         raise FilterError(f"{name}: {len(found[name])} values; at most {MOST_VALUES}.")
+    return found
+
+
+def checked(text: str) -> dict[str, list[str]]:
+    """Return the values of a filter that is to be saved. Raises FilterError."""
+    found = parsed(text)
+    for type_ in found.get("type", []):
+        if type_ not in DETECTORS:
+            raise FilterError(f"type: there is no “{type_[:60]}”.")
     return found
 
 

@@ -69,6 +69,14 @@ class TestOneWorker:
         assert {one.status for one in Delivery.objects.all()} == {"delivered"}
         assert DeliveryAttempt.objects.filter(ok=True).count() == 2
 
+    def test_a_filter_of_a_type_that_is_no_more_keeps_no_other_channel_waiting(self, there: Receiver) -> None:
+        old = channel(there.url)
+        Channel.objects.filter(pk=old.pk).update(filter="type=a_detector_of_the_past")
+        channel(there.url, name="Second")
+        say(make.anomaly())
+        tell()
+        assert Delivery.objects.get().channel.name == "Second"
+
     def test_nobody_is_told_what_was_announced_before(self, there: Receiver) -> None:
         say(make.anomaly())
         channel(there.url)
