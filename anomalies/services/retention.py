@@ -9,12 +9,13 @@ from django.conf import settings
 from django.db import connection
 from django.db.models import Max
 
-from anomalies.models import Anomaly, Batch, Outlook, Retention
+from anomalies.models import Anomaly, Batch, BulkReview, Outlook, Retention
 from anomalies.services import partitions
 
 logger = logging.getLogger(__name__)
 
 UNCOUNTED = "events of it wait to be counted"
+UNCONFIRMED = timedelta(days=7)  # for which a decision about many waits to be confirmed
 IN_USE = "somebody was reading or writing events for too long"
 
 # From files older than what is kept: these have their time from when they were read.
@@ -96,6 +97,8 @@ def apply(*, now: datetime) -> Retention:
         kept.deliveries_dropped = _deleted(_DELIVERIES, before=kept.deliveries_before)
     # Made again whenever they are missing: nothing is lost that is worth telling.
     Outlook.objects.filter(day__lt=(now - timedelta(days=2)).date()).delete()
+    # Shown, and never confirmed: each holds the numbers of up to 100,000 anomalies, and nothing was done by it.
+    BulkReview.objects.filter(done_at=None, created_at__lt=now - UNCONFIRMED).delete()
     kept.save()
     logger.info(
         "retention: dropped %s events of %s days, %s blocks of minutes, %s of 5 minutes, %s sightings, %s scans, "

@@ -4,12 +4,14 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import User
 from django.db import transaction
 from pytest_django import Settings
 
 from anomalies.ingest.record import EventRecord
-from anomalies.models import Anomaly, BucketBlock, Event, Retention, Scan, ScanShare, Sighting
-from anomalies.services import counts, events, logins, partitions, retention
+from anomalies.models import Anomaly, BucketBlock, BulkReview, Event, Retention, Scan, ScanShare, Sighting
+from anomalies.services import bulk, counts, events, logins, partitions, retention
+from anomalies.services.actor import Actor
 from anomalies.tasks import apply_retention
 from tests import make
 from tests.make import NOW
@@ -216,3 +218,12 @@ def test_the_task_says_what_it_did() -> None:
     apply_retention()
     assert Retention.objects.get().events_dropped == 0
     assert partitions.days() == []
+
+
+def test_a_decision_about_many_that_nobody_confirmed_is_forgotten_after_a_week(ana: User) -> None:
+    by, anomaly = Actor("ana", ana), make.anomaly()
+    given: dict[str, Any] = {"action": "acknowledge", "arguments": {}, "note": "", "anomaly_ids": [anomaly.pk]}
+    _, late, done = (bulk.prepare(**given, by=by, at=NOW + age) for age in (-8 * DAY, -6 * DAY, -8 * DAY))
+    bulk.carry_out(done, by=by, at=NOW - 8 * DAY)
+    retention.apply(now=NOW)
+    assert set(BulkReview.objects.all()) == {late, done}
