@@ -115,6 +115,12 @@ class RequestPanel:
         return self.request.status == AccessRequest.Status.REVOKING
 
     @property
+    def is_overdue(self) -> bool:
+        """Whether its planned end has passed and nobody told of it."""
+        grant = self.grant
+        return grant is not None and grant.expires_at is not None and grant.expires_at < self.now
+
+    @property
     def can_be_revoked(self) -> bool:
         return self.grant is not None and self.grant.status == Grant.Status.ACTIVE and not self.is_revoking
 
@@ -188,11 +194,12 @@ class RequestPanel:
 
     @cached_property
     def timeline(self) -> list[Happened]:
-        return sorted(self._happened(), key=lambda one: one.at)
+        return sorted(self._happened(), key=lambda one: (one.at, one.attempt is None))  # an answer, then its effect
 
     def _happened(self) -> Iterator[Happened]:
         for entry in access_requests.history_of(self.request):
-            yield Happened(entry.at, WORDS.get(entry.type, entry.type), entry.actor, entry.note)
+            by = "" if entry.actor == revocations.REVOCATION.name else entry.actor
+            yield Happened(entry.at, WORDS.get(entry.type, entry.type), by, entry.note)
         tries = RevocationAttempt.objects.filter(call__revocation__grant__request=self.request)
         for one in tries.select_related("call").order_by("id"):
             yield Happened(one.at, f"Asked {one.call.integration or 'its connection'}: {one.outcome}", attempt=one)

@@ -249,6 +249,8 @@ def test_a_refusal_shows_why_and_offers_to_try_again(as_ana: Client, as_vic: Cli
     assertContains(as_ana.get("/access-requests/req_1/?tab=resources"), "Retry…")
     assertContains(as_ana.get("/access-requests/req_1/?tab=timeline"), "&lt;b&gt;gone")
     assertNotContains(as_vic.get("/access-requests/req_1/?tab=timeline"), "gone&lt;")
+    told = [one.sentence for one in as_vic.get("/access-requests/req_1/?tab=timeline").context["panel"].timeline]
+    assert told[-2:] == ["Asked postgres-eu: answered 409", "Revocation refused, the access stands"]
 
 
 def test_a_grant_of_an_agent_is_revoked_by_the_same_form(as_ana: Client) -> None:
@@ -262,6 +264,11 @@ def test_a_grant_of_an_agent_is_revoked_by_the_same_form(as_ana: Client) -> None
     assertContains(as_ana.post("/grants/grnt_1/revoke/"), "It gives no access: it is revoked.")
     late = as_ana.post("/grants/grnt_1/revoke/", {"confirm": "yes", "next": "/agents/ag_billing/"}, follow=True)
     assertContains(late, "The grant grnt_1 is already revoked.")
+
+
+def test_access_past_its_planned_end_says_that_nobody_told_of_it(as_vic: Client) -> None:
+    granted()
+    assertContains(as_vic.get("/access-requests/req_1/"), "and no event says that it did")
 
 
 def test_a_grant_that_nobody_knows_is_a_404(as_ana: Client) -> None:
