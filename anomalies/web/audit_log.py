@@ -18,7 +18,7 @@ from django.utils import timezone
 from django.views.decorators.http import require_http_methods, require_safe
 
 from anomalies.detection.registry import DETECTORS
-from anomalies.models import AuditEntry
+from anomalies.models import Anomaly, AuditEntry
 from anomalies.services import audit_trail
 from anomalies.services.audit_trail import ANOMALY, Happening, Wanted
 from anomalies.web.access import requires
@@ -125,15 +125,17 @@ class Line:
 
     @property
     def changed(self) -> list[tuple[str, str, str]]:
-        """What changed: field, before, after, as people read it."""
+        """What changed: field, before (empty: it was not there), after, as people read it; not what the note says."""
         found = []
         for name, pair in self.happening.changes.items():
             before, after = pair if isinstance(pair, list) and len(pair) == 2 else ("", pair)
-            if before == after or (self.happening.subject_type == ANOMALY and name in _TOLD):
+            is_told = self.happening.subject_type == ANOMALY and name in _TOLD
+            if before == after or is_told or (after and after == self.happening.note):
                 continue
             if name == "assignee":
                 before, after = self.people.get(before, before), self.people.get(after, after)
-            found.append((name.removesuffix("_id").replace("_", " "), _said(before), _said(after)))
+            was = "" if before in (None, "") else _said(before)
+            found.append((name.removesuffix("_id").replace("_", " "), was, _said(after)))
         return found
 
 
@@ -150,6 +152,8 @@ def _said(value: Any) -> str:
         return text[:200] or "nothing"
     if isinstance(value, str) and _TIME.match(value):
         return f"{timezone.localtime(datetime.fromisoformat(value)):%-d %b %Y %H:%M}"
+    if value in Anomaly.Verdict.values:
+        return str(Anomaly.Verdict(value).label)
     return "nothing" if value in ("", None) else str(value)[:200]
 
 
