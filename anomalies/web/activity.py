@@ -189,6 +189,11 @@ class ActorPage:
         return len(self.grants) == MOST_GRANTS and self.grant_count != str(MOST_GRANTS)
 
     @property
+    def grants_say_what(self) -> bool:
+        """Whether any of them names the access that it gives."""
+        return any(standing.what for standing in self.grants)
+
+    @property
     def any_active_grant(self) -> bool:
         return any(one.active for one in self.grants)
 

@@ -272,3 +272,15 @@ def test_filters_that_make_no_sense_are_named(as_vic: Client) -> None:
 def test_an_opened_event_leads_to_its_user(as_vic: Client) -> None:
     make.event(principal_id="team/user 1")
     assertContains(as_vic.get(URL), '<a href="/principals/team/user%201/">User <bdi>team/user 1</bdi></a>')
+
+
+def test_a_reviewer_takes_an_active_grant_back_and_returns(as_ana: Client, as_vic: Client) -> None:
+    make.grant("grnt_new", "a/b")
+    make.grant("grnt_old", "a/b", status="revoked", revoked_at=make.NOW, revoked_by="ana")
+    link = "/grants/grnt_new/revoke/?next=%2Fagents%2Fa%2Fb%2F%23grants-title"
+    page = as_ana.get("/agents/a/b/")
+    assertContains(page, f'href="{link}"')
+    assertNotContains(page, "/grants/grnt_old/revoke/")
+    assertNotContains(as_vic.get("/agents/a/b/"), "/revoke/")
+    assertContains(as_ana.get(link), '<a class="btn" href="/agents/a/b/#grants-title">Keep it</a>')
+    assertContains(as_ana.get("/grants/grnt_new/revoke/?next=//example.com/"), '<a class="btn" href="/">Keep it</a>')

@@ -59,7 +59,7 @@ def test_their_last_access_requests(as_vic: Client) -> None:
             justification="<b>because</b>",
         )
     response = as_vic.get(URL)
-    assertContains(response, "AR-21.")
+    assertContains(response, '<a href="/access-requests/r21/"><bdi>AR-21.</bdi></a>')
     assertNotContains(response, "AR-1.")
     assertContains(response, "The last 20 of 22.")
     assertContains(response, "&lt;b&gt;because")
