@@ -14,6 +14,12 @@ if (zone && told !== `local_zone=${encodeURIComponent(zone)}`) {
   document.cookie = `local_zone=${encodeURIComponent(zone)};path=/;max-age=31536000;samesite=lax${secure}`;
 }
 
+// Where bars scroll sideways, what one is at is seen without scrolling them.
+function showCurrent() {
+  for (const at of $$(":is(.rail, .views) [aria-current]")) at.scrollIntoView({ block: "nearest", inline: "nearest" });
+}
+showCurrent();
+
 const rows = () => [...document.querySelectorAll(".list tbody tr")];
 const link = (row) => row && $("[data-row-link]", row);
 const current = () => document.activeElement.closest(".list tbody tr") || $(".list tr[aria-current=true]");
@@ -273,6 +279,7 @@ document.addEventListener("htmx:afterSettle", ({ detail }) => {
     const address = new URL(detail.xhr.getResponseHeader("HX-Push-Url") ?? location.href, location.href);
     // A table that is only refreshed stays where it was scrolled to.
     if (address.href === place.at && $(".scroll")) $(".scroll").scrollTop = place.top;
+    if (address.href !== place.at) showCurrent();
     $("#search").value = address.searchParams.get("q") ?? "";
     markOpened();
   }

@@ -308,3 +308,10 @@ def test_without_javascript_from_list_to_panel_to_acknowledge_to_undo(
     assert Anomaly.objects.get(pk=three[0].pk).status == "open"
     page.get_by_role("link", name="Back to the list").click()
     expect(page.locator(".list tbody .what")).to_have_text(["high was seen 7 times"])
+
+
+def test_on_a_phone_bars_that_scroll_show_what_is_current(open_context: Callable[..., BrowserContext]) -> None:
+    page = log_in(open_context(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True))
+    expect(page.locator("#views [aria-current]")).to_be_in_viewport(ratio=1)
+    page.goto("/types/")
+    expect(page.locator(".rail [aria-current]")).to_be_in_viewport(ratio=1)
