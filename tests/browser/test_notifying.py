@@ -7,12 +7,13 @@ import pytest
 from playwright.sync_api import BrowserContext, expect
 
 from tests.browser.conftest import log_in, person
+from tests.browser.test_accessible import found
 from tests.notifications.receiver import receiving, status
 
 
 @pytest.mark.parametrize("scripted", [True, False])
 def test_an_admin_makes_a_webhook_and_tries_it_out(
-    open_context: Callable[..., BrowserContext], settings: Any, scripted: bool
+    open_context: Callable[..., BrowserContext], settings: Any, axe: str, scripted: bool
 ) -> None:
     settings.ANOMALIES_ALLOW_HTTP_WEBHOOKS, settings.ANOMALIES_ALLOW_PRIVATE_WEBHOOKS = True, ["127.0.0.1"]
     person("boss", *(f"{verb}_channel" for verb in ("view", "add", "change", "delete")))
@@ -32,6 +33,7 @@ def test_an_admin_makes_a_webhook_and_tries_it_out(
         page.get_by_role("button", name="Test").click()
         expect(page.get_by_role("heading", name="Last test")).to_contain_text("failed")
         expect(page.locator("#test")).to_contain_text("no, expected ok")
+        assert not scripted or found(page, axe) == []  # what the toast says of the failure can be read, too
         expect(page.locator("#test")).to_contain_text("webhook-signature: v1,")
         page.get_by_label("The answer must say").fill("$.status = no")
         page.get_by_role("button", name="Save").click()
