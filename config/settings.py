@@ -11,6 +11,7 @@ import environ
 from celery.schedules import crontab
 from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
+from kombu import Queue
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -204,6 +205,13 @@ if CELERY_BROKER_URL.startswith("filesystem:"):
     }
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_TASK_DEFAULT_QUEUE = env.str("ANOMALIES_QUEUE", default="anomalies")
+# What waits for others' servers waits apart: a worker of its own for it, and no hanging webhook holds up a scan.
+CALLS_QUEUE = f"{CELERY_TASK_DEFAULT_QUEUE}-calls"
+CELERY_TASK_QUEUES = [Queue(CELERY_TASK_DEFAULT_QUEUE), Queue(CALLS_QUEUE)]
+CELERY_TASK_ROUTES = {
+    "anomalies.tasks.call_revocations": {"queue": CALLS_QUEUE},
+    "anomalies.tasks.deliver": {"queue": CALLS_QUEUE},
+}
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_ACKS_LATE = True
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1

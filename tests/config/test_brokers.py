@@ -5,17 +5,17 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from celery import Celery
+from celery import Celery, Task
 from celery.contrib.testing.worker import start_worker
 from celery.schedules import crontab
 from django.conf import settings
 from django.utils import timezone
-from kombu import Connection
+from kombu import Connection, Queue
 from kombu.exceptions import OperationalError
 
 from anomalies import tasks
 from anomalies.models import Scan
-from config import broker
+from config import broker, celery_app
 from tests import make
 
 SECONDS = 60
@@ -44,6 +44,7 @@ def app(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Celery]:
     app.autodiscover_tasks(["anomalies"], force=True)
     app.conf.broker_url = url
     app.conf.task_default_queue = queue = f"test-{uuid.uuid4()}"
+    app.conf.task_queues = [Queue(queue)]
     app.conf.broker_transport_options = _folders(tmp_path) if request.param == "filesystem" else {}
     with app.connection_for_write(connect_timeout=2) as connection:
         try:
@@ -132,3 +133,12 @@ def test_half_a_message_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         received = connection.SimpleQueue("ticks")
         assert received.get(timeout=SECONDS).payload == {"half": False}
         assert received.qsize() == 0
+
+
+def test_what_waits_for_others_servers_holds_up_no_scan() -> None:
+    def queue_of(task: Task) -> str:
+        return str(celery_app.amqp.router.route({}, task.name)["queue"].name)
+
+    assert queue_of(tasks.deliver) == queue_of(tasks.call_revocations) == settings.CALLS_QUEUE
+    assert {queue_of(task) for task in (tasks.scan, tasks.judge, tasks.wake)} == {settings.CELERY_TASK_DEFAULT_QUEUE}
+    assert {queue.name for queue in settings.CELERY_TASK_QUEUES} == {queue_of(tasks.scan), queue_of(tasks.deliver)}

@@ -121,7 +121,8 @@ def _programs(port: int) -> dict[str, list[str]]:
     beat = ["beat", "--schedule", str(settings.LOCAL_DIR / f"beat-{port}"), "--loglevel", "WARNING"]
     return {
         "web server": [sys.executable, "-m", *web, "config.asgi:application"],
-        "worker": [sys.executable, "-m", *celery, *worker, *alone],
+        "worker": [sys.executable, "-m", *celery, *worker, *alone, "--queues", settings.CELERY_TASK_DEFAULT_QUEUE],
+        "worker for calls": [sys.executable, "-m", *celery, *worker, *alone, "--queues", settings.CALLS_QUEUE],
         "clock": [sys.executable, "-m", *celery, *beat],
     }
 
