@@ -2,6 +2,7 @@ import http.client
 import os
 import re
 import secrets
+import shelve
 import signal
 import socket
 import subprocess
@@ -17,6 +18,7 @@ import psycopg
 import pytest
 from django.conf import settings
 
+from anomalies.management.commands.up import readable_schedule
 from config.embedded.cluster import NAME, Cluster
 
 SECONDS = 90
@@ -280,3 +282,18 @@ def test_a_port_in_use_is_one_sentence(start: Callable[..., Up]) -> None:
             f"CommandError: --port: {port} on 127.0.0.1 cannot be used (Address already in use); choose another.\n"
         )
         assert up.output == expected
+
+
+def test_a_schedule_that_a_hard_stop_left_half_written_is_begun_anew(tmp_path: Path) -> None:
+    path = tmp_path / "beat-8000"
+    with shelve.open(str(path)) as kept:
+        kept["entries"] = {"scan": "noon"}
+    assert readable_schedule(path) == path
+    with shelve.open(str(path)) as kept:
+        assert kept["entries"] == {"scan": "noon"}
+    for part in tmp_path.glob("beat-8000*"):
+        if part.suffix != ".dir":
+            part.write_bytes(b"")
+    readable_schedule(path)
+    with shelve.open(str(path)) as kept:
+        assert "entries" not in kept

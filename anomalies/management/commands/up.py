@@ -1,13 +1,17 @@
 """Everything in one process: database, web server, worker and clock."""
 
+import dbm
 import http.client
 import os
+import pickle
+import shelve
 import signal
 import socket
 import sys
 import time
 from argparse import ArgumentParser
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -118,13 +122,24 @@ def _programs(port: int) -> dict[str, list[str]]:
     celery = ["celery", "--app", "config", "--quiet"]
     worker = ["worker", "--pool", "threads", "--concurrency", "2", "--loglevel", "WARNING"]
     alone = ["--without-gossip", "--without-mingle", "--without-heartbeat"]
-    beat = ["beat", "--schedule", str(settings.LOCAL_DIR / f"beat-{port}"), "--loglevel", "WARNING"]
+    beat = ["beat", "--schedule", str(readable_schedule(settings.LOCAL_DIR / f"beat-{port}")), "--loglevel", "WARNING"]
     return {
         "web server": [sys.executable, "-m", *web, "config.asgi:application"],
         "worker": [sys.executable, "-m", *celery, *worker, *alone, "--queues", settings.CELERY_TASK_DEFAULT_QUEUE],
         "worker for calls": [sys.executable, "-m", *celery, *worker, *alone, "--queues", settings.CALLS_QUEUE],
         "clock": [sys.executable, "-m", *celery, *beat],
     }
+
+
+def readable_schedule(path: Path) -> Path:
+    """Return where the clock keeps when it ran what last, without what a hard stop left half written there."""
+    try:
+        with shelve.open(str(path)) as kept:  # noqa: S301  our own, which nobody else may write
+            kept.get("entries")
+    except (EOFError, ValueError, pickle.UnpicklingError, *dbm.error):
+        for left in path.parent.glob(f"{path.name}*"):
+            left.unlink()
+    return path
 
 
 def _check_port(port: int) -> None:
