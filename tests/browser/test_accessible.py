@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 import pytest
+from django.contrib.auth.models import Permission, User
 from playwright.sync_api import BrowserContext, Page, expect
 
 from anomalies.models import Anomaly
@@ -48,6 +49,8 @@ def test_nothing_keeps_anybody_out(
     open_context: Callable[..., BrowserContext], three: list[Anomaly], axe: str, theme: str, width: int
 ) -> None:
     make.event(principal_id="user_1", ip="192.0.2.1")
+    ana = User.objects.get(username="ana")
+    ana.user_permissions.add(Permission.objects.get(codename="add_channel"))  # else one page is a refusal
     context = open_context(color_scheme=theme, viewport={"width": width, "height": 900})
     page = context.new_page()
     page.goto("/login/")
