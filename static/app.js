@@ -35,10 +35,10 @@ function toast(text) {
   expire(box);
 }
 
-// A toast goes after 10 s in view, but not from under a pointer or the focus.
+// A toast goes after 10 s in view, but not from under a pointer or the focus, nor before its own request is answered.
 function expire(box) {
   box.dataset.seen = "";
-  const leave = () => (box.matches(":hover, :focus-within") || document.hidden ? setTimeout(leave, 1000) : box.remove());
+  const leave = () => (box.matches(":hover, :focus-within, [hidden]") || document.hidden ? setTimeout(leave, 1000) : box.remove());
   setTimeout(leave, TOAST_MS);
 }
 
@@ -235,9 +235,7 @@ document.addEventListener("done:bulk", () => {
   $("#bulk").reset();
 });
 
-document.addEventListener("htmx:afterRequest", () => {
-  for (const box of document.querySelectorAll("[data-toast][hidden]")) box.remove();
-});
+document.addEventListener("htmx:afterRequest", ({ target }) => target.closest("[data-toast][hidden]")?.remove());
 
 // The options under the pointer or the focus stay as they are: their own filter does not change their counts.
 document.addEventListener("htmx:oobBeforeSwap", (event) => {

@@ -21,6 +21,7 @@ from anomalies.detection.registry import DETECTORS
 from anomalies.models import Anomaly, AuditEntry
 from anomalies.services import audit_trail
 from anomalies.services.audit_trail import ANOMALY, Happening, Wanted
+from anomalies.services.spreadsheet import guarded
 from anomalies.web.access import requires
 from anomalies.web.frame import page
 from anomalies.web.period import NAMES as PERIOD_NAMES
@@ -34,7 +35,6 @@ ROWS_AT_ONCE = 500  # of a part of the file
 LENGTH = 200  # characters of a filter
 NAMES = ("actor", "action", "subject")
 COLUMNS = ("at", "actor", "action", "subject_type", "subject_id", "subject_name", "changes", "note")
-_UNSAFE = tuple("=+-@\t\r")  # with which a spreadsheet begins a formula
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?[+-]\d\d:\d\d$")
 # What the action says itself, with who did it, when and why.
 _TOLD = {"status", "acknowledged_at", "acknowledged_by", "resolved_at", "resolved_by", "reason", "suppression"}
@@ -217,7 +217,7 @@ def _csv(wanted: Wanted) -> Iterator[str]:
         cells = {name: getattr(one, name) for name in COLUMNS}
         cells["at"] = one.at.astimezone(UTC).isoformat().replace("+00:00", "Z")
         cells["changes"] = json.dumps(one.changes, ensure_ascii=False) if one.changes else ""
-        writer.writerow(f"'{cell}" if str(cell).startswith(_UNSAFE) else cell for cell in cells.values())
+        writer.writerow(map(guarded, cells.values()))
         if number % ROWS_AT_ONCE == 0:
             yield buffer.getvalue()
             buffer.seek(0)

@@ -25,6 +25,7 @@ from django.utils import timezone
 from django.views.decorators.http import require_safe
 
 from anomalies.models import Anomaly
+from anomalies.services.spreadsheet import guarded
 from anomalies.web.access import VIEW, requires
 from anomalies.web.listing import Listing
 from anomalies.web.request import Request
@@ -34,7 +35,6 @@ from anomalies.web.zone import in_own_zone
 ROWS_AT_ONCE = 500
 MOST_AT_ONCE = 4  # exports; each holds a connection to the database for as long as it is fetched
 IDLE_SECONDS = 300  # that a client may take for one part of the file
-_UNSAFE = tuple("=+-@\t\r")  # with which a spreadsheet begins a formula
 
 _running = BoundedSemaphore(MOST_AT_ONCE)
 
@@ -92,7 +92,7 @@ def _cell(value: Any) -> Any:
     """A text that no spreadsheet takes for a formula, a list with semicolons between, or a number."""
     if isinstance(value, list):
         value = ";".join(value)
-    return f"'{value}" if isinstance(value, str) and value.startswith(_UNSAFE) else value
+    return guarded(value)
 
 
 def _by_parts(rows: Iterator[list[Any]]) -> Iterator[list[list[Any]]]:

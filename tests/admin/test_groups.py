@@ -8,7 +8,9 @@ pytestmark = pytest.mark.django_db
 
 MODELS = {model._meta.model_name for model in apps.get_app_config("anomalies").get_models()}
 CLOSED = {"view_apikey", "view_auditentry", "view_connection"}
-DECIDES = {"review_anomaly", "add_rule", "change_rule", "add_suppression", "change_suppression"}
+DECIDES = {
+    "review_anomaly", "read_audit_log", "add_rule", "change_rule", "add_suppression", "change_suppression"
+}  # fmt: skip
 
 
 def _may(group: str) -> set[str]:
@@ -26,4 +28,4 @@ def test_who_reviews_decides_and_makes_rules_and_suppressions_as_well() -> None:
 
 def test_who_administers_may_all() -> None:
     every = {f"{verb}_{name}" for verb in ("view", "add", "change", "delete") for name in MODELS}
-    assert _may("admin") == every | {"review_anomaly"}
+    assert _may("admin") == every | {"review_anomaly", "read_audit_log"}

@@ -14,12 +14,11 @@ from django.http import HttpRequest, StreamingHttpResponse
 
 from anomalies.api.cloudlock_v2.threat import ROWS_AT_ONCE, told
 from anomalies.models import Anomaly
+from anomalies.services.spreadsheet import guarded
 
 HEADER = (
     "Id", "Description", "Anomalies Count", "Risk", "Platforms", "User emails", "status", "countries", "detected at",
 )  # fmt: skip
-# Spreadsheets take what begins so for a formula.
-FORMULAS = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 
 def csv_answer(request: HttpRequest, anomalies: QuerySet[Anomaly]) -> StreamingHttpResponse:
@@ -48,7 +47,7 @@ def _parts(anomalies: QuerySet[Anomaly]) -> Generator[bytes, None, None]:
 
 def _cells(item: dict[str, Any]) -> list[str]:
     return [
-        _guarded(str(cell))
+        guarded(str(cell))
         for cell in (
             item["id"],
             item["description"],
@@ -61,10 +60,6 @@ def _cells(item: dict[str, Any]) -> list[str]:
             item["detected_at"],
         )
     ]
-
-
-def _guarded(cell: str) -> str:
-    return f"'{cell}" if cell.startswith(FORMULAS) else cell
 
 
 def _lines(rows: Iterator[Any] | list[Any]) -> bytes:
