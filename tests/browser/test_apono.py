@@ -16,6 +16,7 @@ from anomalies.models import AccessFlow, AccessRequest, Anomaly, Scan
 from anomalies.services import events, scans
 from tests.browser.conftest import log_in
 from tests.services.access_requests import APPROVED, HOUR, REJECTED, told, unit
+from tests.web.test_types import PUBLISHED
 
 DAY = timedelta(days=1)
 
@@ -230,41 +231,10 @@ def test_several_filters(page: Page) -> None:
     expect(page.locator(".list tbody tr")).to_have_count(4)
 
 
-REFERENCE = {
-    "Request high risk access": [
-        "Triggered when elevated access is requested to a sensitive resource and may pose risks to the organization",
-        "customer", "phi", "pii", "prod", "admin", "full access", "owner",
-        "Investigate this request.",
-        "Consider revoking this request.",
-    ],
-    "Approved after being rejected in the past": [
-        "Triggered when a request of similar scope was manually rejected and subsequently approved within the last 90 "
-        "days",
-        "The requester should not have access.",
-        "Due to human error, the request has been approved.",
-        "Validate the approval with the previous and current approvers.",
-        "Consider revoking this request.",
-    ],
-    "Inactive user detected": [
-        "Triggered when a user makes a request for the first time in 90 days",
-        "The requester is an infrequent user who needs new access.",
-        "The requester was recently on leave.",
-        "A client-side IdP off-boarding misconfiguration has permitted a requester who has recently separated from the "
-        "company to retain request permissions.",
-        "Validate the user should be granted access.",
-    ],
-    "Access automation detected": [
-        "Code has made repeated requests with similar",
-        "someone is using CLI commands or other cloud automations to bypass the just-in-time mechanism.",
-        "Investigate the request with the requester.",
-    ],
-}  # fmt: skip
-
-
 def test_anomaly_types_reference(page: Page) -> None:
     """The following table explains each anomaly type."""
     page.get_by_role("link", name="Types reference").click()
-    for label, lines in REFERENCE.items():
+    for label, lines in PUBLISHED.items():
         section = page.locator("section", has=page.get_by_role("heading", name=label))
         section.locator("summary").first.click()
         for line in lines:
