@@ -7,7 +7,7 @@ from django.conf import settings
 from django.utils import timezone
 
 from anomalies.models import Scan
-from anomalies.services import backtests, deliveries, demo, retention, reviews, revocations, scans, shares
+from anomalies.services import backtests, deliveries, demo, grants, retention, reviews, revocations, scans, shares
 
 
 @shared_task
@@ -43,8 +43,14 @@ def apply_retention() -> None:
 
 @shared_task
 def wake() -> None:
-    """Ask again about what was snoozed until now; a second run finds nothing more."""
+    """Ask again about what was snoozed until now; a second run finds no more."""
     reviews.wake(at=timezone.now())
+
+
+@shared_task
+def expire_grants() -> None:
+    """End grants whose time is over; a second run finds no more."""
+    grants.expire(at=timezone.now())
 
 
 @shared_task

@@ -2,34 +2,24 @@ from django.contrib import admin
 from django.contrib.auth.views import LoginView, LogoutView
 from django.urls import path, re_path, register_converter
 
-from anomalies.api import cloudlock_v2, events_v1, grantex_v1
-from anomalies.web import (
-    agents,
-    audit_log,
-    bulk,
-    deciding,
-    detectors,
-    export,
-    flows_pages,
-    grants_revoke,
-    ids,
-    notices,
-    notifications,
-    preferences,
-    principals,
-    requests_pages,
-    rules,
-    saved_views,
-    suppressions,
-    types,
-    views,
-)
+from anomalies.api import anodot_v2, cloudlock_v2, events_v1, findings_v1, grantex_v1, operations
+from anomalies.web import apis, audit_log, ids, notices, preferences, views
+from anomalies.web.access_requests import flows, grants
+from anomalies.web.access_requests import pages as requests
+from anomalies.web.actors import agents, principals
+from anomalies.web.decisions import bulk, deciding
+from anomalies.web.detectors import detectors, rules, types
+from anomalies.web.listing import export, saved_views
+from anomalies.web.notifications import notifications
+from anomalies.web.suppressions import suppressions
 
 register_converter(ids.IdConverter, "id")
 
+APIS = [events_v1.api, grantex_v1.api, anodot_v2.api, cloudlock_v2.api, findings_v1.api, operations.api]
+
 urlpatterns = [
     path("", views.anomaly_list, name="anomaly_list"),
-    re_path(r"^anomalies/export\.(?P<suffix>csv|json|ndjson)$", export.export, name="export"),
+    re_path(r"^anomalies/export\.(?P<suffix>csv|json|ndjson|ocsf)$", export.export, name="export"),
     path("anomalies/new/", views.anomaly_news, name="anomaly_news"),
     path("anomalies/counts/", views.anomaly_tally, name="anomaly_tally"),
     path("anomalies/<slug:public_id>/", views.anomaly_detail, name="anomaly_detail"),
@@ -50,11 +40,12 @@ urlpatterns = [
     path("bulk/<slug:public_id>/undo/", bulk.undo_many, name="undo_many"),
     path("notices/seen/", notices.see_notices, name="see_notices"),
     path("filters/<slug:name>/", views.filter_options, name="filter_options"),
-    path("access-requests/", requests_pages.request_list, name="request_list"),
-    path("access-requests/<id:public_id>/", requests_pages.request_page, name="request_page"),
-    path("access-flows/", flows_pages.flow_list, name="flow_list"),
-    path("access-flows/<id:public_id>/", flows_pages.flow_page, name="flow_page"),
-    path("grants/<id:public_id>/revoke/", grants_revoke.revoke_grant, name="revoke_grant"),
+    path("access-requests/", requests.request_list, name="request_list"),
+    path("access-requests/<id:public_id>/", requests.request_page, name="request_page"),
+    path("counts/access-requests/", requests.request_tally, name="request_tally"),
+    path("access-flows/", flows.flow_list, name="flow_list"),
+    path("access-flows/<id:public_id>/", flows.flow_page, name="flow_page"),
+    path("grants/<id:public_id>/revoke/", grants.revoke_grant, name="revoke_grant"),
     path("agents/", agents.agent_list, name="agent_list"),
     path("agents/<id:public_id>/", agents.agent_page, name="agent_page"),
     path("change/agents/<id:public_id>/", agents.change_agent, name="change_agent"),
@@ -88,7 +79,8 @@ urlpatterns = [
     path("views/<slug:public_id>/", saved_views.saved_view_change, name="saved_view_change"),
     path("views/<slug:public_id>/delete/", saved_views.saved_view_delete, name="saved_view_delete"),
     path("notifications/", notifications.channel_list, name="channel_list"),
-    path("notifications/new/", notifications.channel_new, name="channel_new"),
+    path("notifications/new/", notifications.channel_kinds, name="channel_kinds"),
+    path("notifications/new/<slug:name>/", notifications.channel_new, name="channel_new"),
     path("notifications/deliveries/<slug:public_id>/", notifications.delivery_page, name="delivery_page"),
     path("notifications/deliveries/<slug:public_id>/replay/", notifications.delivery_replay, name="delivery_replay"),
     path("notifications/<slug:public_id>/", notifications.channel_page, name="channel_page"),
@@ -96,6 +88,7 @@ urlpatterns = [
     path("notifications/<slug:public_id>/switch/", notifications.channel_switch, name="channel_switch"),
     path("notifications/<slug:public_id>/delete/", notifications.channel_delete, name="channel_delete"),
     path("types/", types.types, name="types"),
+    path("apis/", apis.api_list, {"apis": APIS}, name="api_list"),
     path("preferences/", preferences.prefer, name="preferences"),
     path(
         "login/",
@@ -106,7 +99,11 @@ urlpatterns = [
     path("admin/", admin.site.urls),
     path("v1/", grantex_v1.urls),
     path("v1/", events_v1.urls),
-    path("v1/<path:path>", grantex_v1.unknown_path),
+    path("v1/", findings_v1.urls),
+    re_path(r"^v1/(?P<path>[\s\S]+)", grantex_v1.unknown_path),
+    path("api/v2/", anodot_v2.urls),
+    re_path(r"^api/v2/anomalies/", anodot_v2.unknown_path),
     path("api/v2/", cloudlock_v2.urls),
-    path("api/v2/<path:path>", cloudlock_v2.unknown_path),
+    re_path(r"^api/v2/(?P<path>[\s\S]+)", cloudlock_v2.unknown_path),
+    path("", operations.urls),
 ]

@@ -135,6 +135,7 @@ STORAGES = {
 }
 
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = HTTPS
+SECURE_REDIRECT_EXEMPT = [r"^(healthz|readyz)$"]  # asked from beside, where no proxy is
 SECURE_HSTS_SECONDS = 31_536_000 if HTTPS else 0
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if HTTPS else None
 X_FRAME_OPTIONS = "DENY"
@@ -153,6 +154,11 @@ CONTENT_SECURITY_POLICY = {
 # Bodies of POST /v1/events; a larger one is answered 413.
 ANOMALIES_MAX_BODY_BYTES = env.int("ANOMALIES_MAX_BODY_BYTES", default=16 * 1024 * 1024)
 DATA_UPLOAD_MAX_MEMORY_SIZE = ANOMALIES_MAX_BODY_BYTES
+
+# Calls a minute that each API key may make, unless it has a number of its own; 0: as many as it likes.
+ANOMALIES_REQUESTS_PER_MINUTE = env.int("ANOMALIES_REQUESTS_PER_MINUTE", default=6000)
+if ANOMALIES_REQUESTS_PER_MINUTE < 0:
+    raise ImproperlyConfigured("ANOMALIES_REQUESTS_PER_MINUTE: a number of calls, or 0 for no limit.")
 
 # Into how many shares a scheduled scan is parted among Celery workers; 1: one worker does all of it.
 ANOMALIES_SCAN_SHARES = env.int("ANOMALIES_SCAN_SHARES", default=1)
@@ -183,6 +189,26 @@ ANOMALIES_ENCRYPTION_KEY = env.str("ANOMALIES_ENCRYPTION_KEY", default="") or SE
 # Where webhooks may go beside the Internet: networks and host names inside, or `*`; and without HTTPS at all.
 ANOMALIES_ALLOW_PRIVATE_WEBHOOKS = env.list("ANOMALIES_ALLOW_PRIVATE_WEBHOOKS", default=[])
 ANOMALIES_ALLOW_HTTP_WEBHOOKS = env.bool("ANOMALIES_ALLOW_HTTP_WEBHOOKS", default=False)
+# By service what is called in its place, such as a relay: `pagerduty`, `datadog`.
+ANOMALIES_RELAYS: dict[str, str] = env.dict("ANOMALIES_RELAYS", default={})
+# Which server takes e-mail, and from whom it is; none: nobody is told by e-mail.
+ANOMALIES_MAIL_SERVER: dict[str, Any] | None = None
+if _email := env.str("ANOMALIES_EMAIL_URL", default=""):
+    _mail = env.email_url_config(_email)
+    _tls, _starttls = bool(_mail.get("EMAIL_USE_SSL")), bool(_mail.get("EMAIL_USE_TLS"))
+    if not _mail["EMAIL_HOST"]:
+        raise ImproperlyConfigured("ANOMALIES_EMAIL_URL: it names no server; write smtp+tls://user:password@host:587.")
+    if _mail["EMAIL_HOST_PASSWORD"] and not (_tls or _starttls or _mail["EMAIL_HOST"] in ("localhost", "127.0.0.1")):
+        raise ImproperlyConfigured("ANOMALIES_EMAIL_URL: its password could be read on the way; write smtp+tls://.")
+    ANOMALIES_MAIL_SERVER = {
+        "host": _mail["EMAIL_HOST"],
+        "port": _mail["EMAIL_PORT"] or (465 if _tls else 587 if _starttls else 25),
+        "user": _mail["EMAIL_HOST_USER"] or "",
+        "password": _mail["EMAIL_HOST_PASSWORD"] or "",
+        "starttls": _starttls,
+        "tls": _tls,
+        "sender": env.str("ANOMALIES_EMAIL_FROM", default="Anomalies <anomalies@localhost>"),
+    }
 # Under which others reach these pages: the links in what they are told.
 ANOMALIES_PUBLIC_URL = env.str("ANOMALIES_PUBLIC_URL", default="http://127.0.0.1:8000")
 # Days that deliveries are kept after they came to an end; 0 keeps all.
@@ -231,6 +257,7 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
     "announce": {"task": "anomalies.tasks.announce", "schedule": 3.0, "options": {"expires": 2}},
     "deliver": {"task": "anomalies.tasks.deliver", "schedule": 3.0, "options": {"expires": 2}},
     "wake": {"task": "anomalies.tasks.wake", "schedule": 60.0, "options": {"expires": 55}},
+    "expire-grants": {"task": "anomalies.tasks.expire_grants", "schedule": 60.0, "options": {"expires": 55}},
 }
 if ANOMALIES_DEMO:
     CELERY_BEAT_SCHEDULE["trickle"] = {

@@ -113,6 +113,11 @@ function pick(box, on, ranged) {
   showPicked();
 }
 
+function pickShown(on) {
+  for (const box of boxes()) picked[on ? "add" : "delete"](box.value);
+  showPicked();
+}
+
 function pickCurrent(ranged) {
   const box = $("[name=picked]", current() ?? document.createElement("tr"));
   if (box) pick(box, ranged || !box.checked, ranged);
@@ -199,10 +204,8 @@ document.addEventListener("click", (event) => {
   const { target } = event;
   for (const menu of document.querySelectorAll("details.menu[open]")) if (!menu.contains(target)) menu.open = false;
   if (target.matches("[name=picked]")) pick(target, target.checked, event.shiftKey);
-  if (target.id === "pick-shown") {
-    for (const box of boxes()) picked[target.checked ? "add" : "delete"](box.value);
-    showPicked();
-  }
+  if (target.id === "pick-shown") pickShown(target.checked);
+  if (target.closest("[data-pick-shown]")) pickShown(true); // where the table has no head
   if (target.closest("[data-clear]")) clearPicked();
   if (target.closest("[data-open-keys]")) $("#keys").showModal();
   if (target.closest("[data-dismiss]")) target.closest("[data-toast]").remove();
@@ -240,7 +243,7 @@ document.addEventListener("htmx:afterRequest", ({ target }) => target.closest("[
 // The options under the pointer or the focus stay as they are: their own filter does not change their counts.
 document.addEventListener("htmx:oobBeforeSwap", (event) => {
   const { target } = event.detail;
-  if (target.id.startsWith("menu-") && target.contains(document.activeElement)) event.detail.shouldSwap = false;
+  if (target.matches("[id^=menu-], select") && target.contains(document.activeElement)) event.detail.shouldSwap = false;
 });
 
 // What is being typed elsewhere in the panel outlives that an action brings it anew.

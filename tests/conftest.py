@@ -3,20 +3,36 @@
 import fcntl
 import os
 import sys
+from collections import Counter
 from collections.abc import Generator, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.contrib.auth.models import Group, User
 from django.db.backends.postgresql.operations import DatabaseOperations
 from django.test import Client, override_settings
+from django.test import client as test_client
 
 
 def pytest_configure() -> None:
     """Let the programs that tests start find their modules compiled: it is most of what their start takes."""
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     sys.dont_write_bytecode = False
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say how many calls were made of which API, and how they were answered."""
+    reports = [report for kind in ("passed", "failed") for report in terminalreporter.stats.get(kind, ())]
+    told: dict[str, Counter[int]] = {}
+    for name, value in (told for report in reports for told in report.user_properties):
+        if name == "calls":
+            api, statuses = value
+            told.setdefault(api, Counter()).update(statuses)
+    for api, counts in sorted(told.items()):
+        parts = ", ".join(f"{count:,} with {status}" for status, count in sorted(counts.items()))
+        terminalreporter.write_line(f"{api}: {counts.total():,} calls were made up and answered, {parts}")
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
@@ -78,6 +94,20 @@ def tables_empty_fast() -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(DatabaseOperations, "sql_flush", sql_flush)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def pages_are_watched_once() -> Iterator[None]:
+    """Keep the context of each page alone: a copy for every part of it takes half of a page's time."""
+    store = test_client.store_rendered_templates
+
+    def store_first(stored: dict[str, Any], *args: Any, **kwargs: Any) -> None:
+        if not stored:
+            store(stored, *args, **kwargs)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(test_client, "store_rendered_templates", store_first)
         yield
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from anomalies.detection.finding import series_name
 from anomalies.models import (
+    AccessRequest,
     Agent,
     Anomaly,
     ApiKey,
@@ -19,7 +20,7 @@ from anomalies.models import (
     Severity,
     Source,
 )
-from anomalies.services import api_keys
+from anomalies.services import api_keys, breaches
 
 NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 _numbers = itertools.count(1)
@@ -113,7 +114,7 @@ def metric(of: Anomaly, **fields: Any) -> Metric:
 
 def interval(of: Metric, **fields: Any) -> Interval:
     """The five minutes before now, in which a metric of 38 peaked at 412."""
-    return Interval.objects.create(
+    made = Interval.objects.create(
         **{
             "metric": of,
             "resolution_seconds": 300,
@@ -128,12 +129,28 @@ def interval(of: Metric, **fields: Any) -> Interval:
             **fields,
         }
     )
+    breaches.keep([of.anomaly_id])
+    return made
 
 
-def api_key(*scopes: str, name: str = "ci") -> str:
+def api_key(*scopes: str, name: str = "ci", limit: int | None = None) -> str:
     """A key with these scopes (all of them by default), as its plain text."""
-    return api_keys.create(name=name, scopes=scopes or ApiKey.Scope.values)[1]
+    return api_keys.create(name=name, scopes=scopes or ApiKey.Scope.values, requests_per_minute=limit)[1]
 
 
 def grant(public_id: str = "grnt_1", agent_id: str = "ag_billing", **fields: Any) -> Grant:
     return Grant.objects.create(public_id=public_id, agent=agent(agent_id), issued_at=NOW, **fields)
+
+
+def request_grant(public_id: str = "grnt_of_request", **fields: Any) -> Grant:
+    """The grant of an access request of user_1."""
+    request = AccessRequest.objects.create(
+        public_id=f"req_{next(_numbers)}",
+        source=source(),
+        requester=principal(),
+        status=AccessRequest.Status.ACTIVE,
+        requested_at=NOW,
+        known_at=NOW,
+        updated_at=NOW,
+    )
+    return Grant.objects.create(public_id=public_id, request=request, principal=principal(), issued_at=NOW, **fields)

@@ -191,9 +191,12 @@ class GrantAdmin(ReadOnlyAdmin):
     ordering = ("-id",)
     actions = ("revoke",)
     fieldsets = (
-        (None, {"fields": ("public_id", "status", "agent", "principal")}),
+        (None, {"fields": ("public_id", "status", "agent", "principal", "parent")}),
         ("Access", {"fields": ("scopes_shown", "units_shown", "request_shown", "flow_shown", "grantee_shown")}),
-        ("Since and until", {"fields": ("issued_at", "expires_at", "revoked_at", "revoked_by", "ended_by_event")}),
+        (
+            "Since and until",
+            {"fields": ("issued_at", "issued_by", "expires_at", "revoked_at", "revoked_by", "ended_by_event")},
+        ),
     )
 
     @admin.display(description="access")

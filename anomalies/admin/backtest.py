@@ -11,7 +11,7 @@ from django.utils import timezone
 from django.utils.safestring import SafeString
 
 from anomalies.admin.base import ReadOnlyAdmin, ToldChangesAdmin, actor_of, link_to, pretty
-from anomalies.admin.parameter import shown
+from anomalies.admin.parameter import listed
 from anomalies.detection.registry import DETECTORS
 from anomalies.models import Anomaly, Backtest, Severity
 from anomalies.services import backtests
@@ -177,7 +177,7 @@ class BacktestAdmin(ReadOnlyAdmin):
                 for name, value in tried.items()
                 if name not in defaults or value != (list(d) if isinstance(d := defaults[name], tuple) else d)
             }
-        return ", ".join(f"{name.replace('_', ' ')} {shown(value)}" for name, value in tried.items()) or "the defaults"
+        return listed(backtest.type, tried) or "the defaults"
 
     @admin.display(description="progress", ordering="status")
     def progress(self, backtest: Backtest) -> str:

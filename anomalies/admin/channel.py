@@ -9,8 +9,8 @@ from anomalies.models import Channel, Delivery, DeliveryAttempt
 
 @admin.register(Channel)
 class ChannelAdmin(InnerAdmin):
-    list_display = ("name", "kind", "enabled", "url", "updated_at", "updated_by", "deleted_at")
-    list_filter = ("enabled",)
+    list_display = ("name", "kind", "enabled", "target", "updated_at", "updated_by", "deleted_at")
+    list_filter = ("enabled", "kind")
     ordering = ("name", "id")
 
 

@@ -15,7 +15,7 @@ from django.utils.safestring import SafeString
 
 from anomalies.admin.backtest import TriedChangesAdmin
 from anomalies.admin.base import actor_of, link_to
-from anomalies.admin.parameter import ParametersForm, form_of, shown
+from anomalies.admin.parameter import ParametersForm, form_of, listed
 from anomalies.detection.registry import DETECTORS
 from anomalies.models import Backtest, DetectorOverride, DetectorSettings
 from anomalies.services import backtests, detectors
@@ -88,10 +88,7 @@ class DetectorSettingsAdmin(TriedChangesAdmin):
 
     @admin.display(description="changed parameters")
     def changed(self, settings: DetectorSettings) -> str:
-        return (
-            ", ".join(f"{name.replace('_', ' ')} {shown(value)}" for name, value in settings.parameters.items())
-            or "none"
-        )
+        return listed(settings.type, settings.parameters) or "none"
 
     @admin.display(description="overrides")
     def overrides(self, settings: DetectorSettings) -> SafeString:

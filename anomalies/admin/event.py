@@ -48,7 +48,10 @@ class EventAdmin(ReadOnlyAdmin):
 
 @admin.register(Source)
 class SourceAdmin(ReadOnlyAdmin):
-    list_display = ("name", "format", "watermark", "received_at", "lag", "late_events")
+    list_display = (
+        *("name", "format", "watermark", "received_at", "lag"),
+        *("accepted_events", "duplicate_events", "rejected_records", "late_events"),
+    )
     ordering = ("name",)
 
     @admin.display(description="lag", ordering="lag_seconds")

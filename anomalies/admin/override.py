@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from anomalies.admin.backtest import TriedChangesAdmin
 from anomalies.admin.base import actor_of
-from anomalies.admin.parameter import ParametersForm, form_of, shown
+from anomalies.admin.parameter import ParametersForm, form_of, listed
 from anomalies.detection.registry import DETECTORS
 from anomalies.models import Agent, Backtest, DetectorOverride
 from anomalies.services import backtests, detectors
@@ -129,5 +129,4 @@ class DetectorOverrideAdmin(TriedChangesAdmin):
 
     @admin.display(description="parameters of its own")
     def changed(self, row: DetectorOverride) -> str:
-        said = ", ".join(f"{name.replace('_', ' ')} {shown(value)}" for name, value in row.parameters.items())
-        return said or "none"
+        return listed(row.type, row.parameters) or "none"

@@ -1,6 +1,6 @@
 """Parameters of detectors as fields that know their bounds."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from django import forms
@@ -65,9 +65,15 @@ def shown(value: Any) -> str:
     return ", ".join(value) if isinstance(value, list | tuple) else f"{value:g}" if value is not None else ""
 
 
+def listed(type_: str, parameters: Mapping[str, Any]) -> str:
+    """`Above the expected, at least 3; ...`: parameters in a line."""
+    known = DETECTORS.get(type_)
+    return "; ".join(f"{known.label_of(name) if known else name} {shown(value)}" for name, value in parameters.items())
+
+
 def field_of(parameter: Parameter) -> forms.Field:
     if parameter.is_words:
-        label = parameter.name.replace("_", " ")
+        label = parameter.label
         return _WordsField(
             parameter,
             label=label,
@@ -75,8 +81,7 @@ def field_of(parameter: Parameter) -> forms.Field:
             error_messages={"required": f"{label}: a word is needed."},
         )
     kind: Callable[..., forms.Field] = forms.IntegerField if isinstance(parameter.default, int) else forms.FloatField
-    name = parameter.name.replace("_", " ")
-    label = f"{name} ({parameter.unit})" if parameter.unit else name
+    label = f"{parameter.label} ({parameter.unit})" if parameter.unit else parameter.label
     range_ = f"{parameter.low:g} to {parameter.high:g}"
     bounds = f"{label}: it must be from {range_}."
     return kind(

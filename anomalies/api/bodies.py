@@ -1,11 +1,20 @@
 """JSON as all APIs read and write it."""
 
 from collections.abc import Iterable
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
 from django.http import HttpRequest, HttpResponse
 from ninja.parser import Parser
+
+
+def in_utc(time: datetime) -> datetime:
+    """The time in UTC; PostgreSQL takes no offset of more than 16 hours. Without an offset it is in UTC already."""
+    try:
+        return time.astimezone(UTC) if time.tzinfo else time.replace(tzinfo=UTC)
+    except OverflowError:
+        raise ValueError("it is out of range") from None
 
 
 class BodyError(Exception):
@@ -27,7 +36,7 @@ class StrictParser(Parser):
         return body
 
 
-def json_answer(content: dict[str, Any], status: int = 200) -> HttpResponse:
+def json_answer(content: Any, status: int = 200) -> HttpResponse:
     return HttpResponse(msgspec.json.encode(content), content_type="application/json", status=status)
 
 

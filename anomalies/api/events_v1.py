@@ -2,19 +2,22 @@
 
 import gzip
 import hashlib
+import json
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from io import BytesIO
 from typing import Annotated, Any
 
 from django.conf import settings
+from django.core.exceptions import TooManyFieldsSent
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
-from ninja import Header, NinjaAPI, Query, Schema
+from ninja import Header, Query, Schema
 from ninja.errors import AuthenticationError, ValidationError
 
-from anomalies.api.auth import ApiKeyAuth, ScopeMissingError
-from anomalies.api.errors import Error, answered_urls, error_answer, internal_error
+from anomalies.api.auth import ApiKeyAuth, RateLimitError, ScopeMissingError
+from anomalies.api.documented import DocumentedAPI
+from anomalies.api.errors import CALLS_LIMITED, Error, answered_urls, error_answer, exemplified, internal_error
 from anomalies.ingest import reading
 from anomalies.ingest.lines import BROKEN_STREAM
 from anomalies.ingest.record import EventRecord, ReadOptions, Rejection, SourceError
@@ -27,10 +30,11 @@ from anomalies.services.events import MAX_REASONS_TOLD
 MAX_IDEMPOTENCY_KEY = 255  # characters
 EMPTY = "The body is empty."
 
-api = NinjaAPI(
+api = DocumentedAPI(
     title="Events",
     version="1",
-    description="Send authorization events. A record that cannot be read is named with its line and loses no other.",
+    description="Send authorization events. A record that cannot be read is named with its line and loses no other. "
+    f"{CALLS_LIMITED}",
     urls_namespace="events-v1",
     docs_url="/events/docs",
     openapi_url="/events/openapi.json",
@@ -51,11 +55,30 @@ class Answer(Schema):
     errors: list[RecordError]
     batch: str | None
 
+    model_config = exemplified(
+        {
+            "accepted": 1,
+            "duplicate": 0,
+            "rejected": 1,
+            "errors": [{"line": 2, "reason": "time: it is missing."}],
+            "batch": "batch_17",
+        }
+    )
+
 
 class Refusal(Error):  # noqa: N818  a schema, not raised
     """Nothing was stored; `message` says why."""
 
     errors: list[RecordError] = []
+
+    model_config = exemplified(
+        {
+            "message": "No record was accepted; line 1: time: it is missing.",
+            "code": "BAD_REQUEST",
+            "requestId": "0f8fad5b-d9cb-469f-a165-70867728950e",
+            "errors": [{"line": 1, "reason": "time: it is missing."}],
+        }
+    )
 
 
 class CallError(Exception):
@@ -67,17 +90,21 @@ class CallError(Exception):
         self.errors = [asdict(error) for error in errors]
 
 
-_EXAMPLE = (
-    '{"time": "2026-11-20T12:00:00Z", "agent_id": "ag_billing", "principal_id": "user_1", '
-    '"action": "invoice.read", "status": "success", "ip": "198.51.100.7"}\n'
-)
+_EVENT = {
+    "time": "2026-11-20T12:00:00Z",
+    "agent_id": "ag_billing",
+    "principal_id": "user_1",
+    "action": "invoice.read",
+    "status": "success",
+    "ip": "198.51.100.7",
+}
 _BODY = {
     "requestBody": {
         "required": True,
         "description": "One JSON object a line, or a JSON array of them; with `Content-Encoding: gzip` compressed.",
         "content": {
-            "application/x-ndjson": {"schema": {"type": "string"}, "example": _EXAMPLE},
-            "application/json": {"schema": {"type": "array", "items": {"type": "object"}}},
+            "application/x-ndjson": {"schema": {"type": "string"}, "example": f"{json.dumps(_EVENT)}\n"},
+            "application/json": {"schema": {"type": "array", "items": {"type": "object"}}, "example": [_EVENT]},
         },
     }
 }
@@ -86,7 +113,7 @@ _BODY = {
 @api.post(
     "/events",
     auth=ApiKeyAuth(ApiKey.Scope.INGEST),
-    response={200: Answer, (400, 401, 403, 413, 415, 422): Refusal},
+    response={200: Answer, (400, 401, 403, 413, 415, 422, 429): Refusal},
     openapi_extra=_BODY,
     summary="Store events",
     by_alias=True,
@@ -211,6 +238,16 @@ def _not_let_in(_request: HttpRequest, _error: AuthenticationError) -> HttpRespo
 @api.exception_handler(ScopeMissingError)
 def _scope_missing(_request: HttpRequest, error: ScopeMissingError) -> HttpResponse:
     return _refusal(403, str(error))
+
+
+@api.exception_handler(RateLimitError)
+def _too_many_calls(_request: HttpRequest, error: RateLimitError) -> HttpResponse:
+    return _refusal(429, str(error))
+
+
+@api.exception_handler(TooManyFieldsSent)
+def _query_too_long(_request: HttpRequest, error: TooManyFieldsSent) -> HttpResponse:
+    return _refusal(400, f"query: {error}")
 
 
 @api.exception_handler(ValidationError)

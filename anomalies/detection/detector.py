@@ -83,6 +83,10 @@ class Detector:
     def parameters(self) -> tuple[Parameter, ...]:
         return parameters_of(self.config)
 
+    def label_of(self, name: str) -> str:
+        """Return what people call a parameter; of one that it no longer has, its name in words."""
+        return next((one.label for one in self.parameters if one.name == name), name.replace("_", " ").capitalize())
+
     def known(self, stored: Mapping[str, Any]) -> dict[str, Any]:
         """Return stored parameters without those that this version of the detector no longer has."""
         names = {parameter.name for parameter in self.parameters}

@@ -10,7 +10,8 @@ LONGEST_WORD = 100  # characters
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Parameter:
-    name: str
+    name: str  # by which it is stored and sent
+    label: str  # what people call it
     default: Any  # a number, or a tuple of words; of these, the bounds are of how many there are
     unit: str
     low: float
@@ -26,14 +27,24 @@ class ParameterError(Exception):
     """A parameter that does not exist or is out of bounds; its text names it."""
 
 
-def parameter(default: Any, *, unit: str, low: float, high: float, help: str) -> Any:  # noqa: A002  as in argparse
+def parameter(
+    default: Any,
+    *,
+    label: str,
+    unit: str,
+    low: float,
+    high: float,
+    help: str,  # noqa: A002  as in argparse
+) -> Any:
     """Declare a field of a detector's frozen `Config`; both bounds are allowed values."""
-    return dataclasses.field(default=default, metadata={"unit": unit, "low": low, "high": high, "help": help})
+    return dataclasses.field(
+        default=default, metadata={"label": label, "unit": unit, "low": low, "high": high, "help": help}
+    )
 
 
-def words(*default: str, help: str) -> Any:  # noqa: A002  as in argparse
+def words(*default: str, label: str, help: str) -> Any:  # noqa: A002  as in argparse
     """Declare a field of a detector's frozen `Config` that is a tuple of words or phrases."""
-    return parameter(default, unit="words", low=1, high=MOST_WORDS, help=help)
+    return parameter(default, label=label, unit="words", low=1, high=MOST_WORDS, help=help)
 
 
 def parameters_of(config: Any) -> tuple[Parameter, ...]:

@@ -1,9 +1,10 @@
 """The facts: rows, constraints and querysets."""
 
 from anomalies.models.access import Agent, AgentPrincipal, Grant, Principal, ResponsePolicy
-from anomalies.models.anomaly import Anomaly, Interval, Metric, Severity
-from anomalies.models.api_key import ApiKey
+from anomalies.models.anomaly import Anomaly, Breach, Interval, Metric, Severity
+from anomalies.models.api_key import ApiKey, ApiKeyUse
 from anomalies.models.audit import AuditEntry
+from anomalies.models.authorization import Authorization
 from anomalies.models.bulk import BulkReview
 from anomalies.models.change import Change
 from anomalies.models.channel import Channel
@@ -29,10 +30,13 @@ __all__ = [
     "AgentPrincipal",
     "Anomaly",
     "ApiKey",
+    "ApiKeyUse",
     "AuditEntry",
+    "Authorization",
     "Backtest",
     "Batch",
     "Bookmark",
+    "Breach",
     "BucketBlock",
     "BulkReview",
     "Change",

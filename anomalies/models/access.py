@@ -1,5 +1,6 @@
 """Who acts, for whom, and with which standing permission."""
 
+from datetime import datetime
 from typing import Self
 
 from django.contrib.postgres.indexes import GinIndex
@@ -99,6 +100,20 @@ class GrantQuerySet(models.QuerySet["Grant"]):
     def active(self) -> Self:
         return self.filter(status=Grant.Status.ACTIVE)
 
+    def run_out(self, *, at: object) -> Self:
+        """Agents' grants that still count as active, and whose end has come.
+
+        Not those of access requests: until somebody says that such access ended, it stands past its planned end.
+        """
+        return self.active().filter(request__isnull=True, expires_at__lte=at)
+
+    def with_status(self, status: str, *, at: object) -> Self:
+        """Those of which `status_at` says that."""
+        run_out = models.Q(pk__in=self.run_out(at=at).values("pk"))
+        if status == Grant.Status.EXPIRED:
+            return self.filter(models.Q(status=status) | run_out)
+        return self.filter(status=status).exclude(run_out)
+
 
 class Grant(models.Model):
     """A standing permission: of an agent for a principal, or of a principal whose access request was granted.
@@ -125,12 +140,24 @@ class Grant(models.Model):
         blank=True,
         help_text="That gave it; empty: known by the events that name it",
     )
+    parent = models.ForeignKey(
+        "self",
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="delegated",
+        help_text="Of which it is a part that its agent gave to this one; it ends with it",
+    )
+    delegation_depth = models.PositiveSmallIntegerField(default=0, db_default=0)
     scopes = models.JSONField(default=list, blank=True)
     units = models.JSONField(
         default=list, blank=True, help_text="Integration, resource, its type and tags, and permission of each"
     )
     status = models.CharField(max_length=20, choices=Status, default=Status.ACTIVE)
     issued_at = models.DateTimeField(db_default=Now())
+    issued_by = models.CharField(
+        max_length=200, blank=True, default="", db_default="", help_text="Empty: elsewhere, as far as events tell"
+    )
     expires_at = models.DateTimeField(
         null=True, blank=True, help_text="As planned, or when it did; empty: it has no planned end"
     )
@@ -157,11 +184,35 @@ class Grant(models.Model):
                 | models.Q(agent__isnull=True, request__isnull=False),
                 name="grant_of_agent_or_request",
             ),
+            models.CheckConstraint(
+                condition=models.Q(parent__isnull=True, delegation_depth=0)
+                | models.Q(parent__isnull=False, delegation_depth__gt=0),
+                name="grant_delegated_has_depth",
+            ),
         ]
-        indexes = [GinIndex(fields=["scopes"], name="grant_scopes")]
+        indexes = [
+            GinIndex(fields=["scopes"], name="grant_scopes"),
+            models.Index(
+                fields=["expires_at"],
+                condition=models.Q(status="active", request__isnull=True, expires_at__isnull=False),
+                name="grant_expires_at",
+            ),
+        ]
 
     def __str__(self) -> str:
         return self.public_id
+
+    @property
+    def agent_acts(self) -> bool:
+        """Whether its agent, if it has one, is neither suspended nor deleted."""
+        agent = self.agent
+        return agent is None or (agent.status == Agent.Status.ACTIVE and agent.deleted_at is None)
+
+    def status_at(self, at: datetime) -> str:
+        """Its status, where the clock that ends agents' grants may not have come to it yet."""
+        if self.status == Grant.Status.ACTIVE and self.request_id is None and self.expires_at and self.expires_at <= at:
+            return Grant.Status.EXPIRED
+        return self.status
 
 
 class ResponsePolicy(models.Model):

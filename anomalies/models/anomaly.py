@@ -7,7 +7,7 @@ from django.contrib.postgres.fields import ArrayField
 from django.contrib.postgres.indexes import GinIndex
 from django.contrib.postgres.search import SearchVectorField
 from django.db import models
-from django.db.models.functions import Now
+from django.db.models.functions import Greatest, Now
 
 from anomalies.models.access import Agent, Principal
 from anomalies.models.ordering import LAST, SORTED_BY
@@ -18,6 +18,9 @@ from anomalies.models.words import WORDS
 
 # Shown as the status of those that nobody is asked about, or not now.
 SUPPRESSED, WITHDRAWN, SNOOZED = "suppressed", "withdrawn", "snoozed"
+
+DEVIATION = models.Q(merged_into__isnull=True) & ~models.Q(state="withdrawn")
+DURATION = models.ExpressionWrapper(models.F("ended_at") - models.F("started_at"), models.DurationField())
 
 
 class Severity(models.IntegerChoices):
@@ -30,6 +33,10 @@ class AnomalyQuerySet(models.QuerySet["Anomaly"]):
     def standing(self) -> Self:
         """Those not merged into another."""
         return self.filter(merged_into__isnull=True)
+
+    def deviations(self) -> Self:
+        """Those that are a deviation of their own: neither merged into another nor explained by what came late."""
+        return self.filter(DEVIATION)
 
     def called(self, public_id: str) -> "Anomaly | None":
         """Return the anomaly of that id, or the one that it was merged into; None if there is none."""
@@ -121,6 +128,9 @@ class Anomaly(models.Model):
     integration = models.CharField(max_length=200, blank=True, default="")
     resource = models.CharField(max_length=1000, blank=True, default="")
     resource_type = models.CharField(max_length=200, blank=True, default="")
+    grant_id = models.CharField(
+        "grant", max_length=200, blank=True, default="", db_default="", help_text="That all of its events name"
+    )
 
     platforms = ArrayField(
         models.CharField(max_length=200),
@@ -231,6 +241,7 @@ class Anomaly(models.Model):
             models.Index(fields=["resource_type", "-detected_at", "-id"], name="anomaly_resource_type_newest"),
             models.Index(
                 fields=["-severity", "-detected_at", "-id"],
+                include=["agent", "principal", "type"],  # by which they are counted, from the index alone
                 condition=models.Q(
                     status="open", merged_into__isnull=True, suppression__isnull=True, snoozed_until__isnull=True
                 )
@@ -249,6 +260,15 @@ class Anomaly(models.Model):
             models.Index(fields=["updated_at"], name="anomaly_updated_at"),
             models.Index(fields=["created_at", "id"], name="anomaly_created_at"),
             models.Index(fields=["id"], condition=models.Q(state="open"), name="anomaly_state_open"),
+            models.Index(  # with all that deviations are filtered by: they are counted without reading their rows
+                fields=["started_at", "id"],
+                condition=DEVIATION,
+                include=["state", "ended_at", "resolution_seconds", "score"],
+                name="anomaly_started_at",
+            ),
+            models.Index(fields=["ended_at", "id"], condition=DEVIATION, name="anomaly_ended_at"),
+            models.Index(fields=["score", "id"], condition=DEVIATION, name="anomaly_score"),
+            models.Index(DURATION, "id", condition=DEVIATION & models.Q(state="closed"), name="anomaly_duration"),
             models.Index(
                 fields=["snoozed_until"], condition=models.Q(snoozed_until__isnull=False), name="anomaly_snoozed_until"
             ),
@@ -290,6 +310,22 @@ class Metric(models.Model):
         return self.name
 
 
+DELTA = models.Case(
+    models.When(up=True, then=Greatest(models.F("peak") - models.F("upper"), models.Value(0.0))),
+    default=Greatest(models.F("lower") - models.F("peak"), models.Value(0.0)),
+    output_field=models.FloatField(),
+)
+DELTA_PERCENT = models.Case(
+    models.When(up=True, peak__lte=models.F("upper"), then=models.Value(0.0)),
+    models.When(up=True, upper=0, then=models.Value("Infinity")),
+    models.When(up=True, then=(models.F("peak") - models.F("upper")) / models.F("upper") * models.Value(100.0)),
+    models.When(peak__gte=models.F("lower"), then=models.Value(0.0)),
+    models.When(lower=0, then=models.Value("Infinity")),
+    default=(models.F("lower") - models.F("peak")) / models.F("lower") * models.Value(100.0),
+    output_field=models.FloatField(),
+)
+
+
 class Interval(models.Model):
     """One unbroken run of anomalous buckets of a metric."""
 
@@ -306,6 +342,18 @@ class Interval(models.Model):
     up = models.BooleanField(default=True, help_text="Above the band, not below it")
     deviation = models.CharField(max_length=20, choices=Anomaly.Deviation, default=Anomaly.Deviation.TRANSIENT)
     score = models.FloatField()
+    main = models.BooleanField(
+        default=True, db_default=True, help_text="At the resolution at which its metric deviates most"
+    )
+    delta = models.GeneratedField(
+        expression=DELTA, output_field=models.FloatField(), db_persist=True, help_text="From its peak to its band"
+    )
+    delta_percent = models.GeneratedField(
+        expression=DELTA_PERCENT,
+        output_field=models.FloatField(),
+        db_persist=True,
+        help_text="Of the edge of the band; infinite where that is 0",
+    )
 
     class Meta:
         constraints = [
@@ -319,3 +367,32 @@ class Interval(models.Model):
 
     def __str__(self) -> str:
         return f"{self.started_at:%Y-%m-%d %H:%M} {self.resolution_seconds}s"
+
+
+class Breach(models.Model):
+    """How far an anomaly's series were outside their bands at most: what it is sorted and found by.
+
+    As absolute numbers and in percent of the edge of the band; null where none was on that side.
+    """
+
+    anomaly = models.OneToOneField(Anomaly, models.CASCADE, primary_key=True)
+    above = models.FloatField(null=True)
+    above_percent = models.FloatField(null=True)
+    below = models.FloatField(null=True)
+    below_percent = models.FloatField(null=True)
+    delta = models.GeneratedField(
+        expression=Greatest("above", "below"), output_field=models.FloatField(), db_persist=True
+    )
+    delta_percent = models.GeneratedField(
+        expression=Greatest("above_percent", "below_percent"), output_field=models.FloatField(), db_persist=True
+    )
+
+    class Meta:
+        verbose_name_plural = "breaches"
+        indexes = [
+            models.Index(fields=["delta", "anomaly"], name="breach_delta"),
+            models.Index(fields=["delta_percent", "anomaly"], name="breach_delta_percent"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.anomaly_id}"

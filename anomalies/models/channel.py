@@ -10,6 +10,11 @@ from anomalies.models.anomaly import Severity
 from anomalies.models.public_id import new_channel_id
 
 
+def each_day() -> list[int]:
+    """The weekdays, Monday is 0."""
+    return [*range(7)]
+
+
 class ChannelQuerySet(models.QuerySet["Channel"]):
     def kept(self) -> Self:
         """Those that nobody deleted. Of the others only what they were called stays, for what they were told."""
@@ -17,32 +22,35 @@ class ChannelQuerySet(models.QuerySet["Channel"]):
 
 
 class Channel(models.Model):
-    """One receiver: how it is called, what it is told, and up to which message it was looked at.
+    """One receiver: where it is, what it is told, and up to which message it was looked at."""
 
-    What ends in `_encrypted` is never shown to anybody again.
-    """
+    class Pace(models.TextChoices):
+        AT_ONCE = "at_once", "at once"
+        HOURLY = "hourly", "in a digest each hour"
+        DAILY = "daily", "in a digest each day"
 
     public_id = models.CharField("channel", max_length=40, unique=True, default=new_channel_id, editable=False)
     kind = models.CharField(max_length=30, help_text="As notifications/registry.py calls it")
     name = models.CharField(max_length=100)
     enabled = models.BooleanField(default=True)
 
-    method = models.CharField(max_length=6, default="POST")
-    url = models.CharField("URL", max_length=2000, blank=True, default="")
-    headers_encrypted = models.TextField(blank=True, default="", editable=False)
-    auth = models.CharField(max_length=10, default="none")
-    token_url = models.CharField("token URL", max_length=2000, blank=True, default="")
-    client_id = models.CharField(max_length=500, blank=True, default="")
-    scope = models.CharField(max_length=500, blank=True, default="")
-    secret_encrypted = models.TextField(blank=True, default="", editable=False)
-    signing_secret_encrypted = models.TextField(blank=True, default="", editable=False)
-    template = models.TextField(blank=True, default="", help_text="JSON with placeholders")
-    timeout_seconds = models.PositiveSmallIntegerField(default=10)
-    validators = models.TextField(blank=True, default="", help_text="One a line: $.status = ok, accepted")
+    settings = models.JSONField(
+        default=dict, help_text="By name, as its kind declares them; secrets are not among them"
+    )
+    secrets_encrypted = models.JSONField(default=dict, editable=False, help_text="By name; shown to nobody again")
+    target = models.CharField("goes to", max_length=500, blank=True, default="", help_text="In short")
 
     least_severity = models.PositiveSmallIntegerField(choices=Severity, default=Severity.LOW)
     filter = models.CharField(max_length=2000, blank=True, default="", help_text="As the address of the list says it")
     message_types = models.JSONField(default=list, blank=True, help_text="Empty: all")
+
+    pace = models.CharField(max_length=10, choices=Pace, default=Pace.AT_ONCE)
+    digest_at = models.CharField(max_length=5, default="09:00", help_text="Of a daily digest, in the time zone")
+    time_zone = models.CharField(max_length=64, default="UTC", help_text="IANA name; of the digest and the quiet hours")
+    quiet_from = models.CharField(max_length=5, blank=True, default="", help_text="Empty: no quiet hours")
+    quiet_to = models.CharField(max_length=5, blank=True, default="", help_text="Not after its start: of the next day")
+    quiet_days = models.JSONField(default=each_day, blank=True, help_text="On which they begin; 0 is Monday")
+    urgent_at_once = models.BooleanField(default=False, help_text="High severity waits for nothing")
 
     cursor_transaction = models.BigIntegerField(help_text="Messages up to this one have been looked at")
     cursor_number = models.BigIntegerField()
@@ -66,7 +74,11 @@ class Channel(models.Model):
             ),
             models.CheckConstraint(condition=models.Q(least_severity__in=[1, 2, 3]), name="channel_severity_known"),
             models.CheckConstraint(
-                condition=models.Q(timeout_seconds__gte=1, timeout_seconds__lte=60), name="channel_timeout_bounded"
+                condition=models.Q(pace__in=["at_once", "hourly", "daily"]), name="channel_pace_known"
+            ),
+            models.CheckConstraint(
+                condition=models.Q(quiet_from="", quiet_to="") | ~(models.Q(quiet_from="") | models.Q(quiet_to="")),
+                name="channel_quiet_hours_end",
             ),
             models.CheckConstraint(
                 condition=models.Q(deleted_at__isnull=True) | models.Q(enabled=False), name="channel_deleted_is_off"
@@ -75,3 +87,8 @@ class Channel(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def timeout_seconds(self) -> int:
+        """For how long an answer is waited for."""
+        return int(self.settings["timeout_seconds"])

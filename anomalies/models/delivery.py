@@ -18,7 +18,10 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
 
 
 class Delivery(models.Model):
-    """One message for one channel: the public id is the same in every attempt, so that receivers know it again."""
+    """One message for one channel: the public id is the same in every attempt, so that receivers know it again.
+
+    What has the same `digest` is sent together under that id, and comes to its end together.
+    """
 
     class Status(models.TextChoices):
         PENDING = "pending"
@@ -32,6 +35,7 @@ class Delivery(models.Model):
     message = models.ForeignKey(OutboxMessage, models.CASCADE, related_name="deliveries")
     channel = models.ForeignKey(Channel, models.CASCADE, related_name="deliveries")
     anomaly = models.ForeignKey(Anomaly, models.CASCADE, related_name="deliveries")
+    digest = models.CharField(max_length=40, blank=True, default="", help_text="Under which it is sent with others")
     status = models.CharField(max_length=10, choices=Status, default=Status.PENDING)
     attempts = models.PositiveIntegerField(default=0, help_text="Begun so far")
     next_attempt_at = models.DateTimeField(
@@ -67,6 +71,7 @@ class Delivery(models.Model):
                 condition=models.Q(status__in=["pending", "failed"]),
                 name="delivery_order",
             ),
+            models.Index(fields=["digest", "id"], condition=~models.Q(digest=""), name="delivery_of_digest"),
             models.Index(fields=["anomaly", "id"], name="delivery_of_anomaly"),
             models.Index(fields=["channel", "-id"], name="delivery_of_channel"),
             models.Index(fields=["status", "-id"], name="delivery_status"),
@@ -80,7 +85,7 @@ class Delivery(models.Model):
 
 
 class DeliveryAttempt(models.Model):
-    """One attempt, with what was sent and what came back."""
+    """One attempt, with what was sent and what came back; that of a digest is kept with its first delivery."""
 
     delivery = models.ForeignKey(Delivery, models.CASCADE, related_name="tries")
     at = models.DateTimeField()

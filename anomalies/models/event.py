@@ -20,6 +20,10 @@ class Source(models.Model):
     late_events = models.PositiveBigIntegerField(
         default=0, db_default=0, help_text="Counted, but too late for their buckets to be judged again"
     )
+    # Sums over its batches, which are too many to be added up whenever somebody asks.
+    accepted_events = models.PositiveBigIntegerField(default=0, db_default=0)
+    duplicate_events = models.PositiveBigIntegerField(default=0, db_default=0)
+    rejected_records = models.PositiveBigIntegerField(default=0, db_default=0)
     created_at = models.DateTimeField(db_default=Now())
 
     def __str__(self) -> str:

@@ -15,6 +15,19 @@ class CurrentTransaction(models.Func):
     output_field = models.BigIntegerField()
 
 
+class Turn(models.Func):
+    """Which transaction a message of the anomaly with this number goes with: its own, or the anomaly's last if later.
+
+    A transaction that began before others may be the last to decide: what it says comes after what they said.
+    """
+
+    template = (
+        "greatest(pg_current_xact_id()::text::bigint,"
+        " (SELECT max(transaction) FROM anomalies_outboxmessage WHERE anomaly_id = %(expressions)s))"
+    )
+    output_field = models.BigIntegerField()
+
+
 class OldestRunningTransaction(models.Func):
     template = "(pg_snapshot_xmin(pg_current_snapshot())::text::bigint)"
     output_field = models.BigIntegerField()

@@ -14,10 +14,12 @@ def new_public_id(prefix: str) -> str:
 new_agent_id = partial(new_public_id, "ag")
 new_anomaly_id = partial(new_public_id, "anom")
 new_audit_entry_id = partial(new_public_id, "alog")
+new_authorization_id = partial(new_public_id, "areq")
 new_backtest_id = partial(new_public_id, "btst")
 new_bulk_review_id = partial(new_public_id, "bulk")
 new_channel_id = partial(new_public_id, "chan")
 new_delivery_id = partial(new_public_id, "msg")
+new_digest_id = partial(new_public_id, "dgst")
 new_event_id = partial(new_public_id, "evt")
 new_grant_id = partial(new_public_id, "grnt")
 new_revocation_call_id = partial(new_public_id, "rvcl")
@@ -25,6 +27,11 @@ new_revocation_id = partial(new_public_id, "rvoc")
 new_rule_id = partial(new_public_id, "rule")
 new_suppression_id = partial(new_public_id, "supp")
 new_view_id = partial(new_public_id, "view")
+
+
+def metric_id_of(name: str) -> str:
+    """Return the id of the series of that name: always the same one, and safe in any address."""
+    return f"metr_{hashlib.sha256(name.encode()).hexdigest()[:26]}"
 
 
 def grant_id_of(request_id: str) -> str:

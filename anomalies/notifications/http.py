@@ -11,6 +11,8 @@ from urllib.parse import urlsplit
 
 import httpx
 
+from anomalies.notifications.mail_server import MailServer
+
 MOST_ANSWER_BYTES = 16 * 1024  # of an answer's body that are read; the rest is left with who sent it
 HIDDEN = "•••"  # in records, in place of a secret
 RETRIED = frozenset({408, 425, 429})  # of the answers that refuse, those that may change
@@ -30,6 +32,12 @@ class Policy:
 
     allow_http: bool = False
     private: tuple[str, ...] = ()  # networks and host names inside that may be called; `*` allows each
+    bases: Mapping[str, str] = field(default_factory=dict)  # by service what is called in its place, such as a relay
+    mail: MailServer | None = None
+
+    def base(self, service: str, own: str) -> str:
+        """Return how the addresses of a service begin, which has this one of its own."""
+        return self.bases.get(service, own).rstrip("/")
 
     def check_url(self, url: str) -> None:
         """Raise CallError if no call to this address can be made, whatever its name leads to."""

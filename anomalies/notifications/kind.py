@@ -1,53 +1,28 @@
-"""What every kind of channel has: how it is set up, what it is told, and what came of telling it."""
+"""What every kind of channel has: how it is set up, how it is told, and what came of telling it."""
 
+import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, Generic, Protocol, TypeVar
+from urllib.parse import urlsplit
 
-from anomalies.notifications.http import Exchange, Policy
-from anomalies.notifications.validators import Check, Validator
+from anomalies.notifications.http import Call, CallError, Exchange, Policy, send
+from anomalies.notifications.message import Told
+from anomalies.notifications.setting import NEEDED, Setting, errors_in, settings_of
+from anomalies.notifications.validators import Check
 
-NO_AUTH, BEARER, OAUTH = "none", "bearer", "oauth"
-AUTHS = {NO_AUTH: "None", BEARER: "Bearer token", OAUTH: "OAuth client credentials"}
-
-
-@dataclass(frozen=True, slots=True)
-class Setup:
-    """The settings of a channel, with its secrets as they were entered."""
-
-    url: str
-    method: str = "POST"
-    headers: Mapping[str, str] = field(default_factory=dict)
-    auth: str = NO_AUTH
-    secret: str = ""  # the token, or the client's secret
-    token_url: str = ""
-    client_id: str = ""
-    scope: str = ""
-    signing_secret: str = ""
-    template: str = ""
-    timeout_seconds: int = 10
-    validators: tuple[Validator, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Message:
-    """What is told. Each attempt to tell the same has the same id; `anomaly` is as the outbox says it."""
-
-    id: str
-    type: str
-    at: datetime
-    anomaly: Mapping[str, Any]
-    anomaly_url: str
-    type_label: str = ""
+S = TypeVar("S")
+S_contra = TypeVar("S_contra", contravariant=True)
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of one attempt."""
+    """What came of one attempt. `note` is what its receiver must know though it was delivered."""
 
     exchange: Exchange
     checks: tuple[Check, ...] = ()
+    note: str = ""
 
     @property
     def delivered(self) -> bool:
@@ -57,26 +32,80 @@ class Outcome:
     def words(self) -> str:
         """`answered 200`, or why that does not do."""
         wrong = next((check for check in self.checks if not check.ok), None)
-        if not self.exchange.ok or wrong is None:
-            return self.exchange.outcome
-        return f"{self.exchange.outcome}, but {wrong.path} is {wrong.found}, not {' or '.join(wrong.expected)}"
+        if self.exchange.ok and wrong is not None:
+            return f"{self.exchange.outcome}, but {wrong.path} is {wrong.found}, not {' or '.join(wrong.expected)}"
+        return f"{self.exchange.outcome}, {self.note}" if self.note else self.exchange.outcome
 
     def as_json(self) -> dict[str, Any]:
         """All of it, without secrets."""
         return {**self.exchange.as_json(), "checks": [check.as_json() for check in self.checks]}
 
 
-class Deliver(Protocol):
-    def __call__(self, setup: Setup, message: Message, *, at: datetime, policy: Policy) -> Outcome: ...
+class Deliver(Protocol[S_contra]):
+    def __call__(self, setup: S_contra, told: Told, /, *, at: datetime, policy: Policy) -> Outcome: ...
+
+
+def _unchecked(*_: Any) -> dict[str, str]:
+    return {}
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
-    """A kind of channel: how it is called, which settings it has, what is wrong with them, and how it is told."""
+class Kind(Generic[S]):
+    """A kind of channel: all that pages, APIs and records know of it comes from here."""
 
     name: str
     label: str
     meaning: str
-    fields: tuple[str, ...]  # of Setup
-    errors_of: Callable[[Setup, Policy], dict[str, str]]
-    deliver: Deliver
+    setup: type[S]  # a frozen dataclass whose fields are `setting`s; they are a channel's settings by name
+    target: Callable[[S], str]  # where it goes, for lists: no secret
+    deliver: Deliver[S]
+    check: Callable[[S, Policy], Mapping[str, str]] = _unchecked  # by name why they make no sense together
+    # By name to whom a secret goes: entered for one, it is not sent to another. One that is not named goes nowhere
+    # else, and one that is named "" is not needed any more.
+    secrets_to: Callable[[S], Mapping[str, str]] = _unchecked
+    digests: bool = True  # whether several messages can be told in one
+
+    @property
+    def settings(self) -> tuple[Setting, ...]:
+        return settings_of(self.setup)
+
+    def errors_of(self, setup: S, policy: Policy) -> dict[str, str]:
+        """Return by name why these settings make no sense; nothing where they do."""
+        errors = errors_in(setup)
+        if set(errors.values()) <= {NEEDED}:  # else it would be asked about what is no text, say
+            errors = {**self.check(setup, policy), **errors}
+        return {name: text for name, text in errors.items() if text}
+
+
+def about_url(url: str, policy: Policy) -> str:
+    """Return why nothing can be sent to this address; "" where it can."""
+    try:
+        policy.check_url(url)
+    except CallError as error:
+        return sentence(str(error).removeprefix("url: "))
+    return ""
+
+
+def sentence(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def host_of(url: str) -> str:
+    return urlsplit(url).hostname or ""
+
+
+def post(
+    url: str,
+    body: Mapping[str, Any],
+    *,
+    told: Told,
+    timeout_seconds: float,
+    policy: Policy,
+    headers: Mapping[str, str] | None = None,
+    secrets: tuple[str, ...] = (),
+) -> Outcome:
+    """Send this as JSON, under the id of what is told."""
+    sent = {**(headers or {}), "Content-Type": "application/json", "Idempotency-Key": told.id}
+    content = json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
+    call = Call(url=url, body=content, headers=sent, timeout_seconds=timeout_seconds, secrets=secrets)
+    return Outcome(send(call, policy=policy))

@@ -135,10 +135,17 @@ def _revoke_grants_of(spike: Anomaly, *, by: Actor, at: datetime) -> int:
     grants = Grant.objects.active().filter(
         Q(expires_at__isnull=True) | Q(expires_at__gt=at), agent__public_id=spike.entity
     )
-    standing = list(grants.select_for_update().order_by("id"))
-    begun = [(grant, revocations.begin_unless_pending(grant, by=by, at=at)) for grant in standing]
-    ids = [grant.public_id for grant, revocation in begun if revocation]
-    waiting = sum(1 for _, revocation in begun if revocation and revocation.state == Revocation.State.PENDING)
+    # From each grant down to its parts, and none locked before its turn: no two that revoke wait in a ring.
+    standing = list(grants.order_by("delegation_depth", "id"))
+    begun = [revocations.begin_unless_pending(grant, by=by, at=at) for grant in standing]
+    ended = Grant.objects.filter(
+        pk__in=[one.pk for one in standing], status=Grant.Status.REVOKED, revoked_at=at, revoked_by=by.name
+    )
+    pending = {one.grant_id for one in begun if one and one.state == Revocation.State.PENDING}
+    ids = list(
+        Grant.objects.filter(Q(pk__in=pending) | Q(pk__in=ended)).order_by("id").values_list("public_id", flat=True)
+    )
+    waiting = len(pending)
     if ids:
         named = ", ".join(ids[:GRANTS_IN_NOTE]) + (
             f" and {len(ids) - GRANTS_IN_NOTE} more" * (len(ids) > GRANTS_IN_NOTE)

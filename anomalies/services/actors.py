@@ -28,10 +28,11 @@ COLUMNS = {
     "requests": "coalesce(lately.requests, 0)",
 }
 
-# The worst first: one of high severity outweighs any number below.
+# The worst first: one of high severity outweighs any number below. Read from the index of what is up for review alone.
 _OPEN = """
 LEFT JOIN (
-    SELECT {column} AS public_id, sum(CASE severity WHEN 3 THEN 1e12 WHEN 2 THEN 1e6 ELSE 1 END) AS weight
+    SELECT {column} AS public_id,
+           sum(CASE severity WHEN 3 THEN 1000000000000 WHEN 2 THEN 1000000 ELSE 1 END::bigint) AS weight
     FROM anomalies_anomaly
     WHERE status = 'open' AND state <> 'withdrawn' AND suppression_id IS NULL AND snoozed_until IS NULL
       AND merged_into_id IS NULL AND {column} IS NOT NULL

@@ -1,4 +1,4 @@
-"""What one reviewer marks for themselves: nobody else sees it, and it decides nothing."""
+"""What one reviewer marks for themselves: it decides nothing. Only keys that read can find anomalies by who did."""
 
 from datetime import datetime
 from typing import TYPE_CHECKING

@@ -2,13 +2,13 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from django.contrib.auth.models import User
 from django.db import transaction
-from django.db.models import OuterRef, QuerySet, Subquery
+from django.db.models import Count, OuterRef, QuerySet, Subquery
 
 from anomalies.models import Anomaly, BulkReview
 from anomalies.services import decisions, notices
@@ -67,10 +67,14 @@ class NotCarriedOutError(ReviewError):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How many were changed, and of the others how many for which reason, most first."""
+    """How many were changed, and of the others how many for which reason, most first.
+
+    `taken_from` names those who had some of what was assigned to somebody else, with how many.
+    """
 
     done: int
     refused: Mapping[str, int]
+    taken_from: Mapping[str, int] = field(default_factory=dict)
 
 
 def prepare(
@@ -128,7 +132,7 @@ def carry_out(bulk: BulkReview, *, by: Actor, at: datetime, note: str | None = N
     bulk.refused = {error.anomaly.public_id: error.reason for error in taken.refused}
     bulk.done_at = at
     bulk.save(update_fields=["note", "refused", "done_at"])
-    return Outcome(len(taken.entries), _counted(bulk.refused.values()))
+    return Outcome(len(taken.entries), _counted(bulk.refused.values()), _taken_from(bulk))
 
 
 @transaction.atomic
@@ -156,7 +160,7 @@ def undo(bulk: BulkReview, *, by: Actor, at: datetime) -> Outcome:
 
 def outcome(bulk: BulkReview) -> Outcome:
     """Return again what carrying it out came to."""
-    return Outcome(done_by(bulk).count(), _counted(bulk.refused.values()))
+    return Outcome(done_by(bulk).count(), _counted(bulk.refused.values()), _taken_from(bulk))
 
 
 def results(bulk: BulkReview) -> "QuerySet[Anomaly]":
@@ -234,6 +238,16 @@ def _assignee(bulk: BulkReview) -> User | None:
     if user is None:
         raise ReviewError(f"assignee: there is no user {name!r:.80}.")
     return user
+
+
+def _taken_from(bulk: BulkReview) -> dict[str, int]:
+    if bulk.action != "assign":
+        return {}
+    had = done_by(bulk).order_by().values_list("changes__assignee__0").annotate(n=Count("*"))
+    counts = {user: count for user, count in had if user is not None}
+    names = dict(User.objects.filter(pk__in=counts).values_list("pk", "username"))
+    found = {names.get(user, f"user {user}"): count for user, count in counts.items()}
+    return dict(sorted(found.items(), key=lambda one: (-one[1], one[0])))
 
 
 def _counted(reasons: Any) -> dict[str, int]:

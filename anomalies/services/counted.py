@@ -28,8 +28,12 @@ FROM ({sql}) AS counted (time) GROUP BY 1 ORDER BY 1
 Floats = NDArray[np.float64]
 
 
-def counted_series(anomaly: Anomaly, metric: Metric | None, *, span: timedelta, now: datetime) -> BandedSeries | None:
-    """Return what an anomaly counts over a span that ends shortly after it, or None if it is of a counted series.
+def counted_series(
+    anomaly: Anomaly, metric: Metric | None, *, span: timedelta, now: datetime, until: datetime | None = None
+) -> BandedSeries | None:
+    """Return what an anomaly counts over a span that ends then, by default shortly after it.
+
+    None if it is of a counted series.
 
     Where a rule has a window, each value is the most within it, beside the rule's limit. Where it has none, they are
     all requests of the user by the hour or day, without any band.
@@ -37,7 +41,7 @@ def counted_series(anomaly: Anomaly, metric: Metric | None, *, span: timedelta, 
     what = metric.what if metric else ""
     if what not in COUNTED or (metric and metric.entity != anomaly.entity):
         return None
-    until = min(now, anomaly.active_until + span / 8)
+    until = min(now, until or anomaly.active_until + span / 8)
     step = next((seconds for longest, seconds in STEPS.items() if span <= longest), DAY)
     window, band = _rule(anomaly)
     if not window:

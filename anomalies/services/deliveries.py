@@ -5,13 +5,14 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from django.db import transaction
-from django.db.models import Exists, F, OuterRef, Q
+from django.db.models import Exists, F, OuterRef, Q, QuerySet
 from django.db.models.functions import Now
 
 from anomalies.detection.registry import DETECTORS
 from anomalies.models import Channel, Delivery, DeliveryAttempt, OutboxMessage
-from anomalies.notifications.kind import Message, Outcome
-from anomalies.services import changes, channels, routing
+from anomalies.notifications.kind import Outcome
+from anomalies.notifications.message import Message
+from anomalies.services import changes, channels, digests, pacing, routing
 from anomalies.services.actor import Actor
 from anomalies.services.stream import MESSAGES_AT_ONCE, Position, messages_after
 
@@ -58,18 +59,27 @@ def deliver_due(*, clock: Callable[[], datetime], until: datetime) -> int:
     return made
 
 
+def are_overdue(*, since: datetime) -> bool:
+    """Say whether something could have been sent then that nobody has tried to send to this day."""
+    return any(_due(channel, since).exists() for channel in Channel.objects.filter(pk__in=_callable(since)))
+
+
 @transaction.atomic
 def replay(delivery: Delivery, *, by: Actor, at: datetime) -> None:
-    """Send once more, under the same id, what was delivered or given up. Raises NotReplayableError."""
-    row = Delivery.objects.select_for_update(of=("self",)).select_related("channel").get(pk=delivery.pk)
+    """Send once more, under the same id, what was delivered or given up, and what was sent with it.
+
+    Raises NotReplayableError.
+    """
+    sent = digests.together(delivery).select_for_update(of=("self",)).select_related("channel", "message")
+    row = next(one for one in sent if one.pk == delivery.pk)  # all are locked, in one order
     if row.status in Delivery.UNFINISHED:
         raise NotReplayableError("It is waiting to be sent already.")
     if not row.channel.enabled:
         gone = "was deleted" if row.channel.deleted_at else "is off; switch it on first"
         raise NotReplayableError(f"{row.channel.name} {gone}.")
-    row.status, row.attempts, row.next_attempt_at = Delivery.Status.PENDING, 0, at
-    row.give_up_at, row.finished_at = at + TRIED_FOR, None
-    row.save(update_fields=["status", "attempts", "next_attempt_at", "give_up_at", "finished_at"])
+    digests.together(row).update(
+        status=Delivery.Status.PENDING, attempts=0, next_attempt_at=at, give_up_at=at + TRIED_FOR, finished_at=None
+    )
     changes.record("delivery", row.public_id, "replayed", by=by, at=at, name=f"{row.channel.name}: {row.message.type}")
 
 
@@ -108,35 +118,48 @@ def _callable(at: datetime) -> list[int]:
     return list(free.filter(Exists(due)).order_by("id").values_list("pk", flat=True))
 
 
-@transaction.atomic
-def _claim(channel_id: int, at: datetime) -> Delivery | None:
-    """Return what is due first, and let nobody else send it until its time is over.
-
-    What was announced earlier of the same anomaly comes first, however long that takes.
-    """
-    unfinished = Delivery.objects.unfinished().filter(channel=channel_id)
+def _due(channel: Channel, at: datetime) -> QuerySet[Delivery]:
+    """Return what may be sent then, and that nobody is sending."""
+    unfinished = Delivery.objects.unfinished().filter(channel=channel)
+    with_it = unfinished.filter(digest=OuterRef("digest"), pk__lt=OuterRef("pk")).exclude(digest="")
     earlier = unfinished.filter(anomaly=OuterRef("anomaly"), pk__lt=OuterRef("pk"))
     due = unfinished.filter(
         Q(channel__held_until__isnull=True) | Q(channel__held_until__lte=at),
         next_attempt_at__lte=at,
         channel__enabled=True,
-    ).exclude(Exists(earlier))
+    ).exclude(Exists(earlier) | Exists(with_it))
+    return due.filter(pacing.sendable(channel, at))
+
+
+@transaction.atomic
+def _claim(channel_id: int, at: datetime) -> Delivery | None:
+    """Return what is due first, and let nobody else send it until its time is over.
+
+    What was announced earlier of the same anomaly comes first, however long that takes. Of a digest it is the first of
+    what is sent together, and stands for all of it.
+    """
+    channel = Channel.objects.get(pk=channel_id)
+    digests.gather(channel, at=at, tried_for=TRIED_FOR)
     delivery = (
-        due.select_related("channel", "message")
+        _due(channel, at)
+        .select_related("channel", "message")
         .select_for_update(skip_locked=True, of=("self",))
         .order_by("next_attempt_at", "id")
         .first()
     )
     if delivery:
         longest = timedelta(seconds=2 * delivery.channel.timeout_seconds)  # a token may be asked for first
+        if not delivery.attempts:  # it may have waited for its turn for longer than it is tried for
+            delivery.give_up_at = max(delivery.give_up_at, at + TRIED_FOR)
         delivery.attempts, delivery.next_attempt_at = delivery.attempts + 1, at + longest + LEASE
-        delivery.save(update_fields=["attempts", "next_attempt_at"])
+        _share(delivery, "attempts", "next_attempt_at", "give_up_at")
     return delivery
 
 
 def _deliver(delivery: Delivery, clock: Callable[[], datetime]) -> None:
     at = clock()
-    outcome = channels.tell(delivery.channel, _message(delivery), at=at)
+    told = digests.digest_of(delivery, _message) if delivery.digest else _message(delivery)
+    outcome = channels.tell(delivery.channel, told, at=at)
     _settle(delivery, outcome, begun_at=at, at=clock())
 
 
@@ -177,7 +200,12 @@ def _settle(delivery: Delivery, outcome: Outcome, *, begun_at: datetime, at: dat
         row.status = Delivery.Status.FAILED
         row.next_attempt_at = min(at + _pause(row.attempts, outcome), row.give_up_at)
     row.outcome = outcome.words[:OUTCOME_LENGTH]
-    row.save(update_fields=["status", "finished_at", "next_attempt_at", "outcome"])
+    _share(row, "status", "finished_at", "next_attempt_at", "outcome")
+
+
+def _share(delivery: Delivery, *fields: str) -> None:
+    """Save these fields of it, and of what is sent with it."""
+    digests.together(delivery).update(**{name: getattr(delivery, name) for name in fields})
 
 
 def _pause(attempts: int, outcome: Outcome) -> timedelta:

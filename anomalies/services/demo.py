@@ -1,7 +1,7 @@
 """A month to look at: a simulated organisation, its history, and what keeps coming."""
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime, timedelta
 
 import numpy as np
@@ -12,25 +12,49 @@ from anomalies.ingest.simulated import Organisation
 from anomalies.ingest.simulated.cast import Agent as SimulatedAgent
 from anomalies.ingest.simulated.cast import Rhythm, principal_name
 from anomalies.models import Agent, Anomaly, Batch, Principal, Source
-from anomalies.services import events, reviews, scans
+from anomalies.services import evaluations, events, reviews, scans
 from anomalies.services.actor import Actor
+from anomalies.services.evaluations import Window
 
 SOURCE_NAME = "simulated"
 SEED = 7
 DAYS = 30
 LONGEST_GAP = timedelta(hours=1)  # of sleep after which nothing older is made up
 DECIDED_SHARE = 0.75
+ACKNOWLEDGED_SHARE = 0.15  # of those decided, without a verdict so far
+EXPECTED_SHARE = 0.6  # of those that were no incident: benign; the others are false positives
 UNDECIDED = timedelta(days=2)  # what is newer waits for its reviewer
 REVIEWERS = ("maria.demo", "tom.demo")
-NOTES = {
-    "rate_spike": ("Bulk import announced by its owner.", "Retry loop after a release, fixed.", ""),
-    "high_failure_rate": ("Expired token, renewed.", "Address blocked at the gateway.", "Password reset asked for."),
-    "new_principal": ("New colleague, grant checked.", "Asked the user: they authorized it.", ""),
-    "off_hours_activity": ("Planned maintenance.", "Colleague travelling.", ""),
-    "request_high_risk_access": ("On call, agreed with the owner.", "Revoked, asked for less.", ""),
-    "approved_after_rejected": ("Both approvers asked: the need was new.", ""),
-    "inactive_user": ("Back from leave.", "Contractor, account to be closed.", ""),
-    "access_automation": ("Script of the platform team, to use a service account.", ""),
+TRUE, BENIGN, FALSE = Anomaly.Verdict.TRUE_POSITIVE, Anomaly.Verdict.BENIGN, Anomaly.Verdict.FALSE_POSITIVE
+REASONS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
+    "rate_spike": {
+        TRUE: ("Retry loop after a release, fixed.", "Its token was in use elsewhere, rotated."),
+        BENIGN: ("Bulk import announced by its owner.",),
+    },
+    "rate_drop": {TRUE: ("Its scheduler had stopped, started again.",), BENIGN: ("Planned maintenance.",)},
+    "high_failure_rate": {
+        TRUE: ("Address blocked at the gateway.", "Expired token, renewed."),
+        BENIGN: ("Password reset asked for.",),
+    },
+    "new_principal": {
+        TRUE: ("The user knew nothing of it, grant revoked.",),
+        BENIGN: ("New colleague, grant checked.", "Asked the user: they authorized it."),
+    },
+    "off_hours_activity": {
+        TRUE: ("Nobody was at work, credentials rotated.",),
+        BENIGN: ("Planned maintenance.", "Colleague travelling."),
+    },
+    "suspicious_login": {TRUE: ("Sessions ended, password reset.",), BENIGN: ("Colleague travelling, called them.",)},
+    "request_high_risk_access": {TRUE: ("Revoked, asked for less.",), BENIGN: ("On call, agreed with the owner.",)},
+    "approved_after_rejected": {
+        TRUE: ("The second approver knew of no rejection, revoked.",),
+        BENIGN: ("Both approvers asked: the need was new.",),
+    },
+    "inactive_user": {TRUE: ("Contractor who had left, account closed.",), BENIGN: ("Back from leave.",)},
+    "access_automation": {
+        TRUE: ("Script with a personal account, stopped.",),
+        BENIGN: ("Script of the platform team, to use a service account.",),
+    },
 }
 
 Progress = Callable[[str, int, int], None]  # what is done, how much, of how much
@@ -58,7 +82,7 @@ def fill(*, now: datetime, progress: Progress | None = None) -> None:
         for _ in events.store_in_batches(coming, source_name=SOURCE_NAME, format="native", received_at=now):
             pass
     scans.replay(now=now, progress=progress)
-    _review(now)
+    _review(organisation, start=start, now=now)
 
 
 def trickle(*, now: datetime) -> None:
@@ -126,16 +150,24 @@ def _working_hours(agent: SimulatedAgent) -> dict[str, list[int]] | None:
     return {str(weekday): [7, 19] for weekday in range(5)}
 
 
-def _review(now: datetime) -> None:
-    """Decide about most of what is older, some hours after it was detected; the newest are left to be decided."""
+def _review(organisation: Organisation, *, start: datetime, now: datetime) -> None:
+    """Decide about most of what is older, some hours after it was detected; the newest are left to be decided.
+
+    What belongs to an incident of the simulation is found to be true, so that precision is what it is.
+    """
     rng = np.random.default_rng(SEED)
+    incidents = organisation.incidents(start, now)
+    windows = [Window(**{**one.window(), "start": one.start, "end": one.end}) for one in incidents]
+    no_incident = {anomaly.pk for anomaly in evaluations.evaluate(windows).false}
     for anomaly in Anomaly.objects.needs_review().filter(detected_at__lt=now - UNDECIDED).order_by("detected_at", "id"):
-        decided, reviewer, note, hours = rng.random(4)
-        if decided < DECIDED_SHARE:
-            notes = NOTES.get(anomaly.type, ("",))
-            reviews.acknowledge(
-                anomaly,
-                by=Actor(name=REVIEWERS[int(reviewer * len(REVIEWERS))]),
-                at=anomaly.detected_at + timedelta(hours=0.1 + 6 * hours),
-                note=notes[int(note * len(notes))],
-            )
+        decided, reviewer, acknowledged, expected, reason, hours = rng.random(6)
+        if decided >= DECIDED_SHARE:
+            continue
+        by = Actor(name=REVIEWERS[int(reviewer * len(REVIEWERS))])
+        at = anomaly.detected_at + timedelta(hours=0.1 + 6 * hours)
+        if acknowledged < ACKNOWLEDGED_SHARE:
+            reviews.acknowledge(anomaly, by=by, at=at)
+            continue
+        verdict = TRUE if anomaly.pk not in no_incident else BENIGN if expected < EXPECTED_SHARE else FALSE
+        reasons = REASONS.get(anomaly.type, {}).get(verdict, ("",))
+        reviews.resolve(anomaly, verdict=verdict, reason=reasons[int(reason * len(reasons))], by=by, at=at)

@@ -200,6 +200,19 @@ def configure(
         changes.record("detector", settings.type, "changed", by=by, at=at, name=detector.label, changes=changed)
 
 
+@transaction.atomic
+def switch(type_: str, *, on: bool, by: Actor, at: datetime) -> None:
+    """Switch a detector on or off; its parameters stay. Raises UnknownDetectorError."""
+    check(type_, {})
+    stored = DetectorSettings.objects.select_for_update().get(pk=settings_of(type_).pk)
+    if stored.enabled == on:
+        return
+    stored.enabled, stored.updated_at = on, at
+    stored.save(update_fields=["enabled", "updated_at"])
+    told = changes.between({"enabled": not on}, {"enabled": on})
+    changes.record("detector", type_, "changed", by=by, at=at, name=DETECTORS[type_].label, changes=told)
+
+
 def check(type_: str, parameters: Mapping[str, Any]) -> None:
     """Raise UnknownDetectorError or ParameterError if that detector cannot have these parameters."""
     if type_ not in DETECTORS:

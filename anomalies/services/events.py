@@ -48,9 +48,14 @@ WHERE NOT EXISTS (SELECT FROM anomalies_grant WHERE public_id = wanted)
 _FRESHEN = """
 UPDATE anomalies_source SET
     watermark = greatest(watermark, %s),
-    received_at = greatest(received_at, %s)
+    received_at = greatest(received_at, %s),
+    accepted_events = accepted_events + %s,
+    duplicate_events = duplicate_events + %s,
+    rejected_records = rejected_records + %s
 WHERE id = %s
 """
+
+_COUNT_REJECTED = "UPDATE anomalies_source SET rejected_records = rejected_records + %s WHERE name = %s"
 
 
 class SourceNameError(Exception):
@@ -102,6 +107,8 @@ def store(
             return earlier
         rows, rejected, rejections = _read(outcomes)
         if not rows and idempotency_key is None:
+            if rejected:  # by whom nothing was ever understood is no source
+                cursor.execute(_COUNT_REJECTED, [rejected, source_name])
             return Stored(None, 0, 0, rejected, rejections)
         source = _source(source_name, format)
         batch = _batch(
@@ -122,8 +129,9 @@ def store(
             return earlier
         if rows:
             _write(cursor, rows, batch)
-            # A clock that is ahead of ours does not make its source complete beyond now.
-            cursor.execute(_FRESHEN, [min(rows.last_time, received_at), received_at, source.pk])
+        # A clock that is ahead of ours does not make its source complete beyond now.
+        fresh = [min(rows.last_time, received_at), received_at] if rows else [None, None]
+        cursor.execute(_FRESHEN, [*fresh, batch.accepted, batch.duplicate, rejected, source.pk])
     return Stored(batch, batch.accepted, batch.duplicate, rejected, rejections)
 
 

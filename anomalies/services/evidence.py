@@ -27,7 +27,7 @@ SELECT {columns}, count(*),
            bit_xor(('x' || left(md5(external_id || ' ' || extract(epoch FROM time)), 16))::bit(64)::bigint), 0))
 FROM anomalies_event WHERE {key} AND time >= %s AND time < %s
 """
-_COLUMNS = ("agent_id", "principal_id", "host(ip)", "integration", "resource", "resource_type")
+_COLUMNS = ("agent_id", "principal_id", "host(ip)", "integration", "resource", "resource_type", "grant_id")
 _KEYS = {"agent": "agent_id = %s", "principal": "principal_id = %s", "address": "ip = %s::inet"}
 # Who, where and on which platform, out of groups: users may be many, of each of whom the countries are few.
 _INVOLVED = """
@@ -86,6 +86,7 @@ class Common:
     integration: str | None
     resource: str | None
     resource_type: str | None
+    grant_id: str | None
     count: int
     hash: str
 
@@ -157,9 +158,11 @@ def _held_against(told: Mapping[str, Any]) -> Iterator[float]:
 
 
 def banded_series(
-    anomaly: Anomaly, metric: Metric | None = None, *, span: timedelta, now: datetime
+    anomaly: Anomaly, metric: Metric | None = None, *, span: timedelta, now: datetime, until: datetime | None = None
 ) -> BandedSeries | None:
-    """A series of the anomaly over a span that ends shortly after it, or None if nothing was counted of its entity.
+    """A series of the anomaly over a span that ends then, by default shortly after it.
+
+    None if nothing was counted of its entity by then.
 
     Without a metric it is all that the anomaly's own entity did. The band is what the detector expects with the
     parameters that the anomaly was judged by; a day is shown at the resolution at which the series deviated most.
@@ -168,10 +171,10 @@ def banded_series(
     kind, entity, action = (metric.kind, metric.entity, metric.action) if metric else (anomaly.kind, anomaly.entity, "")
     counted = Series.objects.filter(kind=kind, entity=entity, metric=Series.Metric.REQUESTS)
     known = counted.aggregate(first=Min("first_time"), last=Max("last_time"))
-    if known["first"] is None:
-        return None
     ends = [interval.ended_at for interval in metric.intervals.all()] if metric else []
-    until = min(now, max(ends, default=anomaly.active_until) + span / 8)
+    until = min(now, until or max(ends, default=anomaly.active_until) + span / 8)
+    if known["first"] is None or known["first"] >= until:
+        return None
     window = histories.Window(entity, max(until - span, known["first"]), known["first"], max(until, known["last"]))
     history = histories.load(kind, [window], until=until).with_action(action)
     if history.actions[-1] != action:

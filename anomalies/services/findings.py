@@ -418,6 +418,7 @@ def _describe(anomaly: Anomaly, finding: Finding) -> None:
     anomaly.integration = finding.integration or common.integration or ""
     anomaly.resource = finding.resource or common.resource or ""
     anomaly.resource_type = finding.resource_type or common.resource_type or ""
+    anomaly.grant_id = common.grant_id or ""
     anomaly.platforms = [finding.integration] if finding.integration else involved.platforms
     anomaly.countries = sorted(finding.evidence.get("countries", involved.countries))
     told_of = [finding.principal_id] if finding.principal_id else involved.principal_ids

@@ -1,4 +1,4 @@
-"""Grants that access requests gave, as the histories of the requests tell of them."""
+"""Grants that access requests gave, as the histories of the requests tell of them; and those whose time is over."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -28,6 +28,11 @@ def gather(requests: Sequence[AccessRequest]) -> None:
         unique_fields=["public_id"],
         update_fields=columns,
     )
+
+
+def expire(*, at: datetime) -> int:
+    """End agents' grants whose end has come, and return how many. A second call finds none."""
+    return Grant.objects.run_out(at=at).update(status=Grant.Status.EXPIRED)
 
 
 def _grant(request: AccessRequest) -> Grant | None:

@@ -9,6 +9,7 @@ from anomalies.detection.finding import FIGURES, Finding
 from anomalies.detection.finding import Interval as FoundInterval
 from anomalies.detection.finding import Metric as Found
 from anomalies.models import Anomaly, Interval, Metric, Scan
+from anomalies.services import breaches
 
 _OF_INTERVALS = ("peak", "expected", "lower", "upper", "sum_deltas", "up", "deviation", "score")
 _OWN = Q(kind=F("anomaly__kind"), entity=F("anomaly__entity"), type=F("anomaly__type"))
@@ -63,11 +64,12 @@ def attach(
     for finding, cause in told:
         names = [(cause.pk, metric.name) for metric in finding.metrics]
         severity = max([finding.severity, *(kept[name] for name in names if name in kept)])
-        store(cause, finding, severity=severity)
+        _store(cause, finding, severity=severity)
         kept |= dict.fromkeys(names, severity)
     for metric in attached:
         if (metric.anomaly_id, metric.name) not in kept:
             metric.delete()
+    breaches.keep(wholes)  # before some of them are locked: locked in any other order, two workers could block another
     after = _severest(wholes)
     changed = [pk for pk in wholes if before.get(pk) != after.get(pk)]
     lock = Anomaly.objects.filter(pk__in=changed).select_for_update().order_by("id").values_list("pk", flat=True)
@@ -91,6 +93,7 @@ def move(before: Anomaly, after: Anomaly, *, of: Anomaly | None = None) -> None:
         Metric.objects.filter(pk=same.pk).update(severity=max(same.severity, metric.severity))
         metric.delete()
     moved.update(anomaly=after)
+    breaches.keep([before.pk, after.pk])
 
 
 def deviates_still(anomaly: Anomaly) -> bool:
@@ -103,11 +106,14 @@ def of_finding(anomaly: Anomaly, of: Anomaly) -> QuerySet[Metric]:
     return Metric.objects.filter(anomaly=anomaly, kind=of.kind, entity=of.entity, type=of.type)
 
 
-def store(anomaly: Anomaly, finding: Finding, *, severity: int | None = None) -> None:
-    """Store a finding's metrics with their intervals as those of an anomaly, instead of those of the same names.
+def store(anomaly: Anomaly, finding: Finding) -> None:
+    """Store a finding's metrics with their intervals as those of an anomaly, instead of those of the same names."""
+    _store(anomaly, finding)
+    breaches.keep([anomaly.pk])
 
-    They are as severe as the finding, unless something else is said.
-    """
+
+def _store(anomaly: Anomaly, finding: Finding, *, severity: int | None = None) -> None:
+    """The same, but for how far the anomaly is outside its bands: they are as severe as said, or as the finding."""
     names = [metric.name for metric in finding.metrics]
     Metric.objects.bulk_create(
         [
@@ -135,6 +141,7 @@ def store(anomaly: Anomaly, finding: Finding, *, severity: int | None = None) ->
         for metric in finding.metrics
         for interval in metric.intervals
     }
+    main = {stored[metric.name]: _main_resolution(metric) for metric in finding.metrics}
     for known in Interval.objects.filter(metric__in=stored.values()):
         if (known.metric_id, known.resolution_seconds, known.started_at) not in kept:
             known.delete()
@@ -146,14 +153,22 @@ def store(anomaly: Anomaly, finding: Finding, *, severity: int | None = None) ->
                 started_at=started_at,
                 ended_at=_time(interval.end),
                 state=_state(interval),
+                main=resolution_seconds == main[metric_id],
                 **{name: getattr(interval, name) for name in _OF_INTERVALS},
             )
             for (metric_id, resolution_seconds, started_at), interval in kept.items()
         ],
         update_conflicts=True,
         unique_fields=["metric", "resolution_seconds", "started_at"],
-        update_fields=["ended_at", "state", *_OF_INTERVALS],
+        update_fields=["ended_at", "state", "main", *_OF_INTERVALS],
     )
+
+
+def _main_resolution(metric: Found) -> int:
+    """Return the resolution at which it deviates most; the finest, where its figures are of no interval's."""
+    resolutions = {interval.resolution_seconds for interval in metric.intervals}
+    told = int(metric.evidence["resolution_seconds"])
+    return told if told in resolutions else min(resolutions, default=told)
 
 
 def _attached(kind: str, judged_from: Mapping[str, datetime]) -> list[Metric]:

@@ -5,9 +5,9 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from django.db import connection
-from django.db.models import QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet
 
-from anomalies.models import Notice
+from anomalies.models import Notice, ReviewEntry
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
@@ -38,9 +38,18 @@ def tell_who_snoozed(woken: Collection[int]) -> None:
 
 
 def unseen(user: "User") -> QuerySet[Notice]:
-    """Return what somebody was not shown yet, newest first, with the entries and their anomalies."""
-    notices = Notice.objects.filter(user=user, seen_at=None)
+    """Return what somebody was not shown yet and still holds, newest first, with the entries and their anomalies.
+
+    An assignment holds as long as they have the anomaly; one of a bulk review, as long as they have any of its set.
+    """
+    has = Q(entry__anomaly__assignee=user) | Q(Exists(theirs(user).filter(bulk=OuterRef("entry__bulk"))))
+    notices = Notice.objects.filter(~Q(entry__action=ReviewEntry.Action.ASSIGNED) | has, user=user, seen_at=None)
     return notices.select_related("entry__anomaly", "entry__bulk").order_by("-id")
+
+
+def theirs(user: "User") -> QuerySet[ReviewEntry]:
+    """Return what was done to the anomalies that somebody has."""
+    return ReviewEntry.objects.filter(anomaly__assignee=user, undoes=None)
 
 
 def see(user: "User", *, up_to: int, at: datetime) -> int:

@@ -5,8 +5,10 @@ from datetime import datetime
 from typing import Any
 
 from django.db import connection, transaction
+from django.db.models import Value
 
 from anomalies.models import Anomaly, OutboxMessage, Severity
+from anomalies.models.notification import Turn
 
 # As `payload` says it, for many at once; a test holds them together.
 _TIMES = "to_char(a.{0} AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS' || CASE"
@@ -26,8 +28,10 @@ _SAID = (
     *("title", "verdict", "reason", "resolved_at", "snoozed_until", "assignee"),
 )
 _ANNOUNCE = f"""
-INSERT INTO anomalies_outboxmessage (type, anomaly_id, payload)
-SELECT %(type)s, a.id, jsonb_build_object({", ".join(f"'{name}', {_SPELLED.get(name, f'a.{name}')}" for name in _SAID)})
+INSERT INTO anomalies_outboxmessage (transaction, type, anomaly_id, payload)
+SELECT greatest(pg_current_xact_id()::text::bigint,
+                (SELECT max(transaction) FROM anomalies_outboxmessage WHERE anomaly_id = a.id)),
+       %(type)s, a.id, jsonb_build_object({", ".join(f"'{name}', {_SPELLED.get(name, f'a.{name}')}" for name in _SAID)})
 FROM anomalies_anomaly a LEFT JOIN auth_user u ON u.id = a.assignee_id WHERE a.id = ANY(%(ids)s) ORDER BY a.id
 """  # noqa: S608  names of our own
 
@@ -72,7 +76,8 @@ def _iso(time: datetime | None) -> str | None:
 def announce(type_: str, anomaly: Anomaly) -> OutboxMessage:
     """Write a message such as `anomaly.detected`. Raises outside a transaction: it must be true when it is read."""
     _in_transaction()
-    return OutboxMessage.objects.create(type=type_, anomaly=anomaly, payload=payload(anomaly))
+    turn = Turn(Value(anomaly.pk))
+    return OutboxMessage.objects.create(type=type_, anomaly=anomaly, payload=payload(anomaly), transaction=turn)
 
 
 def announce_all(type_: str, anomaly_ids: Collection[int]) -> None:

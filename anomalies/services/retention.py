@@ -9,7 +9,7 @@ from django.conf import settings
 from django.db import connection
 from django.db.models import Max
 
-from anomalies.models import Anomaly, Batch, BulkReview, Outlook, Retention
+from anomalies.models import Anomaly, Authorization, Batch, BulkReview, Outlook, Retention
 from anomalies.services import partitions
 
 logger = logging.getLogger(__name__)
@@ -99,6 +99,8 @@ def apply(*, now: datetime) -> Retention:
     Outlook.objects.filter(day__lt=(now - timedelta(days=2)).date()).delete()
     # Shown, and never confirmed: each holds the numbers of up to 100,000 anomalies, and nothing was done by it.
     BulkReview.objects.filter(done_at=None, created_at__lt=now - UNCONFIRMED).delete()
+    # Never fetched, and over: each lost answer to a client that asks again leaves one.
+    Authorization.objects.filter(grant=None, expires_at__lt=now - UNCONFIRMED).delete()
     kept.save()
     logger.info(
         "retention: dropped %s events of %s days, %s blocks of minutes, %s of 5 minutes, %s sightings, %s scans, "

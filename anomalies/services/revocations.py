@@ -34,8 +34,8 @@ class RevocationError(Exception):
 
 
 class NotStandingError(RevocationError):
-    def __init__(self, grant: Grant) -> None:
-        super().__init__(f"The grant {grant.public_id} gives no access: it is {grant.status}.")
+    def __init__(self, grant: Grant, at: datetime) -> None:
+        super().__init__(f"The grant {grant.public_id} gives no access: it is {grant.status_at(at)}.")
 
 
 class AlreadyRevokingError(RevocationError):
@@ -45,15 +45,16 @@ class AlreadyRevokingError(RevocationError):
 
 
 @transaction.atomic
-def begin(grant: Grant, *, by: Actor, at: datetime, anomaly: Anomaly | None = None) -> Revocation:
+def begin(grant: Grant, *, by: Actor, at: datetime, anomaly: Anomaly | None = None, because: str = "") -> Revocation:
     """Revoke a grant, and with it the access request that gave it, and return how far that is.
 
     At once where none of its integrations has a connection; else the access stands, and its request is `revoking`,
-    until all of those have answered. Raises NotStandingError and AlreadyRevokingError.
+    until all of those have answered. When it ends, what was delegated of it is revoked in the same way. Raises
+    NotStandingError and AlreadyRevokingError.
     """
     row, request = _locked(grant, anomaly)
-    if row.status != Grant.Status.ACTIVE:
-        raise NotStandingError(row)
+    if row.status_at(at) != Grant.Status.ACTIVE:
+        raise NotStandingError(row, at)
     pending = Revocation.objects.pending().filter(grant=row).first()
     if pending and _goes_on(row, request):
         raise AlreadyRevokingError(pending)
@@ -71,14 +72,14 @@ def begin(grant: Grant, *, by: Actor, at: datetime, anomaly: Anomaly | None = No
         _end(row, request, by=by, at=at)
         _close(revocation, Revocation.State.DONE, at=at)
     waits = f"it stands until {_listed(asked)} answered" if asked else "no integration of it has a connection to ask"
-    _tell(revocation, row, request, "revoking" if asked else "revoked", waits, by=by, at=at)
+    _tell(revocation, row, request, "revoking" if asked else "revoked", because + waits, by=by, at=at)
     return revocation
 
 
-def begin_unless_pending(grant: Grant, *, by: Actor, at: datetime) -> Revocation | None:
+def begin_unless_pending(grant: Grant, *, by: Actor, at: datetime, because: str = "") -> Revocation | None:
     """Revoke a grant that stands, or return None where somebody is at it already."""
     try:
-        return begin(grant, by=by, at=at)
+        return begin(grant, by=by, at=at, because=because)
     except RevocationError:
         return None
 
@@ -98,6 +99,13 @@ def call_due(*, clock: Callable[[], datetime], until: datetime) -> int:
 def last_of(grant: Grant) -> Revocation | None:
     """Return the revocation that was begun last, with its calls; None if there is none."""
     return Revocation.objects.filter(grant=grant).prefetch_related("calls").order_by("-id").first()
+
+
+def under_way(grants: Sequence[Grant]) -> set[int]:
+    """Return which of these grants, with their requests, are being revoked: they stand until all have answered."""
+    active = {grant.pk: grant for grant in grants if grant.status == Grant.Status.ACTIVE}
+    pending = Revocation.objects.pending().filter(grant__in=active).values_list("grant_id", flat=True) if active else ()
+    return {pk for pk in pending if _goes_on(active[pk], active[pk].request)}
 
 
 def _locked(grant: Grant, anomaly: Anomaly | None) -> tuple[Grant, AccessRequest | None]:
@@ -125,6 +133,9 @@ def _end(grant: Grant, request: AccessRequest | None, *, by: Actor, at: datetime
         Grant.objects.active().filter(pk=grant.pk).update(
             status=Grant.Status.REVOKED, revoked_at=at, revoked_by=by.name
         )
+        # From the grant down to its parts, each after that of which it is one: no two that revoke wait in a ring.
+        for part in grant.delegated.active().order_by("id"):
+            begin_unless_pending(part, by=by, at=at, because=f"it was delegated from {grant}, which is revoked; ")
 
 
 def _ask(

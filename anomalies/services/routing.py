@@ -5,8 +5,8 @@ from urllib.parse import parse_qsl
 
 from django.db.models import Q
 
-from anomalies.detection.registry import DETECTORS
-from anomalies.models import Anomaly, Channel, Delivery, OutboxMessage, Severity
+from anomalies.detection.registry import DETECTORS, counting
+from anomalies.models import Anomaly, Channel, Delivery, OutboxMessage, Rule, Severity
 
 MESSAGE_TYPES = {
     "anomaly.detected": "Detected, or up for review again",
@@ -80,11 +80,14 @@ def checked(text: str) -> dict[str, list[str]]:
 def passing(channel: Channel, messages: Sequence[OutboxMessage]) -> list[OutboxMessage]:
     """Return in their order those that the channel is told.
 
-    Who was told of an anomaly is told how it goes on, also once it passes the filters no more.
+    Of what a rule raised that names channels, only those are. Who was told of an anomaly is told how it goes on, also
+    once it passes the filters no more.
     """
     wanted = [message for message in messages if message.type in channel.message_types]
     ids = {message.anomaly_id for message in wanted}
-    matching = set(Anomaly.objects.filter(_meant(parsed(channel.filter)), pk__in=ids).values_list("pk", flat=True))
+    meant = Anomaly.objects.filter(_meant(parsed(channel.filter)), pk__in=ids)
+    elsewhere = Q(type__in=counting("rule_events"), topic__in=_rules_told_elsewhere(channel))
+    matching = set(meant.exclude(elsewhere).values_list("pk", flat=True))
     told = set(Delivery.objects.filter(channel=channel, anomaly__in=ids).values_list("anomaly_id", flat=True))
     found = []
     for message in wanted:
@@ -93,6 +96,15 @@ def passing(channel: Channel, messages: Sequence[OutboxMessage]) -> list[OutboxM
             told.add(message.anomaly_id)
             found.append(message)
     return found
+
+
+def _rules_told_elsewhere(channel: Channel) -> list[str]:
+    """Return the rules that name others. One whose channels were all deleted names none: somebody is told."""
+    naming = dict(Rule.objects.exclude(channels=[]).values_list("public_id", "channels"))
+    if not naming:
+        return []
+    kept = set(Channel.objects.kept().values_list("public_id", flat=True))
+    return [rule for rule, named in naming.items() if channel.public_id not in named and not kept.isdisjoint(named)]
 
 
 def _meant(wanted: Mapping[str, Sequence[str]]) -> Q:

@@ -11,7 +11,7 @@ from django.db.models import Min, Q
 
 from anomalies.detection import history, wording
 from anomalies.detection.registry import counting
-from anomalies.models import Agent, Anomaly, Event, Grant, Rule, Series, Severity
+from anomalies.models import Agent, Anomaly, Channel, Event, Grant, Rule, Series, Severity
 from anomalies.services import changes
 from anomalies.services.actor import Actor
 
@@ -49,7 +49,7 @@ class Wanted(TypedDict, total=False):
     scopes: Sequence[str]  # see `matching`; none: all events
     window_seconds: int  # one of WINDOWS
     threshold: int  # events within the window from which it is an anomaly
-    channels: Sequence[str]  # ids
+    channels: Sequence[str]  # ids; none: each is told that tells of what the rule raises
     enabled: bool
 
 
@@ -59,6 +59,11 @@ class RuleError(Exception):
     def __init__(self, field: str, reason: str) -> None:
         self.field, self.reason = field, reason
         super().__init__(f"{field}: {reason}")
+
+
+class RuleTakenError(Exception):
+    def __init__(self, public_id: str) -> None:
+        super().__init__(f"There is or was another rule {public_id}; an id is never used again.")
 
 
 class StaleRuleError(Exception):
@@ -81,7 +86,7 @@ def errors_of(wanted: Mapping[str, Any], *, of: Rule | None = None) -> dict[str,
         "scopes": _texts,
         "window_seconds": _window,
         "threshold": _threshold,
-        "channels": _texts,
+        "channels": _channels,
     }
     found = {field: check(wanted[field]) for field, check in checks.items() if field in wanted}
     if "name" in wanted and not found["name"]:
@@ -111,6 +116,27 @@ def create(*, by: Actor, at: datetime, public_id: str = "", **wanted: Unpack[Wan
     said = {name: value for name, value in values.items() if value not in ("", [], ())}
     changes.record("rule", rule.public_id, "created", by=by, at=at, name=rule.name, changes=changes.between({}, said))
     return rule
+
+
+def create_once(public_id: str, *, by: Actor, at: datetime, **wanted: Unpack[Wanted]) -> Rule:
+    """Make a rule of that id, or return the one that the same call has made before: callers repeat what got lost.
+
+    Raises RuleError, or RuleTakenError where that id is or was another rule's.
+    """
+    if error := _text(public_id, MAX_LENGTH, empty=False):
+        raise RuleError("public_id", error)
+    known = Rule.objects.filter(public_id=public_id).first()
+    if known is None:
+        try:
+            return create(by=by, at=at, public_id=public_id, **wanted)
+        except RuleError:
+            known = Rule.objects.filter(public_id=public_id).first()
+            if known is None:  # nobody was faster
+                raise
+    values = _checked({**_DEFAULTS, **wanted, "enabled": known.enabled}, of=known)
+    if known.deleted_at or any(getattr(known, field) != value for field, value in values.items()):
+        raise RuleTakenError(public_id)
+    return known
 
 
 @transaction.atomic
@@ -149,6 +175,13 @@ def delete(rule: Rule, *, by: Actor, at: datetime) -> None:
         raise RuleGoneError(rule)
     rule.refresh_from_db()
     changes.record("rule", rule.public_id, "deleted", by=by, at=at, name=rule.name)
+
+
+def channels_called(named: Sequence[str]) -> list[str]:
+    """Return the ids of channels that are called by id or name; what no channel is called stays as it is."""
+    wanted = [one for one in named if "\x00" not in one]
+    by_name = dict(Channel.objects.kept().filter(name__in=wanted).values_list("name", "public_id"))
+    return [by_name.get(one, one) for one in named]
 
 
 def unknown_agents(agents: Iterable[str]) -> list[str]:
@@ -331,6 +364,14 @@ def _texts(value: object) -> str:
     if len(value) > MOST_NAMED:
         return f"{len(value):,} of them, at most {MOST_NAMED} are kept."
     return next((f"{one!r:.80}: {error}" for one in value if (error := _text(one, MAX_LENGTH, empty=False))), "")
+
+
+def _channels(value: object) -> str:
+    if error := _texts(value):
+        return error
+    assert isinstance(value, Sequence)
+    known = set(Channel.objects.kept().filter(public_id__in=value).values_list("public_id", flat=True))
+    return next((f"there is no channel {one}." for one in value if one not in known), "")
 
 
 def _severity(value: object) -> str:

@@ -40,13 +40,14 @@ _FIGURES = (
 def begin(*, now: datetime, trigger: str, shares: int) -> list[int]:
     """Count what arrived and part what is due, and return the ids of the shares to be judged.
 
-    While a parted scan is unfinished, these are what is left of it; while another scan runs, there are none.
+    While a parted scan is unfinished, these are what is left of it; while another scan runs, there are none. A whole
+    scan that came between judged what was left: the parted one is over.
     """
     try:
         with scans.one_at_a_time(wait=False):
-            unfinished = Scan.objects.filter(finished_at=None, shares__gt=1).order_by("id").last()
-            if unfinished is not None:
-                return _left(unfinished) or _next(unfinished)
+            newest = Scan.objects.order_by("id").last()
+            if newest is not None and newest.shares > 1 and newest.finished_at is None:
+                return _left(newest) or _next(newest)
             scan = Scan.objects.create(trigger=trigger, now=now, started_at=timezone.now(), shares=shares)
             scans.count(scan)
             scan.save()
@@ -58,11 +59,13 @@ def begin(*, now: datetime, trigger: str, shares: int) -> list[int]:
 def judge(share: int) -> list[int]:
     """Judge the entities of a share, and return the ids of the shares that can be judged after it, if it was the last.
 
-    Does nothing if it was judged, if another worker is at it, or if a scan that is not parted runs.
+    Does nothing if it was judged, if another worker is at it, or if a scan that is not parted runs or ran since: that
+    one judged it, and who polls for anomalies takes a scan for over when the next one begins.
     """
     part = ScanShare.objects.select_related("scan").get(pk=share)
     with _alone(part) as mine:
-        if not mine or ScanShare.objects.filter(pk=share, done_at__isnull=False).exists():
+        over = ScanShare.objects.filter(pk=share, done_at__isnull=False).exists()
+        if not mine or over or Scan.objects.filter(pk__gt=part.scan_id).exists():
             return []
         scan = Scan.objects.get(pk=part.scan_id)
         before = {name: getattr(scan, name) for name in _FIGURES}

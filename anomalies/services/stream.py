@@ -5,14 +5,14 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.db import connection, transaction
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 
 from anomalies.models import ApiKey, OutboxMessage, StreamLease
 
 MAX_STREAMS = 5  # at once for one key
 LEASE = timedelta(seconds=30)  # a stream that was not renewed for so long is over
 MESSAGES_AT_ONCE = 500
-LAST_NUMBER = 2**63 - 1
+LAST_NUMBER = 10**18 - 1  # of a message, and of what an event id can say
 
 
 class TooManyStreamsError(Exception):
@@ -62,9 +62,13 @@ def newest_position() -> Position:
 
 def messages_after(position: Position) -> list[OutboxMessage]:
     """The next settled messages, at most MESSAGES_AT_ONCE."""
+    return list(settled_after(position)[:MESSAGES_AT_ONCE])
+
+
+def settled_after(position: Position) -> "QuerySet[OutboxMessage]":
+    """All settled messages after a position, in their order."""
     later = Q(transaction__gt=position.transaction) | Q(pk__gt=position.number)
-    messages = OutboxMessage.objects.settled().filter(later, transaction__gte=position.transaction)
-    return list(messages[:MESSAGES_AT_ONCE])
+    return OutboxMessage.objects.settled().filter(later, transaction__gte=position.transaction)
 
 
 @transaction.atomic

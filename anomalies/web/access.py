@@ -14,7 +14,7 @@ from django_htmx.http import HttpResponseClientRedirect
 
 from anomalies.web.request import Request
 from anomalies.web.returning import next_url
-from anomalies.web.typed import keep_unsent
+from anomalies.web.typed import keep_form, keep_unsent
 
 P = ParamSpec("P")
 View = Callable[Concatenate[Request, P], HttpResponse]
@@ -23,17 +23,18 @@ VIEW = "anomalies.view_anomaly"
 REVIEW = "anomalies.review_anomaly"
 
 
-def requires(permission: str) -> Callable[[View[P]], View[P]]:
+def requires(permission: str, *, is_form: bool = False) -> Callable[[View[P]], View[P]]:
     """Let in people with that permission; others get the login page or, if they are known, a 403.
 
-    A partial request of a session that has expired moves the whole page to the login: no form lands in a panel.
+    A partial request of a session that has expired moves the whole page to the login: no form lands in a panel. What
+    was sent to a view that `is_form`, one that shows the form that it takes, is there again after the login.
     """
 
     def decorate(view: View[P]) -> View[P]:
         @wraps(view)
         def guarded(request: Request, /, *args: P.args, **kwargs: P.kwargs) -> HttpResponse:
             if not request.user.is_authenticated:
-                return _to_login(request)
+                return _to_login(request, is_form=is_form)
             if not request.user.has_perm(permission):
                 raise PermissionDenied
             response = view(request, *args, **kwargs)
@@ -47,10 +48,13 @@ def requires(permission: str) -> Callable[[View[P]], View[P]]:
     return decorate
 
 
-def _to_login(request: Request) -> HttpResponse:
+def _to_login(request: Request, *, is_form: bool) -> HttpResponse:
     """Lead to the login and from there back; what was sent with an action is kept for that, and nothing is done."""
     lost = request.method not in ("GET", "HEAD")
-    if lost:
+    if lost and is_form:
+        keep_form(request)
+        there = request.get_full_path()
+    elif lost:
         keep_unsent(request)
         there = next_url(request)
     else:

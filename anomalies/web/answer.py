@@ -13,12 +13,12 @@ from django.utils import timezone
 from anomalies.models import Anomaly
 from anomalies.services.actor import Actor
 from anomalies.services.reviews import RefusedError, ReviewError
+from anomalies.web.details.panel import panel_of
 from anomalies.web.frame import fragment, page
-from anomalies.web.listing import Listing, views
-from anomalies.web.panel import panel_of
+from anomalies.web.listing.listing import Listing, views
+from anomalies.web.listing.sparkline import rows_of
 from anomalies.web.request import Request
 from anomalies.web.returning import next_url
-from anomalies.web.sparkline import rows_of
 from anomalies.web.toast import Toast, keep
 from anomalies.web.typed import Typed, typed_into
 from anomalies.web.views import list_state

@@ -3,7 +3,7 @@
 import csv
 import json
 import re
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from io import StringIO
@@ -18,14 +18,16 @@ from django.utils import timezone
 from django.views.decorators.http import require_http_methods, require_safe
 
 from anomalies.detection.registry import DETECTORS
-from anomalies.models import Anomaly, AuditEntry
+from anomalies.detection.wording import span
+from anomalies.models import Anomaly, AuditEntry, Severity
 from anomalies.services import audit_trail
 from anomalies.services.audit_trail import ANOMALY, Happening, Wanted
 from anomalies.services.spreadsheet import guarded
 from anomalies.web.access import requires
 from anomalies.web.frame import page
-from anomalies.web.period import NAMES as PERIOD_NAMES
-from anomalies.web.period import Period, PeriodField, PeriodWidget, as_typed
+from anomalies.web.listing.period import NAMES as PERIOD_NAMES
+from anomalies.web.listing.period import Period, PeriodField, PeriodWidget, as_typed
+from anomalies.web.listing.row import type_label
 from anomalies.web.request import Request
 from anomalies.web.zone import in_own_zone
 
@@ -38,6 +40,13 @@ COLUMNS = ("at", "actor", "action", "subject_type", "subject_id", "subject_name"
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?[+-]\d\d:\d\d$")
 # What the action says itself, with who did it, when and why.
 _TOLD = {"status", "acknowledged_at", "acknowledged_by", "resolved_at", "resolved_by", "reason", "suppression"}
+_FIELDS = {"window_seconds": "within", "threshold": "events, at least", "highest_severity": "up to severity"}
+_WORDS: Mapping[str, Callable[[Any], str]] = {
+    "type": type_label,
+    "severity": lambda value: dict(Severity.choices).get(value, str(value)),
+    "highest_severity": lambda value: dict(Severity.choices).get(value, str(value)),
+    "window_seconds": lambda value: span(value) if isinstance(value, int) else value,
+}
 _PAGES = {
     "suppression": "suppression_page",
     "rule": "rule_page",
@@ -109,7 +118,7 @@ class Line:
 
     @property
     def type_label(self) -> str:
-        return self.happening.subject_type.replace("_", " ")
+        return "API key" if self.happening.subject_type == "api_key" else self.happening.subject_type.replace("_", " ")
 
     @property
     def url(self) -> str:
@@ -134,9 +143,17 @@ class Line:
                 continue
             if name == "assignee":
                 before, after = self.people.get(before, before), self.people.get(after, after)
-            was = "" if before in (None, "") else _said(before)
-            found.append((name.removesuffix("_id").replace("_", " "), was, _said(after)))
+            was = "" if before in (None, "") else _said(before, name)
+            found.append((self._field(name), was, _said(after, name)))
         return found
+
+    def _field(self, name: str) -> str:
+        """What people call a field: of a detector its parameter."""
+        one = self.happening
+        type_ = one.subject_id.partition(" ")[0]
+        if one.subject_type in ("detector", "detector_override") and type_ in DETECTORS:
+            return DETECTORS[type_].label_of(name)
+        return _FIELDS.get(name, name.removesuffix("_id").replace("_", " "))
 
 
 def _people(happenings: list[Happening]) -> dict[int, str]:
@@ -144,7 +161,9 @@ def _people(happenings: list[Happening]) -> dict[int, str]:
     return dict(User.objects.filter(pk__in=ids).values_list("pk", "username")) if ids else {}
 
 
-def _said(value: Any) -> str:
+def _said(value: Any, name: str = "") -> str:
+    if name in _WORDS and isinstance(value, str | int) and value != "":
+        return _WORDS[name](value)
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, dict | list):

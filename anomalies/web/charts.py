@@ -15,6 +15,7 @@ from anomalies.web.zone import this_year
 WIDTH, HEIGHT = 456, 140
 LEFT, RIGHT, TOP, BOTTOM = 2, 40, 8, 18
 LEAST_MARK = 6  # units of the drawing; an interval of one bucket would be a hair line
+CHARACTER, GAP = 7.5, 16  # of the times below, on phones, where they are largest
 MOST_POINTS = 144  # three units of the drawing each, wide enough to hover
 MOST_TABLE_ROWS = 48
 MOST_BAND = 3.0  # times what was observed or usual, that the band may take of the height
@@ -237,7 +238,8 @@ def tick_times(first: float, last: float) -> list[float]:
     offset = timezone.localtime(datetime.fromtimestamp(first, UTC)).utcoffset() or timedelta()
     start = -(-(first + offset.total_seconds()) // step) * step - offset.total_seconds()
     times = (start + i * step for i in range(5))
-    return [time for time in times if time <= last - (last - first) * (0.15 if last - first <= 2 * DAY else 0.25)]
+    room = (2 * CHARACTER * len(tick_words(last, last - first)) + GAP) / (WIDTH - LEFT - RIGHT)
+    return [time for time in times if time <= last - (last - first) * room]
 
 
 def tick_words(seconds: float, reach: float) -> str:

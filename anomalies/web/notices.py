@@ -41,7 +41,7 @@ def unseen_by(user: User | AnonymousUser) -> Unseen | None:
         return None
     back = sum(action == ReviewEntry.Action.WOKEN for _, action, _ in found)
     bulks = [bulk for _, _, bulk in found if bulk]
-    of_bulks = ReviewEntry.objects.filter(bulk__in=bulks, undoes=None)[: MOST_TOLD + 1].count() if bulks else 0
+    of_bulks = notices.theirs(user).filter(bulk__in=bulks)[: MOST_TOLD + 1].count() if bulks else 0
     return Unseen(assigned=len(found) - back - len(bulks) + of_bulks, back=back, up_to=found[0][0])
 
 

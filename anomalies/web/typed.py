@@ -10,7 +10,9 @@ from django.urls import resolve
 from anomalies.services.reviews import MAX_NOTE_LENGTH
 
 FIELDS = ("note", "reason", "title", "verdict", "until", "until_at", "to")
-_KEY = "unsent"
+UNSENT = "Your session had ended: nothing was done yet."
+_KEY, _FORM_KEY = "unsent", "unsent_form"
+_LONGEST_FORM = 100_000  # characters, of all that was typed into it
 _MOST_PICKED = 200  # as many as a page or two show
 
 
@@ -35,7 +37,7 @@ def keep_unsent(request: HttpRequest) -> None:
     Only of browsers that were logged in once: nobody else fills the table of sessions.
     """
     if settings.SESSION_COOKIE_NAME in request.COOKIES:
-        keep_typed(request, "Your session had ended: nothing was done yet.")
+        keep_typed(request, UNSENT)
 
 
 def keep_typed(request: HttpRequest, complaint: str) -> None:
@@ -57,3 +59,26 @@ def unsent(request: HttpRequest, public_id: str = "") -> Typed | None:
     del request.session[_KEY]
     fields = {name: kept["fields"].get(name, "") for name in FIELDS}
     return Typed(match.url_name, fields, kept["complaint"], kept["picked"])
+
+
+def keep_form(request: HttpRequest) -> None:
+    """Keep a whole form that came with a session that had ended, for the page that shows it.
+
+    Of the same browsers as `keep_unsent`; one that is longer than people type is not kept.
+    """
+    fields = {name: texts for name, texts in request.POST.lists() if name != "csrfmiddlewaretoken"}
+    length = sum(len(text) for texts in fields.values() for text in texts)
+    if settings.SESSION_COOKIE_NAME in request.COOKIES and length <= _LONGEST_FORM:
+        request.session[_FORM_KEY] = {"path": request.path, "fields": fields}
+
+
+def unsent_form(request: HttpRequest, path: str = "") -> QueryDict | None:
+    """Return and forget the form that was kept of what is sent to this page, or to that path; None if none was."""
+    kept = request.session.get(_FORM_KEY)
+    if not kept or kept["path"] != (path or request.path):
+        return None
+    del request.session[_FORM_KEY]
+    posted = QueryDict(mutable=True)
+    for name, texts in kept["fields"].items():
+        posted.setlist(name, texts)
+    return posted

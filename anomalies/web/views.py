@@ -10,14 +10,14 @@ from django_htmx.http import push_url
 from anomalies.models import Anomaly, Batch, Event
 from anomalies.services.evidence import events_behind
 from anomalies.web.access import REVIEW, VIEW, requires
-from anomalies.web.choosing import choosing_of
+from anomalies.web.decisions.choosing import choosing_of
+from anomalies.web.details.panel import RawEvent, panel_of
+from anomalies.web.details.recomputed import recomputed
 from anomalies.web.facets import bounded_count, said
 from anomalies.web.frame import fragment, frame_of, page
-from anomalies.web.listing import Listing, newest_id, views
-from anomalies.web.menus import closed_menus, menu_of, menus_of
+from anomalies.web.listing.listing import Listing, newest_id, views
+from anomalies.web.listing.menus import closed_menus, menu_of, menus_of
 from anomalies.web.paging import page_of
-from anomalies.web.panel import RawEvent, panel_of
-from anomalies.web.recomputed import recomputed
 from anomalies.web.request import Request
 from anomalies.web.typed import unsent
 from anomalies.web.zone import in_own_zone, runs_scripts

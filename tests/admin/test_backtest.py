@@ -63,7 +63,7 @@ def test_its_page_waits_for_the_result_and_shows_it(as_boss: Client, spiked: Non
     assert "Would not have been raised: 1" in page
     assert "Would have been raised: 0" in page
     assert f"/anomalies/{Anomaly.objects.get(type='rate_spike').public_id}/" in page
-    assert "min excess 1000" in page
+    assert "Above the expected, at least 1000" in page
     assert "no verdict yet" in page
     assert 'http-equiv="refresh"' not in page
 

@@ -53,7 +53,7 @@ def test_what_differs_from_the_default_is_kept(as_boss: Client, settings_row: De
     assert _save(as_boss, settings_row, min_excess="7.5").status_code == 302
     settings_row.refresh_from_db()
     assert (settings_row.enabled, settings_row.parameters) == (True, {"min_excess": 7.5})
-    assert "min excess 7.5" in as_boss.get(LIST).content.decode()
+    assert "Above the expected, at least 7.5" in as_boss.get(LIST).content.decode()
 
 
 def test_the_default_again_leaves_nothing_changed(as_boss: Client, settings_row: DetectorSettings) -> None:
@@ -74,7 +74,9 @@ def test_a_value_out_of_bounds_is_told_with_its_name_and_bounds(
 ) -> None:
     errors = _save(as_boss, settings_row, min_excess="-1").context["adminform"].form.errors
     [bounds] = [parameter for parameter in DETECTORS["rate_spike"].parameters if parameter.name == "min_excess"]
-    assert errors["min_excess"] == [f"min excess (events): it must be from {bounds.low:g} to {bounds.high:g}."]
+    assert errors["min_excess"] == [
+        f"Above the expected, at least (events): it must be from {bounds.low:g} to {bounds.high:g}."
+    ]
 
 
 @pytest.mark.parametrize("value", ["-1", "1e9", "nan", "many", ""])
@@ -94,9 +96,11 @@ def test_the_history_says_who_changed_what_from_which_value_to_which(
     _save(as_boss, settings_row, **changes)
     entry = LogEntry.objects.get()
     assert entry.user == boss
-    assert entry.get_change_message() == "Changed Enabled: yes → no and min excess (events): 3.0 → 7.5."
+    assert (
+        entry.get_change_message() == "Changed Enabled: yes → no and Above the expected, at least (events): 3.0 → 7.5."
+    )
     history = as_boss.get(reverse("admin:anomalies_detectorsettings_history", args=[settings_row.pk]))
-    assert "min excess (events): 3.0 → 7.5" in history.content.decode()
+    assert "Above the expected, at least (events): 3.0 → 7.5" in history.content.decode()
 
 
 def test_words_are_typed_with_commas_and_checked(as_boss: Client) -> None:
@@ -111,6 +115,9 @@ def test_words_are_typed_with_commas_and_checked(as_boss: Client) -> None:
     assert as_boss.post(_page(row), fields).status_code == 302
     row.refresh_from_db()
     assert row.parameters == {"elevated_words": ["root", "sudo"]}
-    assert "elevated words root, sudo" in as_boss.get(LIST).content.decode()
-    for wrong, sentence in ((",", "elevated words: a word is needed."), ("x" * 101, "a word has 1 to 100 characters")):
+    assert "Words of elevated permissions root, sudo" in as_boss.get(LIST).content.decode()
+    for wrong, sentence in (
+        (",", "Words of elevated permissions: a word is needed."),
+        ("x" * 101, "a word has 1 to 100 characters"),
+    ):
         assert sentence in as_boss.post(_page(row), {**fields, "elevated_words": wrong}).content.decode()

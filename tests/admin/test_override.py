@@ -51,7 +51,7 @@ def test_the_form_starts_from_the_settings(as_boss: Client) -> None:
 @pytest.mark.parametrize(
     ("field", "value", "sentence"),
     [
-        ("min_excess", "-1", "min excess (events): it must be from 0 to 1e+06."),
+        ("min_excess", "-1", "Above the expected, at least (events): it must be from 0 to 1e+06."),
         ("agent_id", "ag_nobody", "There is no agent &#x27;ag_nobody&#x27;."),
         ("reason", "", "This field is required."),
     ],
@@ -95,7 +95,7 @@ def test_who_looks_may_not_change(as_looking_staff: Client, as_boss: Client) -> 
     _add(as_boss, min_ratio="4")
     row = DetectorOverride.objects.get()
     page = as_looking_staff.get(_page(row))
-    assert "min ratio 4" in page.content.decode()
+    assert "Multiple of the expected, at least 4" in page.content.decode()
     assert "Try on history" not in page.content.decode()
     assert as_looking_staff.post(_page(row), _fields()).status_code == 403
     assert as_looking_staff.get(f"{ADD}?type=rate_spike").status_code == 403

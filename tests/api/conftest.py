@@ -18,6 +18,7 @@ from granian.server.embed import Server
 from anomalies.api.grantex_v1 import stream
 from anomalies.models import StreamLease
 from tests import make
+from tests.services.conftest import at_its_own_time  # noqa: F401  a fixture
 
 Call = Callable[..., Any]
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from tests.benchmarks import ingest, pages, reviewing, scanning
+from tests.benchmarks import alerts, deviations, ingest, pages, reviewing, scanning, threats
 from tests.benchmarks.turns import Seconds
 
 
@@ -75,7 +75,8 @@ def _list(quick: bool) -> Iterable[Line]:
     anomalies = 50_000 if quick else 1_000_000
     with pages.seen_by_viewer(anomalies) as client:
         for page, taken in pages.list_of(client):
-            yield _times(f"list of {anomalies:,} anomalies: {page}", taken, 2)
+            if taken.bare is not None:
+                yield _times(f"list of {anomalies:,} anomalies: {page}", taken, 2)
             yield _under(f"list of {anomalies:,} anomalies: {page}", taken, 0.1)
         for what, taken in pages.asked_after(client):
             yield _under(f"list of {anomalies:,} anomalies: {what}", taken, 0.1)
@@ -83,11 +84,30 @@ def _list(quick: bool) -> Iterable[Line]:
         yield Line("first page with its style and scripts", f"{size / 1000:.1f} kB", "", None, "< 60 kB", size < 60_000)
 
 
+def _alerts(quick: bool) -> Iterable[Line]:
+    anomalies = 50_000 if quick else 1_000_000
+    with alerts.asked_by_key(anomalies) as client:
+        for what, taken in alerts.list_of(client):
+            yield _times(f"100 alerts of {anomalies:,}: {what}", taken, 2)
+
+
 def _details(quick: bool) -> Iterable[Line]:
     anomalies, events = (50_000, 1_000_000) if quick else (1_000_000, 10_000_000)
     with pages.seen_by_viewer(anomalies) as client:
         for what, taken in pages.details_of(client, events):
             yield _under(f"{events:,} events: {what}", taken, 0.2)
+
+
+def _threats(quick: bool) -> Iterable[Line]:
+    anomalies = 50_000 if quick else 1_000_000
+    for what, taken in threats.listed(anomalies):
+        yield _times(f"100 of {anomalies:,} {what}", taken, 2)
+
+
+def _deviations(quick: bool) -> Iterable[Line]:
+    anomalies = 50_000 if quick else 1_000_000
+    for what, taken in deviations.listed(anomalies):
+        yield _times(f"100 of {anomalies:,} groups of metrics: {what}", taken, 2)
 
 
 def _bulk(quick: bool) -> Iterable[Line]:
@@ -116,6 +136,13 @@ BUDGETS = (
     Budget("count", "one CREATE TABLE AS with GROUP BY GROUPING SETS of the same buckets, no index", _count),
     Budget("numpy", "", _numpy),
     Budget("list", "the page's SQL by its index and the template of a row, 50 times; no login, no filters", _list),
+    Budget("alerts", "the list's SQL by its index, its rows as models and JSON; no request, no key", _alerts),
+    Budget("threats", "the rows of the answer and their number as two statements in SQL; no key, no JSON", _threats),
+    Budget(
+        "deviations",
+        "the rows of the answer and their number as SQL, and a group's JSON; no request, no key",
+        _deviations,
+    ),
     Budget("details", "", _details),
     Budget(
         "bulk",

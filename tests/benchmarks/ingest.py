@@ -70,7 +70,7 @@ _decoder = msgspec.json.Decoder(_Bare)
 def http(*, events_a_call: int = 1000, calls: int = 10, agents: int = 200) -> Rates:
     """Return the rates of POST /v1/events, through all of Django, and of a bare view, called at once."""
     _, key = api_keys.create(name=f"benchmark {time.time_ns()}", scopes=[ApiKey.Scope.INGEST])
-    client = Client(HTTP_AUTHORIZATION=f"Bearer {key}")
+    client = Client(headers={"authorization": f"Bearer {key}", "host": "localhost"})
     factory = RequestFactory()
 
     def ours(body: bytes) -> None:

@@ -41,7 +41,7 @@ def bulk_of(anomalies: int = 100_000, *, rounds: int = 5) -> dict[str, Seconds]:
     user.groups.add(Group.objects.get(name="reviewer"))
     by = Actor("benchmark", user)
     ids = list(Anomaly.objects.filter(status="open").values_list("pk", flat=True))
-    others = list(Anomaly.objects.exclude(status="open").values_list("pk", flat=True)[: len(ids)])
+    others = list(Anomaly.objects.filter(status="acknowledged").values_list("pk", flat=True)[: len(ids)])
     prepared: list[BulkReview] = []
 
     def prepare() -> None:

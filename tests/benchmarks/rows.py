@@ -1,6 +1,7 @@
 """Rows made by PostgreSQL itself: as many as the budgets name, in seconds."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
 from django.db import connection, transaction
@@ -97,6 +98,8 @@ _ANOMALIES = {
     "fingerprint": "'bench-' || n",
     "type": f"(ARRAY{list(_WORDS['type'])})[h %% 6 + 1]",
     "severity": "(ARRAY[1, 1, 1, 1, 2, 2, 3])[h / 7 %% 7 + 1]",
+    "score": "h %% 1000 / 1000.0",
+    "resolution_seconds": "(ARRAY[60, 300, 300, 3600])[h / 13 %% 4 + 1]",
     "description": f"CASE WHEN {_RARE} THEN 'Somebody exported the quarterly payroll' "
     "ELSE h %% 900 || ' requests in 5 minutes, 38 expected' END",
     "entity": "'ag_' || h / 11 %% 1000",
@@ -114,9 +117,30 @@ _ANOMALIES = {
     "acknowledged_by": "CASE k WHEN 0 THEN '' ELSE 'ana' END",
     "resolved_at": "CASE WHEN k IN (1, 2) THEN at END",
     "resolved_by": "CASE WHEN k IN (1, 2) THEN 'ana' ELSE '' END",
-    **dict.fromkeys(("started_at", "detected_at", "updated_at"), "at"),
+    **dict.fromkeys(("started_at", "detected_at", "updated_at", "created_at"), "at"),
     **dict.fromkeys(("active_until", "ended_at"), "at + interval '5 minutes'"),
 }
+# Those that no constraint stands on.
+_INDEXES = """
+SELECT indexrelid::regclass::text, pg_get_indexdef(indexrelid) FROM pg_index
+WHERE indrelid = 'anomalies_anomaly'::regclass
+  AND NOT EXISTS (SELECT FROM pg_constraint WHERE conindid = indexrelid)
+"""
+_DEVIATIONS = """
+UPDATE anomalies_anomaly SET state = 'open', ended_at = NULL WHERE id % 100 = 0;
+INSERT INTO anomalies_metric (anomaly_id, name, what, kind, entity, action, type, severity, score, evidence)
+SELECT id, 'what=requests.agent=' || entity, 'requests', 'agent', entity, '', type, severity, score,
+       '{"observed": 412, "resolution_seconds": 300}'
+FROM anomalies_anomaly;
+INSERT INTO anomalies_interval
+    (metric_id, resolution_seconds, started_at, ended_at, state, peak, expected, lower, upper, sum_deltas, up,
+     deviation, score, main)
+SELECT m.id, a.resolution_seconds, a.started_at, a.active_until, a.state, 62 + a.id % 2000, 38, 21, 61, 351, true,
+       'transient', a.score, true
+FROM anomalies_metric m JOIN anomalies_anomaly a ON a.id = m.anomaly_id;
+INSERT INTO anomalies_breach (anomaly_id, above, above_percent)
+SELECT m.anomaly_id, i.delta, i.delta_percent FROM anomalies_interval i JOIN anomalies_metric m ON m.id = i.metric_id
+"""
 # As large as detection makes it.
 _EVIDENCE = {
     "why": "412 requests of ag_17 in 5 minutes from 14:05, where 38 are expected and up to 61 are usual. " * 3,
@@ -171,14 +195,14 @@ def events(count: int, *, agents: int, start: datetime, span: timedelta, a_batch
 
 def anomalies(count: int) -> None:
     """Make anomalies of 1,000 agents, one each 40 seconds, a tenth of them open."""
-    scan = Scan.objects.create(trigger=Scan.Trigger.COMMAND, now=TODAY, started_at=TODAY)
+    scan = Scan.objects.create(trigger=Scan.Trigger.COMMAND, now=TODAY, started_at=TODAY, finished_at=TODAY)
     first = Anomaly.objects.create(
         fingerprint="bench", severity=1, score=0.5, kind="agent", started_at=TODAY, active_until=TODAY,
         detected_at=TODAY, updated_at=TODAY, resource_type="document", state="closed", ended_at=TODAY,
         evidence=_EVIDENCE, resolution_seconds=300, scan=scan,
     )  # fmt: skip
     columns = [field.column for field in Anomaly._meta.concrete_fields if not (field.primary_key or field.generated)]
-    with connection.cursor() as cursor:
+    with _without_indexes(), connection.cursor() as cursor:
         cursor.execute(
             f"INSERT INTO anomalies_anomaly ({', '.join(columns)})"
             f" SELECT {', '.join(_ANOMALIES.get(column, f'first.{column}') for column in columns)}"
@@ -187,8 +211,33 @@ def anomalies(count: int) -> None:
             " FROM generate_series(1, %(count)s) AS n) AS numbered WHERE first.id = %(first)s",
             {"count": count, "last": TODAY, "first": first.pk},
         )
-        first.delete()
+    first.delete()
+    with connection.cursor() as cursor:
         cursor.execute("ANALYZE")
+
+
+@contextmanager
+def _without_indexes() -> Iterator[None]:
+    """Build the indexes of anomalies once all rows are there: kept while they come, they take most of the time."""
+    with connection.cursor() as cursor:
+        cursor.execute(_INDEXES)
+        indexes = cursor.fetchall()
+        for name, _ in indexes:
+            cursor.execute(f"DROP INDEX {name}")
+        yield
+        cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")  # what is still to be checked stands in the way
+        for _, definition in indexes:
+            cursor.execute(definition)
+        cursor.execute("SET CONSTRAINTS ALL DEFERRED")
+
+
+def deviations() -> None:
+    """Give each anomaly of a benchmark a metric with one interval, and let one in a hundred be open."""
+    with connection.cursor() as cursor:
+        cursor.execute(_DEVIATIONS)
+        cursor.execute("ANALYZE")
+        if not connection.in_atomic_block:  # what is counted without reading its rows has to be known as seen by all
+            cursor.execute("VACUUM anomalies_anomaly")
 
 
 def empty(tables: Collection[str] = ALL) -> None:

@@ -29,9 +29,7 @@ def database() -> Iterator[None]:
     """Make a database on the server, and drop it."""
     from django.core.management import call_command
     from django.db import connection
-    from django.test.utils import setup_test_environment, teardown_test_environment
 
-    setup_test_environment()  # lets the test client in
     call_command("collectstatic", verbosity=0, interactive=False)
     before = connection.settings_dict["NAME"]
     connection.settings_dict["TEST"]["NAME"] = f"anomalies_benchmarks_{os.getpid()}"
@@ -40,4 +38,3 @@ def database() -> Iterator[None]:
         yield
     finally:
         connection.creation.destroy_test_db(before, verbosity=0)
-        teardown_test_environment()

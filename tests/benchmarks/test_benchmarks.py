@@ -3,7 +3,7 @@
 import pytest
 from django.test import override_settings
 
-from tests.benchmarks import budgets, ingest, pages, peer, quality, reviewing, scanning
+from tests.benchmarks import budgets, deviations, ingest, pages, peer, quality, reviewing, scanning, threats
 
 pytestmark = pytest.mark.django_db
 
@@ -34,6 +34,8 @@ def test_histories_reach_numpy() -> None:
 def test_pages_of_the_list_are_measured_beside_bare_ones() -> None:
     with pages.seen_by_viewer(30_000) as client:
         taken = dict(pages.list_of(client, rounds=1))
+        nothing = taken.pop("search, none")
+        assert nothing.ours > 0
         assert all(page.ratio and page.ratio > 0 for page in taken.values())
         assert all(page.ours > 0 for _, page in pages.asked_after(client, rounds=1))
         assert pages.first_page_bytes(client) > 1000
@@ -43,6 +45,14 @@ def test_pages_of_the_list_are_measured_beside_bare_ones() -> None:
 def test_details_are_measured_beside_many_events() -> None:
     with pages.seen_by_viewer(2000) as client:
         assert len(dict(pages.details_of(client, 1000, rounds=1))) == 6
+
+
+def test_lists_of_deviations_are_measured_beside_bare_statements() -> None:
+    assert all(taken.ratio and taken.ratio > 0 for _, taken in deviations.listed(2000, rounds=1))
+
+
+def test_lists_of_threats_are_measured_beside_bare_statements() -> None:
+    assert all(taken.ratio and taken.ratio > 0 for _, taken in threats.listed(2000, rounds=1))
 
 
 def test_decisions_about_many_are_measured_beside_bare_statements() -> None:

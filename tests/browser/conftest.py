@@ -23,7 +23,7 @@ __all__ = ["in_2026", "quick"]
 
 HERE = Path(__file__).parent
 CHROMIUM = os.environ.get("ANOMALIES_CHROMIUM") or next(
-    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+    filter(None, map(shutil.which, ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome"))), None
 )
 
 

@@ -176,3 +176,11 @@ def test_nothing_keeps_anybody_out(
         wider = page.evaluate("document.documentElement.scrollWidth - innerWidth")
         assert wider <= 0, f"{path} scrolls sideways by {wider} px"
     assert wrong == []
+
+
+def test_what_the_requests_are_filtered_by_stays_chosen_once_it_is_counted(page: Page, risky: Anomaly) -> None:
+    page.goto("/access-requests/?status=active")
+    expect(page.get_by_role("option", name="Active (1)")).to_be_attached()
+    expect(page.locator("#status")).to_have_value("active")
+    expect(page.locator("#integration")).to_have_value("")
+    expect(page.locator(".pager")).to_contain_text("1 shown, 1 match")

@@ -16,7 +16,7 @@ from anomalies.models import AccessFlow, AccessRequest, Anomaly, Scan
 from anomalies.services import events, scans
 from tests.browser.conftest import log_in
 from tests.services.access_requests import APPROVED, HOUR, REJECTED, told, unit
-from tests.web.test_types import PUBLISHED
+from tests.web.detectors.test_types import PUBLISHED
 
 DAY = timedelta(days=1)
 

@@ -45,9 +45,9 @@ def test_a_change_is_tried_on_history_and_then_saved(both: Callable[[bool], Page
     page = both(scripted)
     page.get_by_role("link", name="Detectors").click()
     page.get_by_role("link", name="Rate spike", exact=True).click()
-    page.get_by_label("Min excess").fill("9")
+    page.get_by_label("Above the expected, at least").fill("9")
     page.get_by_role("button", name="Try on history").click()
-    expect(page.get_by_role("heading", name="Min excess 3 → 9")).to_be_visible()
+    expect(page.get_by_role("heading", name="Above the expected, at least 3 → 9")).to_be_visible()
     expect(page.get_by_text("Waiting for its turn")).to_be_visible()
     backtests.run(Backtest.objects.get())
     if not scripted:
@@ -58,7 +58,7 @@ def test_a_change_is_tried_on_history_and_then_saved(both: Callable[[bool], Page
     expect(page.get_by_text("Saved. The next scan judges by it")).to_be_visible()
     assert DetectorSettings.objects.get(type="rate_spike").parameters == {"min_excess": 9.0}
     page.get_by_role("link", name="Audit log").click()
-    expect(page.get_by_text("min excess 3.0 → 9.0")).to_be_visible()
+    expect(page.get_by_text("Above the expected, at least 3.0 → 9.0")).to_be_visible()
 
 
 @pytest.mark.parametrize("scripted", [True, False])

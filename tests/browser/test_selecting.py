@@ -1,11 +1,13 @@
 """Choosing several anomalies: by pointer, by keys, over pages; the bar says how many."""
 
+from collections.abc import Callable
 from datetime import timedelta
 
-from playwright.sync_api import Page, expect
+from playwright.sync_api import BrowserContext, Page, expect
 
 from anomalies.models import Anomaly
 from tests import make
+from tests.browser.conftest import log_in
 
 
 def test_x_selects_the_row_and_shift_x_all_between(page: Page) -> None:
@@ -56,3 +58,15 @@ def test_the_place_in_the_table_outlives_its_refresh(page: Page) -> None:
     page.get_by_role("link", name="Older").click()
     expect(page.locator(".list tbody tr")).to_have_count(13)
     assert page.locator(".scroll").evaluate("table => table.scrollTop") == 0
+
+
+def test_on_a_phone_all_that_are_shown_are_selected_once_one_is(
+    open_context: Callable[..., BrowserContext],
+) -> None:
+    page = log_in(open_context(viewport={"width": 390, "height": 844}, has_touch=True))
+    expect(page.get_by_role("button", name="All shown")).to_be_hidden()
+    page.get_by_label("Select: low was").check()
+    page.get_by_role("button", name="All shown").click()
+    expect(page.locator("#picked")).to_have_text("3 selected")
+    page.get_by_role("button", name="Clear").click()
+    expect(page.locator("#picked")).to_be_hidden()

@@ -46,7 +46,7 @@ def _spans(*rules: Rule, until: float = DAY) -> list[tuple[float, float]]:
 def test_the_threshold_reached_within_the_window_is_raised_and_names_the_rule() -> None:
     [finding] = _found(_rule([100, 200, 300], severity=HIGH, scopes=("exports.read",)))
     assert (finding.entity, finding.severity, finding.topic) == ("ag_0", HIGH, "rule_1")
-    assert finding.description == "3 events in 5 minutes, the limit of rule “Night exports” is 2"
+    assert finding.description == "3 events in 5 minutes, rule “Night exports” allows fewer than 3"
     assert (finding.start, finding.end, finding.raised_at) == (TODAY + 100, TODAY + 301, TODAY + 300)
     said = finding.evidence
     assert (said["rule"], said["rule_name"], said["scopes"]) == ("rule_1", "Night exports", ["exports.read"])

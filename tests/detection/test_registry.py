@@ -74,3 +74,18 @@ def test_its_chart_covers_what_is_judged(detector: Detector) -> None:
         shown = detector.chart(build.history(counts), detector.config(), width)
         assert len(shown.starts) == len(shown.observed) == len(shown.expected) == buckets
         assert (shown.lower <= shown.upper).all()
+
+
+def test_by_its_code_a_type_stands_where_its_label_does() -> None:
+    """The list sorts by the codes, which have an index, and shows the short labels."""
+    by_code = [DETECTORS[type_] for type_ in sorted(DETECTORS)]
+    assert sorted(by_code, key=lambda one: one.label.casefold()) == by_code
+    assert sorted(by_code, key=lambda one: one.short_label.casefold()) == by_code
+
+
+def test_each_parameter_is_called_otherwise_in_words(detector: Detector) -> None:
+    labels = [one.label for one in detector.parameters]
+    assert len(set(labels)) == len(labels)
+    assert all(label[:1].isupper() and "_" not in label and not label.endswith(".") for label in labels)
+    assert [detector.label_of(one.name) for one in detector.parameters] == labels
+    assert detector.label_of("of_the_past") == "Of the past"

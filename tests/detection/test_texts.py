@@ -186,7 +186,7 @@ TEXTS: list[tuple[Callable[[], Finding], str, str]] = [
     ),
     (
         _rule,
-        "3 events in 5 minutes, the limit of rule “Night exports” is 2",
+        "3 events in 5 minutes, rule “Night exports” allows fewer than 3",
         "Rule “Night exports” calls 3 events or more within 5 minutes an anomaly, if they are about "
         "exports.read. ag_0 had 3 within 5 minutes, 3 in all. A person set this limit; it was not learned.",
     ),

@@ -9,7 +9,7 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from anomalies.ingest.registry import FORMATS
-from anomalies.models import ApiKey, Batch, Event
+from anomalies.models import Batch, Event
 from anomalies.services import events
 from tests.ingest.samples import CLOUDTRAIL_FOLDER, SSHD_LOG, lines, native, needs_cloudtrail, needs_sshd
 
@@ -203,15 +203,3 @@ def test_real_cloudtrail_folder_is_ingested_once() -> None:
     assert out == "2,900 read: 2,900 accepted, 0 duplicate, 0 rejected.\n"
     assert err == "Other files of the folders, skipped: 1.\n"
     assert ingest(*arguments)[0] == "2,900 read: 0 accepted, 2,900 duplicate, 0 rejected.\n"
-
-
-def test_createapikey_prints_the_key_once() -> None:
-    out = io.StringIO()
-
-    call_command("createapikey", "ci", "--scope", "ingest", "--scope", "read", stdout=out)
-
-    assert out.getvalue().startswith("gx_live_")
-    key = ApiKey.objects.get()
-    assert (key.name, key.scopes) == ("ci", ["ingest", "read"])
-    with pytest.raises(CommandError, match="a key named ci exists already"):
-        call_command("createapikey", "ci", "--scope", "read", stdout=out)

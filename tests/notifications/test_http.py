@@ -3,12 +3,13 @@
 import ipaddress
 import socket
 from http.server import BaseHTTPRequestHandler
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from anomalies.notifications.http import MOST_ANSWER_BYTES, Call, CallError, Exchange, Policy, is_public, send
-from tests.notifications.receiver import receiving, status
+from tests.notifications.receiver import receiving, signed_by_nobody, status
 
 HERE = Policy(allow_http=True, private=("127.0.0.0/8",))
 
@@ -95,6 +96,22 @@ def test_nobody_listening_may_be_tried_again() -> None:
     exchange = send(call(f"http://127.0.0.1:{port}/"), policy=HERE)
     assert exchange.error.startswith("could not be reached: ")
     assert not exchange.refused
+
+
+def test_nothing_is_told_to_whom_nobody_vouches_for(tmp_path: Path) -> None:
+    with receiving(tls=signed_by_nobody(tmp_path)) as there:
+        exchange = send(call(there.url), policy=HERE)
+    assert there.received == []
+    assert exchange.status is None
+    assert "certificate verify failed: self-signed certificate" in exchange.error.lower()
+    assert not exchange.refused
+
+
+def test_nothing_is_told_in_the_clear_where_encryption_was_asked_for() -> None:
+    with receiving() as there:
+        exchange = send(call(there.url.replace("http:", "https:")), policy=HERE)
+    assert there.received == []
+    assert exchange.error.startswith("could not be reached: ")
 
 
 def test_a_private_network_is_not_called_unless_it_is_allowed() -> None:

@@ -24,3 +24,9 @@ def test_receivers_verify_it_and_nothing_that_was_changed() -> None:
 def test_a_secret_that_is_none_is_refused(secret: str) -> None:
     with pytest.raises(SigningSecretError):
         signature.key_of(secret)
+
+
+def test_any_text_is_a_secret_by_its_bytes_and_one_that_is_stays() -> None:
+    secret = signature.new_secret()
+    assert signature.spelled(secret) == secret
+    assert signature.key_of(signature.spelled("a text of some thirty letters")) == b"a text of some thirty letters"

@@ -12,11 +12,12 @@ from standardwebhooks import Webhook
 
 from anomalies.notifications import signature
 from anomalies.notifications.http import HIDDEN, Policy
-from anomalies.notifications.kind import Message, Outcome, Setup
-from anomalies.notifications.registry import KINDS
-from anomalies.notifications.validators import parsed
-from anomalies.notifications.webhook import DEFAULT_TEMPLATE, PLACEHOLDERS, deliver, errors_of, headers_in, values_of
+from anomalies.notifications.kind import Outcome
+from anomalies.notifications.message import Message
+from anomalies.notifications.setting import headers_in
+from anomalies.notifications.webhook import DEFAULT_TEMPLATE, PLACEHOLDERS, WEBHOOK, Setup, deliver, values_of
 from anomalies.services.channels import SAMPLE
+from tests.notifications.messages import digest
 from tests.notifications.receiver import Answer, Receiver, receiving, status
 
 HERE = Policy(allow_http=True, private=("127.0.0.0/8",))
@@ -86,6 +87,48 @@ def test_a_client_asks_for_a_token_first() -> None:
     assert "t0ken" not in json.dumps(outcome.as_json())
 
 
+def test_a_token_is_kept_for_as_long_as_it_lasts_and_asked_for_anew_once_it_is_refused() -> None:
+    def answer(to: BaseHTTPRequestHandler) -> None:
+        asked = to.path == "/token"
+        status(200 if asked or accepted else 401, b'{"access_token": "t0ken", "expires_in": 3600}')(to)
+
+    accepted = True
+    with receiving(answer) as there:
+        client = {
+            "auth": "oauth",
+            "client_id": "kept",
+            "secret": "s3cret",
+            "token_url": there.url.replace("hook", "token"),
+        }
+        told(there, **client)
+        told(there, **client)
+        assert [one.path for one in there.received] == ["/token", "/hook", "/hook"]
+        accepted = False
+        told(there, **client)
+        told(there, **client)
+        assert [one.path for one in there.received[3:]] == ["/hook", "/token", "/hook"]
+
+
+@pytest.mark.parametrize("lasts", [b"0", b"30", b'"3600"', b"true", b"null"])
+def test_a_token_that_is_over_at_once_or_says_not_how_long_it_lasts_is_not_kept(lasts: bytes) -> None:
+    with receiving(status(200, b'{"access_token": "t0ken", "expires_in": %s}' % lasts)) as there:
+        client = {"auth": "oauth", "client_id": "brief", "secret": "s3cret", "token_url": there.url}
+        told(there, **client)
+        told(there, **client)
+    assert len(there.received) == 4
+
+
+def test_a_digest_names_all_that_came_in_a_body_of_its_own_and_is_signed() -> None:
+    with receiving() as there:
+        deliver(setup(there), digest(120), at=datetime.now(UTC), policy=HERE)
+    (received,) = there.received
+    body = Webhook(SECRET).verify(received.body, received.headers)
+    assert body["type"] == "digest"
+    assert body["data"]["counts"] == {"high": 40, "medium": 40, "low": 40}
+    assert len(body["data"]["anomalies"]) == 120
+    assert body["data"]["anomalies"][0]["told"] == ["detected", "closed"]
+
+
 @pytest.mark.parametrize("answer", [status(401, b"no"), status(200, b"{}"), status(200, b"[1]"), status(200, b"x")])
 def test_without_a_token_nothing_is_sent_and_the_record_says_why(answer: Answer) -> None:
     with receiving(answer) as there:
@@ -141,10 +184,19 @@ def test_what_counts_as_delivered(answer: Answer, delivered: bool, words: str) -
 
 def test_an_answer_that_does_not_say_what_it_must_is_no_delivery() -> None:
     with receiving(status(200, b'{"status": "refused"}')) as there:
-        outcome = told(there, validators=tuple(parsed("$.status = ok, accepted")))
+        outcome = told(there, validators="$.status = ok, accepted")
     assert not outcome.delivered
     assert outcome.words == "answered 200, but $.status is refused, not ok or accepted"
     assert outcome.as_json()["checks"][0]["found"] == "refused"
+
+
+def test_a_template_that_does_not_render_sends_nothing_and_says_why() -> None:
+    with receiving() as there:
+        outcome = told(there, template='{"who": "{{ anomaly.nobody }}"}')
+    assert there.received == []
+    assert not outcome.delivered
+    assert outcome.exchange.final
+    assert outcome.words.startswith("there is no placeholder “anomaly.nobody”")
 
 
 def test_nothing_goes_into_a_private_network_unless_that_is_allowed() -> None:
@@ -174,14 +226,18 @@ def test_nothing_goes_into_a_private_network_unless_that_is_allowed() -> None:
         ("token_url", {"auth": "oauth", "secret": "s", "client_id": "me", "token_url": "ftp://example.com/"}),
         ("signing_secret", {"signing_secret": "short"}),
         ("template", {"template": '{"a": "{{ nobody }}"}'}),
+        ("validators", {"validators": "status = ok"}),
+        ("url", {"url": ""}),
+        ("url", {"url": None}),
+        ("headers", {"headers": "X: 1"}),
         ("timeout_seconds", {"timeout_seconds": 0}),
         ("timeout_seconds", {"timeout_seconds": 61}),
     ],
 )
 def test_settings_that_make_no_sense_are_named(field: str, fields: dict[str, Any]) -> None:
     good = {"url": "https://example.com/hook", "signing_secret": SECRET, "template": DEFAULT_TEMPLATE}
-    assert errors_of(Setup(**good), Policy()) == {}
-    assert list(errors_of(Setup(**{**good, **fields}), Policy())) == [field]
+    assert WEBHOOK.errors_of(Setup(**good), Policy()) == {}
+    assert list(WEBHOOK.errors_of(Setup(**{**good, **fields}), Policy())) == [field]
 
 
 def test_headers_are_read_a_line_each() -> None:
@@ -189,10 +245,3 @@ def test_headers_are_read_a_line_each() -> None:
     for wrong in ("X-Team", "X-Team:", "X: 1\nX: 2"):
         with pytest.raises(ValueError):  # noqa: PT011  its text is for people
             headers_in(wrong)
-
-
-@pytest.mark.parametrize("kind", KINDS.values(), ids=lambda kind: kind.name)
-def test_each_kind_says_what_it_is_and_which_settings_it_has(kind: Any) -> None:
-    assert kind.label
-    assert kind.meaning
-    assert set(kind.fields) <= set(Setup.__dataclass_fields__)

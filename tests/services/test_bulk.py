@@ -287,3 +287,12 @@ def test_what_fails_half_way_leaves_nothing_done(by: Actor, monkeypatch: pytest.
             bulk.undo(review, by=by, at=make.NOW)
     assert _statuses() == ["acknowledged", "acknowledged"]
     assert ReviewEntry.objects.count() == 2
+
+
+def test_assigning_tells_from_whom_some_were_taken(by: Actor, rita: User) -> None:
+    eve = User.objects.create_superuser("eve")
+    had = (None, rita, rita, eve, by.user)
+    anomalies = [make.anomaly(assignee=one) for one in had]
+    review = _prepared(by, anomalies, "assign", arguments={"assignee": "ana"})
+    outcome = bulk.carry_out(review, by=by, at=LATER)
+    assert outcome == bulk.outcome(review) == bulk.Outcome(4, {"already assigned to ana": 1}, {"rita": 2, "eve": 1})

@@ -5,8 +5,11 @@ from typing import Any
 import pytest
 
 from anomalies.models import Change, Channel, Delivery
-from anomalies.services import channels, encryption
-from anomalies.services.channels import ChannelChangedError, ChannelGoneError, UnfitChannelError
+from anomalies.notifications import signature
+from anomalies.notifications.http import HIDDEN
+from anomalies.notifications.registry import KINDS
+from anomalies.services import channels, encryption, routing
+from anomalies.services.channels import ChannelChangedError, ChannelGoneError, ChannelTakenError, UnfitChannelError
 from tests import make
 from tests.notifications.receiver import receiving, status
 from tests.services.channels import BOSS, SECRET, channel, say, tell, wanted
@@ -70,6 +73,7 @@ def test_a_secret_goes_to_no_other_host_unless_it_is_entered_again(field: str, f
         ("filter", {"filter": "status=open"}),
         ("filter", {"filter": "type=nothing"}),
         ("filter", {"filter": "nonsense"}),
+        ("colour", {"colour": "red"}),
     ],
 )
 def test_settings_that_make_no_sense_are_named_and_nothing_is_made(field: str, fields: dict[str, Any]) -> None:
@@ -78,6 +82,64 @@ def test_settings_that_make_no_sense_are_named_and_nothing_is_made(field: str, f
         channel(**{"name": "Other", **fields})
     assert list(refused.value.errors) == [field]
     assert Channel.objects.count() == 1
+
+
+def test_what_is_left_out_is_as_usual_and_what_is_not_mentioned_stays() -> None:
+    secret = "https://hooks.slack.com/services/T/B/x"
+    made = channels.create("slack", {"name": "Desk", "url": secret}, by=BOSS, at=make.NOW)
+    assert (made.least_severity, made.message_types) == (1, list(routing.USUAL))
+    channels.change(made, {"timeout_seconds": 3}, seen_at=None, by=BOSS, at=LATER)
+    made.refresh_from_db()
+    assert channels.setup_of(made) == KINDS["slack"].setup(url=secret, timeout_seconds=3)
+    assert (made.name, made.target, made.timeout_seconds) == ("Desk", "hooks.slack.com", 3)
+    assert Change.objects.latest("id").changes == {"timeout_seconds": [10, 3]}
+
+
+def test_making_the_same_channel_once_more_gives_the_one_there_is() -> None:
+    asked = {"name": "Desk", "url": "https://example.com/hook", "signing_secret": SECRET}
+    first = channels.create_once("webhook", asked, by=BOSS, at=make.NOW)
+    channels.switch(first, on=False, by=BOSS, at=make.NOW)
+    assert channels.create_once("webhook", asked, by=BOSS, at=LATER) == first
+    others: list[dict[str, Any]] = [
+        {"signing_secret": signature.new_secret()},
+        {"headers": {"X-Key": "k3y"}},
+        {"least_severity": 2},
+        {"url": "https://example.com/other"},
+    ]
+    for other in others:
+        with pytest.raises(ChannelTakenError, match="another channel “Desk”"):
+            channels.create_once("webhook", {**asked, **other}, by=BOSS, at=LATER)
+    with pytest.raises(ChannelTakenError):
+        channels.create_once("slack", {"name": "Desk", "url": "https://example.com/hook"}, by=BOSS, at=LATER)
+    with pytest.raises(UnfitChannelError):
+        channels.create_once("webhook", {**asked, "name": "Desk\x00"}, by=BOSS, at=LATER)
+    assert Channel.objects.count() == 1
+
+
+def test_who_makes_the_same_channel_at_the_same_time_gets_the_one_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    create = channels.create
+
+    def slow(*given: Any, **more: Any) -> Channel:
+        create(*given, **more)  # somebody was faster
+        return create(*given, **more)
+
+    monkeypatch.setattr(channels, "create", slow)
+    asked = {"name": "Desk", "url": "https://example.com/hook", "signing_secret": SECRET}
+    assert channels.create_once("webhook", asked, by=BOSS, at=make.NOW) == Channel.objects.get()
+
+
+def test_what_is_shown_of_a_channel_holds_no_secret() -> None:
+    made = channel(headers={"X-Key": "k3y"}, auth="bearer", secret="t0ken")
+    shown = channels.shown(made)
+    assert (shown["headers"], shown["secret"], shown["signing_secret"]) == ({"X-Key": HIDDEN}, HIDDEN, HIDDEN)
+    assert shown["url"] == "https://example.com/hook"
+
+
+def test_a_token_that_is_not_needed_any_more_is_forgotten() -> None:
+    made = channel(auth="bearer", secret="t0ken")
+    change(made, auth="none")
+    made.refresh_from_db()
+    assert set(made.secrets_encrypted) == {"signing_secret"}
 
 
 def test_a_page_that_is_stale_changes_nothing() -> None:
@@ -96,7 +158,7 @@ def test_a_deleted_channel_keeps_its_record_but_no_secret_and_its_name_is_free(s
     )  # fmt: skip
     channels.delete(made, by=BOSS, at=LATER)
     made.refresh_from_db()
-    assert (made.secret_encrypted, made.signing_secret_encrypted, made.enabled) == ("", "", False)
+    assert (made.secrets_encrypted, made.enabled) == ({}, False)
     assert made.deliveries.get().status == "dead"
     channel()
     with pytest.raises(ChannelGoneError):
@@ -124,7 +186,7 @@ def test_a_secret_of_another_key_is_no_crash(settings: Any) -> None:
         change(made, auth="bearer")
     assert set(refused.value.errors) == {"secret", "signing_secret"}
     change(made, auth="bearer", secret="t0ken", signing_secret=SECRET)
-    assert encryption.decrypt(Channel.objects.get().secret_encrypted) == "t0ken"
+    assert encryption.decrypt(Channel.objects.get().secrets_encrypted["secret"]) == "t0ken"
 
 
 def test_what_is_announced_while_it_is_off_is_never_sent(at_its_own_time: None) -> None:

@@ -1,5 +1,6 @@
 """services/deliveries: each message reaches each channel, in order for each anomaly, whatever dies meanwhile."""
 
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -169,6 +170,44 @@ class TestOneWorker:
         assert not Delivery.objects.unfinished().exists()
         assert Channel.objects.get(name="Dead").failures == 0
 
+    @pytest.mark.parametrize(
+        ("fields", "words"),
+        [
+            ({"template": '{"who": "{{ anomaly.nobody }}"}'}, "there is no placeholder “anomaly.nobody”"),
+            ({"url": "http://inside.example/hook"}, "url: inside.example leads to 10.0.0.8, which is inside a private"),
+            ({"url": "https://127.0.0.1:1/hook"}, "could not be reached"),
+            ({"signing_secret": "of another key"}, "secret: it was encrypted with another key"),
+        ],
+        ids=["template", "private network", "nobody there", "secret"],
+    )
+    def test_what_cannot_be_sent_is_said_kept_and_holds_up_no_other_channel(
+        self, there: Receiver, monkeypatch: pytest.MonkeyPatch, fields: dict[str, str], words: str
+    ) -> None:
+        real = socket.getaddrinfo
+
+        def look_up(host: Any, *args: Any, **kwargs: Any) -> Any:
+            return real("10.0.0.8" if host == "inside.example" else host, *args, **kwargs)
+
+        monkeypatch.setattr(socket, "getaddrinfo", look_up)
+        broken = channel(there.url, name="Broken")
+        before = Channel.objects.filter(pk=broken.pk).values("settings", "secrets_encrypted").get()
+        after = {
+            where: {name: fields.get(name, value) for name, value in kept.items()} for where, kept in before.items()
+        }
+        assert after != before
+        Channel.objects.filter(pk=broken.pk).update(**after)
+        channel(there.url)
+        say(make.anomaly())
+        assert tell() == 2
+        assert len(there.received) == 1
+        delivery = Delivery.objects.get(channel=broken)
+        assert delivery.status == "failed"
+        assert delivery.outcome.startswith(words)
+        assert DeliveryAttempt.objects.get(delivery=delivery).outcome["error"].startswith(words)
+        Channel.objects.filter(pk=broken.pk).update(**before)
+        assert tell(NOW + HOUR) == 1
+        assert Delivery.objects.get(channel=broken).status == "delivered"
+
     def test_a_receiver_that_asks_for_more_time_gets_it(self, there: Receiver) -> None:
         there.answer = status(429, Retry_After="1800")
         channel(there.url)
@@ -233,10 +272,13 @@ def test_two_workers_send_each_message_once_and_in_order(
     for type_ in ("anomaly.detected", "anomaly.updated", "anomaly.closed"):
         for anomaly in anomalies:
             say(anomaly, type_)
-    made = at_once([tell, tell, tell])
-    rest = tell()
-    assert sum(made) + rest == 24  # type: ignore[arg-type]
-    assert len(set(ids(there))) == 24
+    made = 0
+    deadline = time.monotonic() + 60
+    while made < 24:  # transactions of other databases of the same server hold back the outbox
+        assert time.monotonic() < deadline
+        made += sum(at_once([tell, tell, tell]))  # type: ignore[arg-type]
+    assert tell() == 0
+    assert made == len(ids(there)) == len(set(ids(there))) == 24
     for anomaly in anomalies:
         told = [one.json["type"] for one in there.received if one.json["data"]["id"] == anomaly.public_id]
         assert told == ["anomaly.detected", "anomaly.updated", "anomaly.closed"]

@@ -38,11 +38,14 @@ def test_fill_stores_scans_and_decides_about_what_is_older(short: None) -> None:
     assert Scan.objects.get().trigger == "replay"
     agent = Agent.objects.get(public_id="ag_billing")
     assert agent.name == "Billing"
+    assert Agent.objects.get(public_id="ag_sso").name == "SSO"
     assert agent.time_zone != "UTC"
     decided = Anomaly.objects.exclude(status="open")
     assert decided.exists()
     assert not decided.filter(detected_at__gte=NOW - timedelta(days=1)).exists()
     assert not decided.filter(acknowledged_at__gt=NOW).exists()
+    assert set(decided.values_list("acknowledged_by", flat=True)) <= set(demo.REVIEWERS)
+    assert decided.filter(status="resolved", verdict="true_positive").exists()
     assert Anomaly.objects.needs_review().filter(detected_at__gte=NOW - timedelta(days=1)).exists()
 
 

@@ -9,7 +9,7 @@ from anomalies.detection.registry import DETECTORS
 from anomalies.models import Change, DetectorSettings
 from anomalies.services import detectors
 from anomalies.services.actor import Actor
-from anomalies.services.detectors import StaleSettingsError
+from anomalies.services.detectors import StaleSettingsError, UnknownDetectorError
 from tests import make
 
 pytestmark = pytest.mark.django_db
@@ -73,3 +73,15 @@ def test_words_are_compared_as_words() -> None:
     row.refresh_from_db()
     assert row.parameters == {}
     assert not Change.objects.exists()
+
+
+def test_switching_keeps_the_parameters_and_is_recorded_once() -> None:
+    row = DetectorSettings.objects.create(type="rate_spike", parameters={"min_excess": 9.0})
+    for on in (False, False, True):
+        detectors.switch("rate_spike", on=on, by=Actor("ana"), at=make.NOW)
+        row.refresh_from_db()
+        assert (row.enabled, row.parameters) == (on, {"min_excess": 9.0})
+    told = Change.objects.order_by("id").values_list("changes", flat=True)
+    assert list(told) == [{"enabled": [True, False]}, {"enabled": [False, True]}]
+    with pytest.raises(UnknownDetectorError):
+        detectors.switch("nothing", on=True, by=Actor("ana"), at=make.NOW)

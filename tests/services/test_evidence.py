@@ -143,6 +143,15 @@ def test_who_where_and_which_platform_are_told_of_all_its_events() -> None:
     assert told.platforms == ["aws", "office365"]
 
 
+def test_the_grant_is_the_one_that_all_events_name() -> None:
+    span = make.NOW, make.NOW + timedelta(minutes=1)
+    make.event(grant_id="grnt_1")
+    make.event(grant_id="grnt_1")
+    assert evidence.in_common("agent", "ag_billing", *span).grant_id == "grnt_1"
+    make.event()
+    assert evidence.in_common("agent", "ag_billing", *span).grant_id is None
+
+
 def test_where_events_name_no_integration_their_source_is_the_platform() -> None:
     make.event(source=make.source("bastion"))
     assert evidence.involved("agent", "ag_billing", make.NOW, make.NOW + timedelta(minutes=1)).platforms == ["bastion"]

@@ -12,7 +12,7 @@ from anomalies.services.actor import Actor
 from anomalies.services.timeline import DETECTION
 from tests.services.days import MONDAY, burst, forget, record, run, store, usual
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.once]
 
 TODAY = MONDAY + timedelta(days=20)
 MORNING = TODAY + timedelta(hours=10)

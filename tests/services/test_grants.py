@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from anomalies.ingest.record import EventRecord
 from anomalies.models import AccessRequest, Grant
-from anomalies.services import access, access_requests, counts
+from anomalies.services import access, access_requests, counts, grants
 from anomalies.services.actor import Actor
 from tests import make
 from tests.services.access_requests import HOUR, life, told, unit
@@ -92,6 +92,15 @@ def test_a_grant_stands_from_when_it_was_given_until_what_ends_it_after_that(
     assert grant.ended_by_event == ("" if end is None else f"req_1-{status}-{end.isoformat()}")
 
 
+def test_the_access_of_a_request_stands_past_its_planned_end() -> None:
+    _fold(*life()[:3])
+    grant = Grant.objects.get()
+    assert grant.expires_at is not None
+    assert grants.expire(at=grant.expires_at + HOUR) == 0
+    assert grant.status_at(grant.expires_at + HOUR) == "active"
+    assert list(Grant.objects.with_status("active", at=grant.expires_at + HOUR)) == [grant]
+
+
 def test_an_end_that_is_heard_of_before_the_grant_ends_it_all_the_same() -> None:
     created, granted, revoked = _told("created granted revoked")
     _fold(created, revoked)
@@ -111,6 +120,7 @@ def test_a_late_word_of_an_earlier_grant_moves_its_begin_and_keeps_its_id() -> N
     assert (before.issued_at, after.issued_at) == (MONDAY + HOUR, MONDAY)
 
 
+@pytest.mark.once
 @settings(max_examples=25, deadline=None)
 @given(order=st.permutations(range(10)), cuts=st.lists(st.integers(0, 10), max_size=4), twice=st.booleans())
 def test_any_order_batching_and_repetition_gives_the_same_grants(

@@ -19,9 +19,9 @@ def test_the_first_call_makes_a_superuser_and_a_key(tmp_path: Path) -> None:
     assert made.password
     assert admin.check_password(made.password)
     assert made.api_key
-    key = api_keys.authenticate(made.api_key, at=NOW)
+    key = api_keys.find(made.api_key, at=NOW)
     assert key
-    assert set(key.scopes) == {"ingest", "read", "review"}
+    assert set(key.scopes) == {"ingest", "read", "review", "admin"}
 
 
 def test_without_the_role_of_admins_there_is_a_superuser_all_the_same(tmp_path: Path) -> None:

@@ -110,6 +110,7 @@ def test_a_late_login_from_the_same_country_explains_a_new_one() -> None:
     assert [kept[3] for kept in _kept()] == [NOON - timedelta(hours=30)]
 
 
+@pytest.mark.once
 def test_replay_finds_what_scans_each_few_hours_find() -> None:
     records = _eventful()
     for hour in range(0, 24 * 23, 3):
@@ -141,6 +142,7 @@ def _eventful() -> list[EventRecord]:
     ]
 
 
+@pytest.mark.once
 @settings(max_examples=3, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(seed=st.integers(0, 10_000))
 def test_any_order_batching_duplication_and_delay_give_the_same_anomalies(seed: int) -> None:

@@ -16,7 +16,7 @@ from anomalies.models import Anomaly, BucketBlock, Metric, Scan, Series
 from anomalies.services import scans, shares
 from tests.services.days import MONDAY, burst, judge_all, record, run, store
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.once]
 
 DAY_OF_INCIDENTS = MONDAY + timedelta(days=16)
 END = DAY_OF_INCIDENTS + timedelta(days=4)

@@ -96,6 +96,43 @@ def test_an_id_is_never_used_twice() -> None:
         _rule(public_id="velocity")
 
 
+def test_making_the_same_rule_once_more_gives_the_one_there_is() -> None:
+    wanted: Any = {"name": "Night exports", "window_seconds": 900, "threshold": 10, "agents": ["ag_1"]}
+    first = rules.create_once("velocity", by=ANA, at=MONDAY, **wanted)
+    assert (
+        rules.create_once("velocity", by=Actor(name="zoe"), at=NOON, **{**wanted, "agents": ["ag_1", "ag_1"]}) == first
+    )
+    rules.change(first, by=ANA, at=NOON, enabled=False)
+    assert rules.create_once("velocity", by=ANA, at=NOON, **wanted) == first
+    for other in ({"threshold": 11}, {"name": "Another"}, {"agents": []}):
+        with pytest.raises(rules.RuleTakenError, match="another rule velocity"):
+            rules.create_once("velocity", by=ANA, at=NOON, **{**wanted, **other})
+    with pytest.raises(rules.RuleError, match="threshold: 0 events"):
+        rules.create_once("velocity", by=ANA, at=NOON, **{**wanted, "threshold": 0})
+    rules.delete(first, by=ANA, at=NOON)
+    with pytest.raises(rules.RuleTakenError):
+        rules.create_once("velocity", by=ANA, at=NOON, **wanted)
+    assert Rule.objects.count() == 1
+
+
+def test_who_makes_the_same_rule_at_the_same_time_gets_the_one_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    wanted: Any = {"name": "Night exports", "window_seconds": 900, "threshold": 10}
+    create = rules.create
+
+    def slow(**given: Any) -> Rule:
+        create(**given)  # somebody was faster
+        return create(**given)
+
+    monkeypatch.setattr(rules, "create", slow)
+    made = rules.create_once("velocity", by=ANA, at=MONDAY, **wanted)
+    assert Rule.objects.get() == made
+
+
+def test_a_channel_that_is_none_is_named() -> None:
+    with pytest.raises(rules.RuleError, match="channels: there is no channel chan_1"):
+        _rule(channels=["chan_1"])
+
+
 def test_another_threshold_is_in_force_from_then_on_and_another_name_as_before() -> None:
     rule = _rule()
     rules.change(rule, by=Actor(name="zoe"), at=NOON, name="Exports by night", severity=3)
@@ -135,7 +172,7 @@ def test_it_is_raised_once_the_threshold_is_reached_and_goes_on() -> None:
         3,
         "open",
     )
-    assert anomaly.description == "11 events in 15 minutes, the limit of rule “Night exports” is 9"
+    assert anomaly.description == "11 events in 15 minutes, rule “Night exports” allows fewer than 10"
     assert (anomaly.started_at, anomaly.active_until) == (NOON, NOON + timedelta(minutes=5, seconds=31))
     store(_exports(NOON + 10 * MINUTE, 3))
     run(NOON + 12 * MINUTE)

@@ -119,6 +119,7 @@ def test_replay_dates_anomalies_by_the_tick_that_would_have_found_them() -> None
     assert anomaly.review_entries.get(action="closed").at == max(anomaly.detected_at, anomaly.active_until)
 
 
+@pytest.mark.once
 def test_replay_finds_what_scans_every_three_hours_find() -> None:
     attack = burst(MONDAY + timedelta(hours=30), 45, seconds=3, agent_id="sshd", ip="192.0.2.9", status="failure")
     records = [*usual(21), *attack, *burst(MONDAY + timedelta(days=20, hours=10), 300)]

@@ -9,7 +9,7 @@ from anomalies.ingest.record import EventRecord
 from anomalies.models import Anomaly
 from tests.services.days import MONDAY, burst, run, store, usual
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.once]
 
 CHANGED = MONDAY + timedelta(days=16, hours=17)
 END = CHANGED + timedelta(days=3)

@@ -91,6 +91,21 @@ def test_no_share_is_judged_while_a_whole_scan_runs() -> None:
     assert ScanShare.objects.get(pk=share).done_at is not None
 
 
+def test_a_whole_scan_takes_over_what_a_parted_one_left() -> None:
+    _store_a_month_with_incidents()
+    share, other = shares.begin(now=NOW, trigger=Scan.Trigger.SCHEDULE, shares=2)
+    shares.judge(share)
+    scans.run(now=NOW, trigger=Scan.Trigger.API)
+    raised = Anomaly.objects.count()
+    assert shares.judge(other) == []
+    assert ScanShare.objects.get(pk=other).done_at is None
+    following = shares.begin(now=NOW, trigger=Scan.Trigger.SCHEDULE, shares=2)
+    assert following
+    assert other not in following
+    judge_all(following, 0)
+    assert Anomaly.objects.count() == raised >= 3
+
+
 def _until(condition: Callable[[], object]) -> None:
     deadline = time.monotonic() + SECONDS
     while not condition():

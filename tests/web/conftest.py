@@ -2,8 +2,10 @@
 
 from collections.abc import Callable
 from datetime import timedelta
+from typing import Any
 
 import pytest
+from django.conf import settings
 from django.contrib.auth.models import User
 from django.test import Client
 from pytest_django.fixtures import Settings
@@ -29,7 +31,7 @@ def in_2026(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(autouse=True)
 def later(monkeypatch: pytest.MonkeyPatch) -> None:
     """What tests make was detected more than a day ago: it is written when, not how long ago."""
-    monkeypatch.setattr("anomalies.web.row.now", lambda: make.NOW + timedelta(days=2))
+    monkeypatch.setattr("anomalies.web.listing.row.now", lambda: make.NOW + timedelta(days=2))
 
 
 @pytest.fixture
@@ -45,3 +47,13 @@ def as_vic(client_of: Callable[[User], Client], vic: User) -> Client:
 @pytest.fixture
 def as_zoe(client_of: Callable[[User], Client], zoe: User) -> Client:
     return client_of(zoe)
+
+
+def after_login(client: Client, user: User, path: str, form: dict[str, Any], *, shown_at: str = "") -> Any:
+    """Send a form with a session that has ended, log in again, and return the page that this leads to."""
+    client.logout()
+    client.cookies[settings.SESSION_COOKIE_NAME] = "gone"
+    sent = client.post(path, form)
+    assert sent.headers["Location"] == f"/login/?next={path}&lost=1"
+    client.force_login(user)
+    return client.get(shown_at or path)

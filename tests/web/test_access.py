@@ -129,3 +129,15 @@ def test_login_and_logout(as_zoe: Client) -> None:
 def test_a_login_leads_to_no_other_host(as_zoe: Client) -> None:
     response = Client().post("/login/", {"username": "zoe", "password": "zoe-password", "next": "https://evil.test/"})
     assert response.headers["Location"] == "/"
+
+
+def test_a_long_form_of_a_session_that_ended_is_kept_by_nobody(as_zoe: Client) -> None:
+    client = Client()
+    client.cookies["sessionid"] = "gone"
+    client.post("/rules/new/", {"description": "x" * 100_001})
+    assert "unsent_form" not in client.session
+    client.post("/rules/new/", {"description": "x" * 1000})
+    assert "unsent_form" in client.session
+    nobody = Client()
+    nobody.post("/rules/new/", {"description": "x"})
+    assert "unsent_form" not in nobody.session

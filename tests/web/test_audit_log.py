@@ -30,7 +30,7 @@ def test_each_line_says_who_did_what_to_what_and_what_changed(as_ana: Client) ->
     response = as_ana.get("/audit-log/")
     assertContains(response, f'href="/anomalies/{anomaly.public_id}/"')
     assertContains(response, "<q>Seen.</q>")
-    assertContains(response, "min excess <bdi>3.0</bdi> → <bdi>9.0</bdi>")
+    assertContains(response, "Above the expected, at least <bdi>3.0</bdi> → <bdi>9.0</bdi>")
     assertContains(response, 'href="/detectors/rate_spike/"')
 
 
@@ -113,3 +113,18 @@ def test_whom_something_was_assigned_to_is_named_and_times_are_readable(as_ana: 
     assertContains(response, "assignee <bdi>ana</bdi>")
     assertContains(response, "snoozed until <bdi>20 Nov 2026 13:00</bdi>")
     assertNotContains(response, "acknowledged by")
+
+
+def test_what_was_changed_is_called_as_its_own_page_calls_it(as_ana: Client) -> None:
+    change(1, changes={"min_excess": [3.0, 4.0]})
+    made = {"type": [None, "rate_spike"], "highest_severity": [None, 2], "window_seconds": [None, 900]}
+    change(2, subject_type="suppression", subject_id="supp_1", changes=made)
+    change(3, subject_type="api_key", subject_id="up", changes={"type": [None, ["a", "b"]]})
+    text = as_ana.get("/audit-log/").text
+    for said in (
+        "Above the expected, at least <bdi>3.0</bdi> → <bdi>4.0</bdi>",
+        "type <bdi>Rate spike</bdi>, within <bdi>15 minutes</bdi>, up to severity <bdi>medium</bdi>",
+        "<small>API key</small>",
+        "type <bdi>a, b</bdi>",
+    ):
+        assert said in text

@@ -8,7 +8,7 @@ import pytest
 from django.utils import timezone
 
 from anomalies.services.evidence import Band, BandedSeries
-from anomalies.web.charts import HEIGHT, MOST_POINTS, WIDTH, draw, merged
+from anomalies.web.charts import CHARACTER, HEIGHT, MOST_POINTS, WIDTH, draw, merged
 from tests import make
 
 END = make.NOW
@@ -169,3 +169,13 @@ def test_the_time_axis_has_round_times_of_the_reviewers_clock() -> None:
     assert [tick.text for tick in day.times] == ["18:00", "00:00", "06:00", "12:00", "17:30"]
     assert week is not None
     assert [tick.text for tick in week.times] == ["15 Nov", "17 Nov", "20 Nov"]
+
+
+@pytest.mark.parametrize("days", [*range(1, 40), 90, 400])
+def test_no_time_is_written_into_the_next(days: int) -> None:
+    """As wide as letters are on a phone, where they are largest."""
+    chart = draw(banded(24 * days, width=3600), start=END, end=END)
+    assert chart is not None
+    *rest, last = chart.times
+    starts = [tick.x for tick in rest] + [last.x - CHARACTER * len(last.text)]
+    assert all(tick.x + CHARACTER * len(tick.text) < start for tick, start in zip(rest, starts[1:], strict=True))

@@ -11,8 +11,8 @@ from django.utils import timezone
 
 from anomalies.detection.registry import DETECTORS
 from anomalies.models import Scan
+from anomalies.web.detectors.parameters import number
 from anomalies.web.freshness import freshness
-from anomalies.web.parameters import number
 from tests import make
 
 pytestmark = pytest.mark.django_db

@@ -1,16 +1,25 @@
 """Which error is raised for what. The contract is silent about its form: it is that of all APIs, with the field."""
 
-from django.core.exceptions import RequestDataTooBig
+from django.core.exceptions import RequestDataTooBig, TooManyFieldsSent
 from django.http import Http404, HttpRequest, HttpResponse
 from ninja import NinjaAPI
 from ninja.errors import AuthenticationError, HttpError, ValidationError
 
 from anomalies.api.bodies import BodyError
-from anomalies.api.errors import Error, error_answer, internal_error
+from anomalies.api.errors import Error, error_answer, exemplified, internal_error
 
 
 class FieldAnswer(Error):  # noqa: N818  a schema, not raised
     field: str
+
+    model_config = exemplified(
+        {
+            "message": "limit: 'ten' is no whole number.",
+            "code": "BAD_REQUEST",
+            "requestId": "0f8fad5b-d9cb-469f-a165-70867728950e",
+            "field": "limit",
+        }
+    )
 
 
 class FieldError(Exception):
@@ -31,6 +40,7 @@ def set_error_answers(api: NinjaAPI) -> None:
     api.exception_handler(HttpError)(_http_error)
     api.exception_handler(Http404)(lambda _, error: error_answer(404, str(error)))
     api.exception_handler(RequestDataTooBig)(lambda _, error: error_answer(413, f"body: {error}"))
+    api.exception_handler(TooManyFieldsSent)(lambda _, error: _bad_field("query", str(error).removesuffix(".")))
     api.exception_handler(ValidationError)(_validation_error)
     api.exception_handler(FieldError)(lambda _, error: _bad_field(error.field, str(error)))
     api.exception_handler(ConflictError)(lambda _, error: error_answer(409, str(error)))

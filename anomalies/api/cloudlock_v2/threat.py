@@ -171,14 +171,15 @@ def threats(anomalies: QuerySet[Anomaly]) -> QuerySet[Anomaly]:
 
 def count_threats(anomalies: QuerySet[Anomaly]) -> int:
     """Return how many of the anomalies are items: all but the few that are none, each of which has an index."""
-    raised_now = anomalies.filter(scan__in=_under_way()).count()
-    merged_at_once = anomalies.filter(_MERGED, ~Exists(_merged_later())).exclude(scan__in=_under_way()).count()
+    under_way = list(_under_way())  # known by its id, or PostgreSQL reads all rows for it, and mostly there is none
+    raised_now = anomalies.filter(scan__in=under_way).count()
+    merged_at_once = anomalies.filter(_MERGED, ~Exists(_merged_later())).exclude(scan__in=under_way).count()
     return anomalies.count() - raised_now - merged_at_once
 
 
-def _under_way() -> QuerySet[Scan, Any]:
+def _under_way() -> QuerySet[Scan, int]:
     newest = Scan.objects.order_by("-id")[:1]
-    return Scan.objects.filter(pk__in=newest.values("pk"), finished_at__isnull=True).values("pk")
+    return Scan.objects.filter(pk__in=newest.values("pk"), finished_at__isnull=True).values_list("pk", flat=True)
 
 
 def _merged_later() -> QuerySet[ReviewEntry]:

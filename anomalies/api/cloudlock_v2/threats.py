@@ -22,7 +22,7 @@ from anomalies.services import decisions, reviews
 READ, REVIEW = ApiKeyAuth(ApiKey.Scope.READ), ApiKeyAuth(ApiKey.Scope.REVIEW)
 MAX_ID = 2**63 - 1
 
-router = Router(tags=["Threats"])
+router = Router(tags=["Threats"], by_alias=True)
 
 
 class ThreatList(Schema):

@@ -5,12 +5,12 @@ from typing import Annotated, Any, Literal
 
 from django.http import Http404, HttpRequest, HttpResponse
 from django.utils import timezone
-from ninja import Router
+from ninja import Body, Router
 from pydantic import Field
 
 from anomalies.api.auth import ApiKeyAuth, caller
 from anomalies.api.bodies import encoded, json_answer
-from anomalies.api.errors import CamelSchema, Error
+from anomalies.api.errors import CamelSchema, Error, exemplified
 from anomalies.api.grantex_v1.answers import NO_NUL, path_id
 from anomalies.models import Agent, ApiKey
 from anomalies.services import access
@@ -25,6 +25,17 @@ Status = Literal["active", "suspended", "revoked"]
 
 router = Router(tags=["Agents"], by_alias=True)
 
+_GIVEN = {"name": "Billing", "description": "Reads invoices", "scopes": ["invoice:read"]}
+EXAMPLE: dict[str, Any] = {
+    "agentId": "ag_01JD3W2Q7M5X9K4T8R6B1Y0ZVN",
+    "did": "did:grantex:ag_01JD3W2Q7M5X9K4T8R6B1Y0ZVN",
+    "developerId": "ci",
+    **_GIVEN,
+    "status": "active",
+    "createdAt": "2026-11-20T12:00:00.000Z",
+    "updatedAt": "2026-11-20T12:00:00.000Z",
+}
+
 
 class AgentAnswer(CamelSchema):
     agent_id: str
@@ -37,6 +48,8 @@ class AgentAnswer(CamelSchema):
     created_at: datetime
     updated_at: datetime
 
+    model_config = exemplified(EXAMPLE)
+
 
 class AgentList(CamelSchema):
     agents: list[AgentAnswer]
@@ -48,12 +61,16 @@ class NewAgent(CamelSchema):
     scopes: Scopes = []
     status: Status = "active"
 
+    model_config = exemplified(_GIVEN)
+
 
 class AgentChanges(CamelSchema):
     name: Name | None = None
     description: Description | None = None
     scopes: Scopes | None = None
     status: Status | None = None
+
+    model_config = exemplified({"status": "suspended"})
 
 
 def to_wire(agent: Agent) -> dict[str, Any]:
@@ -108,11 +125,12 @@ def get_agent(request: HttpRequest, agent_id: str) -> HttpResponse:
 @router.api_operation(
     ["PATCH", "POST"], "/agents/{path:agent_id}", auth=REVIEW, response={200: AgentAnswer, 404: Error, 422: Error}
 )
-def update_agent(request: HttpRequest, agent_id: str, changes: AgentChanges) -> HttpResponse:
+def update_agent(request: HttpRequest, agent_id: str, changes: Body[AgentChanges | None] = None) -> HttpResponse:
     """Change what the body names and leave the rest."""
     agent = _agent(agent_id)
+    wanted = changes.dict(exclude_unset=True) if changes else {}
     try:
-        access.update_agent(agent, by=caller(request), at=timezone.now(), **changes.dict(exclude_unset=True))
+        access.update_agent(agent, by=caller(request), at=timezone.now(), **wanted)
     except access.AgentGoneError as error:
         raise Http404(str(error)) from None
     return json_answer(to_wire(agent))

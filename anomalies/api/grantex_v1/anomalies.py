@@ -14,14 +14,14 @@ from pydantic import Field
 
 from anomalies.api.auth import ApiKeyAuth, caller
 from anomalies.api.bodies import encoded, json_answer
-from anomalies.api.errors import CamelSchema, Error
+from anomalies.api.errors import CamelSchema, Error, exemplified
 from anomalies.api.grantex_v1.answers import NO_NUL, path_id
 from anomalies.models import Anomaly, ApiKey, ReviewEntry, Scan
 from anomalies.services import access, reviews, scans
 from anomalies.services.audit import wire_time
 from anomalies.services.outbox import facts
 
-READ, REVIEW = ApiKeyAuth(ApiKey.Scope.READ), ApiKeyAuth(ApiKey.Scope.REVIEW)
+READ, REVIEW, ADMIN = map(ApiKeyAuth, (ApiKey.Scope.READ, ApiKey.Scope.REVIEW, ApiKey.Scope.ADMIN))
 
 # A deviation that is over still answers `detect` for so long: clients that detect now and then miss none.
 HOLDS_FOR = timedelta(hours=24)
@@ -46,6 +46,18 @@ TOLD = (
 
 router = Router(tags=["Anomalies"], by_alias=True)
 
+EXAMPLE: dict[str, Any] = {
+    "id": "anom_01JD3XK8Q2V5N7M4T6R9W1Y0ZB",
+    "type": "rate_spike",
+    "severity": "high",
+    "agentId": "ag_01JD3W2Q7M5X9K4T8R6B1Y0ZVN",
+    "principalId": None,
+    "description": "412 requests in 5 minutes, 38 expected",
+    "metadata": {"observed": 412, "expected": 38.0, "state": "open", "status": "open", "score": 0.94},
+    "detectedAt": "2026-11-20T12:00:00.000Z",
+    "acknowledgedAt": None,
+}
+
 
 class AnomalyAnswer(CamelSchema):
     id: str
@@ -58,10 +70,14 @@ class AnomalyAnswer(CamelSchema):
     detected_at: datetime
     acknowledged_at: datetime | None
 
+    model_config = exemplified(EXAMPLE)
+
 
 class AnomalyList(CamelSchema):
     anomalies: list[AnomalyAnswer]
     total: int
+
+    model_config = exemplified({"anomalies": [EXAMPLE], "total": 1})
 
 
 class Detection(CamelSchema):
@@ -71,13 +87,27 @@ class Detection(CamelSchema):
     response_mode: str
     anomalies: list[AnomalyAnswer]
 
+    model_config = exemplified(
+        {
+            "detectedAt": EXAMPLE["detectedAt"],
+            "total": 1,
+            "autoRevokedGrants": 0,
+            "responseMode": "alert_only",
+            "anomalies": [EXAMPLE],
+        }
+    )
+
 
 class Acknowledgement(CamelSchema):
     notes: Annotated[str, Field(max_length=reviews.MAX_NOTE_LENGTH), NO_NUL] | None = None
 
+    model_config = exemplified({"notes": "The nightly export, as announced"})
+
 
 class Policy(CamelSchema):
     mode: str = ""
+
+    model_config = exemplified({"mode": "alert_only"})
 
 
 def to_wire(facts: Mapping[str, Any]) -> dict[str, Any]:
@@ -109,7 +139,7 @@ def _wire_time(iso: str | None) -> str | None:
     return wire_time(datetime.fromisoformat(iso)) if iso else None
 
 
-@router.post("/anomalies/detect", auth=REVIEW, response={200: Detection, 422: Error})
+@router.post("/anomalies/detect", auth=REVIEW, response={200: Detection, 503: Error})
 def detect(request: HttpRequest) -> HttpResponse:
     """Run detection and return the anomalies that hold now, newest first.
 
@@ -176,7 +206,7 @@ def get_response_policy(request: HttpRequest) -> HttpResponse:
     return json_answer({"mode": access.response_mode()})
 
 
-@router.patch("/irregularities/response-policy", auth=REVIEW, response={200: Policy, 400: Error})
+@router.patch("/irregularities/response-policy", auth=ADMIN, response={200: Policy, (400, 422): Error})
 def set_response_policy(request: HttpRequest, policy: Body[Policy | None] = None) -> HttpResponse:
     """Choose `alert_only` or `revoke_agent_grants`."""
     mode = policy.mode if policy else ""

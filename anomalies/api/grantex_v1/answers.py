@@ -1,8 +1,8 @@
 """What all answers of this API share: which error is raised for what."""
 
-from django.core.exceptions import RequestDataTooBig
+from django.core.exceptions import RequestDataTooBig, TooManyFieldsSent
 from django.http import Http404, HttpRequest, HttpResponse
-from ninja import NinjaAPI
+from ninja import NinjaAPI, Schema
 from ninja.errors import AuthenticationError, HttpError, ValidationError
 from pydantic import AfterValidator
 
@@ -24,6 +24,18 @@ def _without_nul(text: str) -> str:
 
 NO_NUL = AfterValidator(_without_nul)
 
+ALERTS = "/v1/anomaly/"  # where a bad body is a 400, too
+
+
+def check_query(request: HttpRequest, wanted: type[Schema]) -> None:
+    """Raise a 400 for a parameter that there is not, or that is there twice: no filter is ever dropped."""
+    known = [field.alias or name for name, field in wanted.model_fields.items()]
+    for name, values in request.GET.lists():
+        if name not in known:
+            raise HttpError(400, f"{name[:60]}: there is no such parameter, only {', '.join(known)}.")
+        if len(values) > 1:
+            raise HttpError(400, f"{name}: it is there {len(values):,} times.")
+
 
 def set_error_answers(api: NinjaAPI) -> None:
     """Map each error that may be raised in a call to its answer."""
@@ -31,6 +43,7 @@ def set_error_answers(api: NinjaAPI) -> None:
     api.exception_handler(HttpError)(_http_error)
     api.exception_handler(Http404)(lambda _, error: error_answer(404, str(error)))
     api.exception_handler(RequestDataTooBig)(lambda _, error: error_answer(413, f"body: {error}"))
+    api.exception_handler(TooManyFieldsSent)(lambda _, error: error_answer(400, f"query: {error}"))
     api.exception_handler(ValidationError)(_validation_error)
     api.exception_handler(ScanUnderWayError)(lambda _, error: error_answer(503, str(error)))
     api.exception_handler(Exception)(internal_error)
@@ -51,11 +64,11 @@ def _http_error(request: HttpRequest, error: HttpError) -> HttpResponse:
 
 
 def _validation_error(request: HttpRequest, error: ValidationError) -> HttpResponse:
-    """One sentence for each field; a bad query parameter is a 400, a bad body a 422."""
+    """One sentence for each field; a bad query parameter is a 400, a bad body a 422, of alerts and the like a 400."""
     sentences = []
     for each in error.errors:
         where, *names = each["loc"]
         field = ".".join(str(name) for name in names[where == "body" :]) or "body"
         sentences.append(f"{field}: {each['msg'].removeprefix('Value error, ')}.")
-    in_query = error.errors[0]["loc"][0] == "query"
-    return error_answer(400 if in_query else 422, " ".join(sentences))
+    bad_request = error.errors[0]["loc"][0] == "query" or request.path_info.startswith(ALERTS)
+    return error_answer(400 if bad_request else 422, " ".join(sentences))

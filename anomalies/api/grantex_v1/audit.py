@@ -1,6 +1,6 @@
 """The audit log: what agents did, told by the clients that saw it."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from django.http import Http404, HttpRequest, HttpResponse
@@ -10,8 +10,8 @@ from ninja.errors import HttpError
 from pydantic import AfterValidator, Field
 
 from anomalies.api.auth import ApiKeyAuth, caller
-from anomalies.api.bodies import encoded, json_answer
-from anomalies.api.errors import CamelSchema, Error
+from anomalies.api.bodies import encoded, in_utc, json_answer
+from anomalies.api.errors import CamelSchema, Error, exemplified
 from anomalies.api.grantex_v1.answers import NO_NUL, path_id
 from anomalies.ingest.record import FieldError
 from anomalies.models import ApiKey, AuditEntry
@@ -28,12 +28,26 @@ GivenId = Annotated[str, Field(min_length=1, max_length=200), NO_NUL]
 
 router = Router(tags=["Audit log"], by_alias=True)
 
+_GIVEN = {
+    "agentId": "ag_01JD3W2Q7M5X9K4T8R6B1Y0ZVN",
+    "agentDid": "did:grantex:ag_01JD3W2Q7M5X9K4T8R6B1Y0ZVN",
+    "grantId": "grnt_01JD3W8F5C7H2P9S4X6A0K3MTE",
+    "principalId": "user_1",
+    "action": "invoice.read",
+    "metadata": {"invoice": "2026-117"},
+    "status": "success",
+}
+EXAMPLE: dict[str, Any] = {
+    "entryId": "alog_01JD3WZ4N8B6Q1V7G5T2Y9R0XC",
+    "developerId": "ci",
+    **_GIVEN,
+    "hash": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+    "prevHash": None,
+    "timestamp": "2026-11-20T12:00:00.000Z",
+}
 
-def _aware(time: datetime) -> datetime:
-    return time if time.tzinfo else time.replace(tzinfo=UTC)
 
-
-Time = Annotated[datetime, AfterValidator(_aware)]
+Time = Annotated[datetime, AfterValidator(in_utc)]
 
 
 class NewEntry(CamelSchema):
@@ -44,6 +58,8 @@ class NewEntry(CamelSchema):
     action: Id = ""
     metadata: dict[str, Any] | None = None
     status: Literal["success", "failure", "blocked"] = "success"
+
+    model_config = exemplified(_GIVEN)
 
 
 class EntryAnswer(CamelSchema):
@@ -59,6 +75,8 @@ class EntryAnswer(CamelSchema):
     prev_hash: str | None
     timestamp: datetime
     status: str
+
+    model_config = exemplified(EXAMPLE)
 
 
 class EntryList(CamelSchema):

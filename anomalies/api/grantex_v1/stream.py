@@ -32,7 +32,7 @@ _FRAMES = {
     "responses": {
         200: {
             "description": "One line `data: {id, type, createdAt, data, payload}` an event, the last two the same.",
-            "content": {"text/event-stream": {"schema": {"type": "string"}}},
+            "content": {"text/event-stream": {"schema": {"type": "string"}, "example": ": connected\n\n"}},
         }
     }
 }
@@ -41,7 +41,7 @@ _FRAMES = {
 @router.get(
     "/events/stream",
     auth=ApiKeyAuth(ApiKey.Scope.READ),
-    response={200: None, 400: Error, 429: Error},
+    response={200: None, (400, 429, 501): Error},
     openapi_extra=_FRAMES,
 )
 def listen(request: HttpRequest, types: str = "") -> HttpResponseBase:

@@ -29,22 +29,56 @@ Times = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    min_requests: int = parameter(5, unit="requests", low=2, high=1000, help="Similar ones of a user in a window")
-    window_minutes: float = parameter(60.0, unit="minutes", low=1, high=60, help="The window, that slides")
+    min_requests: int = parameter(
+        5,
+        label="Similar requests, at least",
+        unit="requests",
+        low=2,
+        high=1000,
+        help="Similar ones of a user in a window",
+    )
+    window_minutes: float = parameter(
+        60.0, label="Within", unit="minutes", low=1, high=60, help="The window, that slides"
+    )
     regular_cv: float = parameter(
-        0.2, unit="ratio", low=0, high=2, help="Gaps of which the deviation is a smaller share of the mean are regular"
+        0.2,
+        label="Gaps count as regular up to",
+        unit="ratio",
+        low=0,
+        high=2,
+        help="Gaps of which the deviation is a smaller share of the mean are regular",
     )
     same_share: float = parameter(
-        0.8, unit="ratio", low=0.5, high=1, help="Share of the requests from which they repeat or enumerate"
+        0.8,
+        label="Share that repeats or enumerates",
+        unit="ratio",
+        low=0.5,
+        high=1,
+        help="Share of the requests from which they repeat or enumerate",
     )
     awake_hours: float = parameter(
-        16.0, unit="hours", low=1, high=24, help="Active in more hours than this of a day, it is no person at work"
+        16.0,
+        label="Awake longer than a person",
+        unit="hours",
+        low=1,
+        high=24,
+        help="Active in more hours than this of a day, it is no person at work",
     )
     usual_days: int = parameter(
-        14, unit="days", low=2, high=28, help="Regular for so long, a service account is its own pattern"
+        14,
+        label="A pattern of its own after",
+        unit="days",
+        low=2,
+        high=28,
+        help="Regular for so long, a service account is its own pattern",
     )
     usual_times: float = parameter(
-        1.5, unit="ratio", low=1, high=100, help="Above its own pattern by this factor it has changed"
+        1.5,
+        label="Changed when above its pattern by",
+        unit="ratio",
+        low=1,
+        high=100,
+        help="Above its own pattern by this factor it has changed",
     )
 
 
@@ -253,7 +287,7 @@ def _topic(group: tuple[str, str]) -> str:
 DETECTOR = Detector(
     type="access_automation",
     label="Access automation detected",
-    short="Automation",
+    short="Access automation",
     meaning="Code has made repeated requests with similar scope.",
     risk="Control Bypass",
     entity="user",

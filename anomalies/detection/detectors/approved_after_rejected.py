@@ -24,10 +24,20 @@ Rejected = list[tuple[Decision, AccessRequest]]
 @dataclass(frozen=True, slots=True)
 class Config:
     within_days: float = parameter(
-        90.0, unit="days", low=1, high=REJECTED_DAYS, help="How long before the approval a rejection counts"
+        90.0,
+        label="Rejection counts for",
+        unit="days",
+        low=1,
+        high=REJECTED_DAYS,
+        help="How long before the approval a rejection counts",
     )
     soon_hours: float = parameter(
-        24.0, unit="hours", low=0, high=24 * 30, help="An approval so soon after the rejection counts a level more"
+        24.0,
+        label="Soon after the rejection",
+        unit="hours",
+        low=0,
+        high=24 * 30,
+        help="An approval so soon after the rejection counts a level more",
     )
 
 

@@ -130,7 +130,7 @@ def _finding(history: History, row: int, rule: Rule, times: Times, run: NDArray[
         score=score,
         severity=rule.severity,
         description=f"{wording.plural(observed, 'event')} in {span}, "
-        f"the limit of rule “{rule.name}” is {wording.number(rule.threshold - 1)}",
+        f"rule “{rule.name}” allows fewer than {wording.number(rule.threshold)}",
         evidence=evidence,
         topic=rule.id,
     )

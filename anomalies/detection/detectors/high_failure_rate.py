@@ -44,34 +44,94 @@ RUN_DAYS = 45  # from which a spell may go on: so much of the history has 30 day
 @dataclass(frozen=True, slots=True)
 class Config:
     alpha: float = parameter(
-        1e-5, unit="probability", low=1e-15, high=0.01, help="Chance of so many refusals below which an interval opens"
+        1e-5,
+        label="Chance that opens an interval",
+        unit="probability",
+        low=1e-15,
+        high=0.01,
+        help="Chance of so many refusals below which an interval opens",
     )
     extend_alpha: float = parameter(
-        0.01, unit="probability", low=1e-6, high=0.1, help="Below it, an interval that is open goes on"
+        0.01,
+        label="Chance that keeps it open",
+        unit="probability",
+        low=1e-6,
+        high=0.1,
+        help="Below it, an interval that is open goes on",
     )
-    min_requests: int = parameter(10, unit="requests", low=2, high=10_000, help="Least requests to speak of a rate")
-    min_failures: int = parameter(5, unit="failures", low=1, high=10_000, help="Least failures")
+    min_requests: int = parameter(
+        10, label="Requests, at least", unit="requests", low=2, high=10_000, help="Least requests to speak of a rate"
+    )
+    min_failures: int = parameter(
+        5, label="Failures, at least", unit="failures", low=1, high=10_000, help="Least failures"
+    )
     min_excess_ratio: float = parameter(
-        0.1, unit="ratio", low=0, high=1, help="By how much the rate surely exceeds the usual one (Wilson bound)"
+        0.1,
+        label="Above the usual rate by",
+        unit="ratio",
+        low=0,
+        high=1,
+        help="By how much the rate surely exceeds the usual one (Wilson bound)",
     )
     concentration: float = parameter(
-        30.0, unit="requests", low=5, high=500, help="How steady a rate is until the entity's own history says more"
+        30.0,
+        label="Steadiness of an unknown rate",
+        unit="requests",
+        low=5,
+        high=500,
+        help="How steady a rate is until the entity's own history says more",
     )
-    history_days: float = parameter(30.0, unit="days", low=1, high=60, help="History of the usual rate")
+    history_days: float = parameter(
+        30.0, label="History of the usual rate", unit="days", low=1, high=60, help="History of the usual rate"
+    )
     settled_days: float = parameter(
-        7.0, unit="days", low=0, high=60, help="Younger than this, severity by rate is medium at most"
+        7.0,
+        label="Severity in full after",
+        unit="days",
+        low=0,
+        high=60,
+        help="Younger than this, severity by rate is medium at most",
     )
     brute_force_failures: int = parameter(
-        20, unit="failures", low=3, high=10_000, help="In an hour, of one address or user"
+        20,
+        label="Brute force, failures in an hour",
+        unit="failures",
+        low=3,
+        high=10_000,
+        help="In an hour, of one address or user",
     )
-    spraying_users: int = parameter(10, unit="users", low=2, high=1000, help="Failing from one address in 10 minutes")
+    spraying_users: int = parameter(
+        10,
+        label="Spraying, users in 10 minutes",
+        unit="users",
+        low=2,
+        high=1000,
+        help="Failing from one address in 10 minutes",
+    )
     failures_before_success: int = parameter(
-        10, unit="failures", low=2, high=10_000, help="In a row before a success, which then is severe"
+        10,
+        label="Failures before a success",
+        unit="failures",
+        low=2,
+        high=10_000,
+        help="In a row before a success, which then is severe",
     )
     guessing_share: float = parameter(
-        0.5, unit="ratio", low=0, high=1, help="Least share of failures among an hour's attempts to call it guessing"
+        0.5,
+        label="Share of failures to call it guessing",
+        unit="ratio",
+        low=0,
+        high=1,
+        help="Least share of failures among an hour's attempts to call it guessing",
     )
-    quiet_minutes: float = parameter(15.0, unit="minutes", low=1, high=60, help="Without a failure, that end a spell")
+    quiet_minutes: float = parameter(
+        15.0,
+        label="A spell ends after quiet of",
+        unit="minutes",
+        low=1,
+        high=60,
+        help="Without a failure, that end a spell",
+    )
 
     @property
     def rules(self) -> brute_force.Rules:

@@ -20,10 +20,20 @@ SECOND = 1.0  # that a request lasts
 @dataclass(frozen=True, slots=True)
 class Config:
     inactive_days: float = parameter(
-        90.0, unit="days", low=1, high=3650, help="Without a request for so long, or never and known for so long"
+        90.0,
+        label="Inactive for",
+        unit="days",
+        low=1,
+        high=3650,
+        help="Without a request for so long, or never and known for so long",
     )
     min_gaps: int = parameter(
-        5, unit="gaps", low=1, high=1000, help="Of a user with so many gaps between requests, the longest counts more"
+        5,
+        label="Gaps to know a rhythm",
+        unit="gaps",
+        low=1,
+        high=1000,
+        help="Of a user with so many gaps between requests, the longest counts more",
     )
 
 

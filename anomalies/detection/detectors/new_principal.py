@@ -22,15 +22,39 @@ MANY = 5  # meetings that together are at least medium
 @dataclass(frozen=True, slots=True)
 class Config:
     min_surprise: float = parameter(
-        3.0, unit="-log10", low=0, high=6, help="How rare a new principal must be: 3 is one in a thousand events"
+        3.0,
+        label="How rare, at least",
+        unit="-log10",
+        low=0,
+        high=6,
+        help="How rare a new principal must be: 3 is one in a thousand events",
     )
-    history_days: float = parameter(30.0, unit="days", low=1, high=60, help="In which meetings and events are counted")
+    history_days: float = parameter(
+        30.0,
+        label="History that is counted",
+        unit="days",
+        low=1,
+        high=60,
+        help="In which meetings and events are counted",
+    )
     warm_up_days: float = parameter(
-        7.0, unit="days", low=0, high=60, help="Younger than this, an agent's new principals are recorded, not raised"
+        7.0,
+        label="Warm-up time",
+        unit="days",
+        low=0,
+        high=60,
+        help="Younger than this, an agent's new principals are recorded, not raised",
     )
-    warm_up_events: int = parameter(50, unit="events", low=0, high=1_000_000, help="With fewer before, the same")
+    warm_up_events: int = parameter(
+        50, label="Warm-up events", unit="events", low=0, high=1_000_000, help="With fewer before, the same"
+    )
     common_share: float = parameter(
-        0.5, unit="ratio", low=0, high=1, help="A principal that more agents than this know counts a level less"
+        0.5,
+        label="Share of agents that makes one common",
+        unit="ratio",
+        low=0,
+        high=1,
+        help="A principal that more agents than this know counts a level less",
     )
 
 

@@ -32,23 +32,61 @@ Floats = NDArray[np.float64]
 @dataclass(frozen=True, slots=True)
 class Config:
     alpha: float = parameter(
-        1e-4, unit="probability", low=1e-15, high=0.01, help="Chance of so much activity below which it is raised"
+        1e-4,
+        label="Chance that raises it",
+        unit="probability",
+        low=1e-15,
+        high=0.01,
+        help="Chance of so much activity below which it is raised",
     )
     min_slots: int = parameter(
-        3, unit="slots of 5 minutes", low=1, high=144, help="Least slots with activity off hours in a night"
+        3,
+        label="Active slots in a night, at least",
+        unit="slots of 5 minutes",
+        low=1,
+        high=144,
+        help="Least slots with activity off hours in a night",
     )
     rare_mass: float = parameter(
-        0.02, unit="ratio", low=1e-4, high=0.2, help="Hours that together hold less of the week's activity are off"
+        0.02,
+        label="Share of the week that is off hours",
+        unit="ratio",
+        low=1e-4,
+        high=0.2,
+        help="Hours that together hold less of the week's activity are off",
     )
     prior_events: float = parameter(
-        24.0, unit="events", low=1, high=1000, help="Spread evenly over the week, added to what was seen"
+        24.0,
+        label="Events assumed over the week",
+        unit="events",
+        low=1,
+        high=1000,
+        help="Spread evenly over the week, added to what was seen",
     )
-    min_days: float = parameter(14.0, unit="days", low=1, high=60, help="Younger agents have no learned hours")
-    min_events_known: int = parameter(100, unit="events", low=10, high=100_000, help="With fewer, the same")
-    min_active_days: int = parameter(5, unit="days", low=1, high=60, help="With fewer active days, the same")
-    history_days: float = parameter(60.0, unit="days", low=14, high=90, help="History that the hours are learned from")
+    min_days: float = parameter(
+        14.0, label="Hours are learned after", unit="days", low=1, high=60, help="Younger agents have no learned hours"
+    )
+    min_events_known: int = parameter(
+        100, label="Hours are learned from", unit="events", low=10, high=100_000, help="With fewer, the same"
+    )
+    min_active_days: int = parameter(
+        5,
+        label="Hours are learned from active days",
+        unit="days",
+        low=1,
+        high=60,
+        help="With fewer active days, the same",
+    )
+    history_days: float = parameter(
+        60.0, label="History of the hours", unit="days", low=14, high=90, help="History that the hours are learned from"
+    )
     max_entropy: float = parameter(
-        0.95, unit="ratio", low=0.5, high=1, help="An agent whose week is more even than this never sleeps"
+        0.95,
+        label="Evenness of one that never sleeps",
+        unit="ratio",
+        low=0.5,
+        high=1,
+        help="An agent whose week is more even than this never sleeps",
     )
 
 

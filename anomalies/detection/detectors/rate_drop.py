@@ -29,21 +29,46 @@ GUESS_P = 1e-4
 class Config:
     false_alarms_per_day: float = parameter(
         1.0,
+        label="False alarms to put up with",
         unit="a day per 1,000 series",
         low=1e-6,
         high=1000,
         help="False alarms to put up with, at all resolutions together: fewer also means less is found",
     )
     extend_alpha: float = parameter(
-        0.01, unit="probability", low=1e-6, high=0.1, help="Below it, an interval that is open goes on"
+        0.01,
+        label="Chance that keeps it open",
+        unit="probability",
+        low=1e-6,
+        high=0.1,
+        help="Below it, an interval that is open goes on",
     )
     min_expected: float = parameter(
-        10.0, unit="events", low=1, high=1e6, help="Least events expected in an hour or day to speak of a drop"
+        10.0,
+        label="Expected, at least",
+        unit="events",
+        low=1,
+        high=1e6,
+        help="Least events expected in an hour or day to speak of a drop",
     )
-    min_ratio: float = parameter(2.0, unit="times", low=1, high=1e3, help="Least times fewer than expected")
-    full_days: float = parameter(14.0, unit="days", low=14, high=90, help="Younger agents have no drops")
+    min_ratio: float = parameter(
+        2.0,
+        label="Fewer than expected, at least",
+        unit="times",
+        low=1,
+        high=1e3,
+        help="Least times fewer than expected",
+    )
+    full_days: float = parameter(
+        14.0, label="Judged after", unit="days", low=14, high=90, help="Younger agents have no drops"
+    )
     fit_days: float = parameter(
-        baseline.FIT_DAYS, unit="days", low=7, high=90, help="History that the baseline is fitted to"
+        baseline.FIT_DAYS,
+        label="History of the baseline",
+        unit="days",
+        low=7,
+        high=90,
+        help="History that the baseline is fitted to",
     )
 
     @property

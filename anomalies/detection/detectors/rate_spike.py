@@ -18,35 +18,74 @@ VERSION = 5
 class Config:
     false_alarms_per_day: float = parameter(
         1.0,
+        label="False alarms to put up with",
         unit="a day per 1,000 series",
         low=1e-6,
         high=1000,
         help="False alarms to put up with, at all resolutions together: fewer also means less is found",
     )
     extend_alpha: float = parameter(
-        0.01, unit="probability", low=1e-6, high=0.1, help="Below it, an interval that is open goes on"
+        0.01,
+        label="Chance that keeps it open",
+        unit="probability",
+        low=1e-6,
+        high=0.1,
+        help="Below it, an interval that is open goes on",
     )
-    min_excess: float = parameter(3.0, unit="events", low=0, high=1e6, help="Least events above the expected count")
-    min_ratio: float = parameter(2.0, unit="times", low=1, high=1e3, help="Least multiple of the expected count")
+    min_excess: float = parameter(
+        3.0,
+        label="Above the expected, at least",
+        unit="events",
+        low=0,
+        high=1e6,
+        help="Least events above the expected count",
+    )
+    min_ratio: float = parameter(
+        2.0,
+        label="Multiple of the expected, at least",
+        unit="times",
+        low=1,
+        high=1e3,
+        help="Least multiple of the expected count",
+    )
     young_days: float = parameter(
         baseline.YOUNG_DAYS,
+        label="Judged by the prior for",
         unit="days",
         low=0,
         high=baseline.MOST_YOUNG_DAYS,
         help="Younger than this, an entity is judged by the prior and its own mean",
     )
     settled_days: float = parameter(
-        7.0, unit="days", low=0, high=60, help="Younger than this, severity is medium at most"
+        7.0,
+        label="Severity in full after",
+        unit="days",
+        low=0,
+        high=60,
+        help="Younger than this, severity is medium at most",
     )
-    full_days: float = parameter(14.0, unit="days", low=0, high=90, help="Younger than this, alpha is a tenth")
+    full_days: float = parameter(
+        14.0, label="Judged in full after", unit="days", low=0, high=90, help="Younger than this, alpha is a tenth"
+    )
     fit_days: float = parameter(
-        baseline.FIT_DAYS, unit="days", low=7, high=90, help="History that the baseline is fitted to"
+        baseline.FIT_DAYS,
+        label="History of the baseline",
+        unit="days",
+        low=7,
+        high=90,
+        help="History that the baseline is fitted to",
     )
     prior_events_per_hour: float = parameter(
-        baseline.PRIOR.events_per_hour, unit="events", low=0.1, high=1e6, help="Expected of an entity never seen before"
+        baseline.PRIOR.events_per_hour,
+        label="Expected an hour of a newcomer",
+        unit="events",
+        low=0.1,
+        high=1e6,
+        help="Expected of an entity never seen before",
     )
     prior_shape: float = parameter(
         baseline.PRIOR.shape,
+        label="How sure that is",
         unit="",
         low=0.01,
         high=100,
@@ -54,6 +93,7 @@ class Config:
     )
     prior_dispersion: float = parameter(
         baseline.PRIOR.dispersion,
+        label="Scatter of a newcomer",
         unit="",
         low=0,
         high=10,
@@ -61,6 +101,7 @@ class Config:
     )
     prior_session: float = parameter(
         baseline.PRIOR.session,
+        label="Further events that come with one",
         unit="events",
         low=0,
         high=100,

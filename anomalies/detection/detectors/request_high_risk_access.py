@@ -21,13 +21,27 @@ SECOND = 1.0  # that a request lasts
 @dataclass(frozen=True, slots=True)
 class Config:
     sensitive_words: tuple[str, ...] = words(
-        "customer", "phi", "pii", "prod", help="A resource is sensitive if its name or a tag contains one of them"
+        "customer",
+        "phi",
+        "pii",
+        "prod",
+        label="Words of sensitive resources",
+        help="A resource is sensitive if its name or a tag contains one of them",
     )
     elevated_words: tuple[str, ...] = words(
-        "admin", "full access", "owner", help="Access is elevated if the permission's name contains one of them"
+        "admin",
+        "full access",
+        "owner",
+        label="Words of elevated permissions",
+        help="Access is elevated if the permission's name contains one of them",
     )
     known_days: float = parameter(
-        30.0, unit="days", low=0, high=RECENT_DAYS, help="Who was granted the same so lately counts a level less"
+        30.0,
+        label="Known access counts for",
+        unit="days",
+        low=0,
+        high=RECENT_DAYS,
+        help="Who was granted the same so lately counts a level less",
     )
 
 
@@ -140,7 +154,7 @@ def _granted(request: AccessRequest, unit: Unit, until: float) -> bool:
 DETECTOR = Detector(
     type="request_high_risk_access",
     label="Request high risk access",
-    short="High-risk access",
+    short="Risky request",
     meaning="Triggered when elevated access is requested to a sensitive resource and may pose risks to the "
     "organization.",
     risk="Privilege Escalation",

@@ -52,30 +52,72 @@ ENTITIES = {"travel": "location", "new_country": "location", "addresses": "ip", 
 @dataclass(frozen=True, slots=True)
 class Config:
     max_speed_kmh: float = parameter(
-        900.0, unit="km/h", low=100, high=5000, help="Faster between two logins, nobody travels"
+        900.0,
+        label="Speed of travel, at most",
+        unit="km/h",
+        low=100,
+        high=5000,
+        help="Faster between two logins, nobody travels",
     )
     min_distance_km: float = parameter(
-        150.0, unit="km", low=10, high=5000, help="Nearer places may be one: addresses are located no better"
+        150.0,
+        label="Distance, at least",
+        unit="km",
+        low=10,
+        high=5000,
+        help="Nearer places may be one: addresses are located no better",
     )
     max_rank: float = parameter(
         0.03,
+        label="Share of logins as new, at most",
         unit="ratio",
         low=0.0001,
         high=1,
         help="A new country counts if no more than this share of the user's logins were as new",
     )
     common_share: float = parameter(
-        0.5, unit="ratio", low=0, high=1, help="A country that more users than this come from counts a level less"
+        0.5,
+        label="Share of users that makes a country common",
+        unit="ratio",
+        low=0,
+        high=1,
+        help="A country that more users than this come from counts a level less",
     )
-    min_networks: int = parameter(5, unit="networks", low=2, high=1000, help="Least networks in an hour; /24, IPv6 /48")
-    min_failures: int = parameter(8, unit="failures", low=2, high=1000, help="Least failed logins in an hour")
+    min_networks: int = parameter(
+        5,
+        label="Networks in an hour, at least",
+        unit="networks",
+        low=2,
+        high=1000,
+        help="Least networks in an hour; /24, IPv6 /48",
+    )
+    min_failures: int = parameter(
+        8,
+        label="Failed logins in an hour, at least",
+        unit="failures",
+        low=2,
+        high=1000,
+        help="Least failed logins in an hour",
+    )
     alpha: float = parameter(
-        1e-4, unit="probability", low=1e-12, high=0.01, help="Chance of so many addresses or failures that is too small"
+        1e-4,
+        label="Chance that is too small",
+        unit="probability",
+        low=1e-12,
+        high=0.01,
+        help="Chance of so many addresses or failures that is too small",
     )
     warm_up_days: float = parameter(
-        7.0, unit="days", low=0, high=60, help="Sooner after the first login, a user's logins are recorded, not raised"
+        7.0,
+        label="Warm-up time",
+        unit="days",
+        low=0,
+        high=60,
+        help="Sooner after the first login, a user's logins are recorded, not raised",
     )
-    warm_up_logins: int = parameter(20, unit="logins", low=0, high=10_000, help="With fewer in 30 days, the same")
+    warm_up_logins: int = parameter(
+        20, label="Warm-up logins", unit="logins", low=0, high=10_000, help="With fewer in 30 days, the same"
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -130,6 +130,7 @@ _ROLES = (
     ("marketing_mail", "Sends campaigns", Rhythm.OFFICE, "salesforce", "f"),
     ("ml_training", "Trains models when machines are idle", Rhythm.NIGHTLY, "aws", "f"),
 )
+_ABBREVIATIONS = ("crm", "etl", "ml", "sso")
 
 _FIRST = (  # noqa: SIM905  forty quoted words say no more
     "ana ben carla david elena farid grace hugo ines jonas kira liam mei noah olga pedro quinn rosa sven tara "
@@ -167,7 +168,7 @@ def agent(number: int, *, seed: int, principals: int, zone: str = "") -> Agent:
     return Agent(
         number=number,
         id=f"ag_{role}",
-        name=role.replace("_", " ").capitalize(),
+        name=_named(role),
         description=description,
         integration=integration,
         rhythm=rhythm,
@@ -186,6 +187,12 @@ def agent(number: int, *, seed: int, principals: int, zone: str = "") -> Agent:
         ),
         user_agent=f"{role.replace('_', '-')}/{rng.integers(1, 5)}.{rng.integers(0, 20)}",
     )
+
+
+def _named(role: str) -> str:
+    """`SSO`, `Code review`, `ML training 2`."""
+    first, *rest = (word.upper() if word in _ABBREVIATIONS else word for word in role.split("_"))
+    return " ".join([first[:1].upper() + first[1:], *rest])
 
 
 def _profile(rhythm: Rhythm, *, busy: bool, rng: np.random.Generator) -> NDArray[np.float64]:

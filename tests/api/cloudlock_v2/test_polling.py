@@ -1,5 +1,6 @@
 """api/cloudlock_v2: a poller as the contract describes it."""
 
+import random
 from collections import Counter
 from collections.abc import Iterator
 from datetime import timedelta
@@ -75,6 +76,26 @@ def test_a_poller_misses_nothing_of_a_scan_whose_workers_are_not_done_in_order(c
     for items in poller.pages():
         seen.update(item["id"] for item in items)
     assert seen == Counter([1, 2])
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_poller_sees_each_exactly_once_however_scans_end_and_their_workers_commit(call: Call, seed: int) -> None:
+    chance = random.Random(seed)
+    poller, seen, made, clock = Poller(call, 7), Counter[int](), Counter[int](), CREATED
+    for _ in range(10):
+        scan = make.scan(finished_at=None)
+        times = [clock + chance.randrange(5) * MICROSECOND for _ in range(chance.randrange(12))]
+        clock += 5 * MICROSECOND
+        for at in times:  # who was the first to insert is not the first to commit
+            made[make.anomaly(scan=scan, created_at=at).pk] += 1
+            if chance.random() < 0.4:
+                seen.update(item["id"] for item in poller.page())
+        if chance.random() < 0.7:  # else it dies, and the next one begins
+            Scan.objects.filter(pk=scan.pk).update(finished_at=make.NOW)
+    make.scan()
+    for items in poller.pages():
+        seen.update(item["id"] for item in items)
+    assert seen == made
 
 
 def test_a_poller_misses_nothing_when_what_it_saw_last_becomes_part_of_what_comes_next(call: Call) -> None:

@@ -14,6 +14,8 @@ ENTRY = {
     "action": "invoice.read",
 }
 
+WANTED = {"agentId": "ag_billing", "principalId": "user_1", "scopes": ["invoices:read"]}
+
 # Every call, with the scope its key must have.
 SCOPES = [
     ("GET", "/v1/anomalies", "read"),
@@ -21,7 +23,19 @@ SCOPES = [
     ("PATCH", "/v1/anomalies/anom_1/acknowledge", "review"),
     ("POST", "/v1/anomalies/anom_1/acknowledge", "review"),
     ("GET", "/v1/irregularities/response-policy", "read"),
-    ("PATCH", "/v1/irregularities/response-policy", "review"),
+    ("PATCH", "/v1/irregularities/response-policy", "admin"),
+    ("GET", "/v1/anomaly/alerts", "read"),
+    ("GET", "/v1/anomaly/alerts/anom_1", "read"),
+    ("POST", "/v1/anomaly/alerts/anom_1/acknowledge", "review"),
+    ("POST", "/v1/anomaly/alerts/anom_1/resolve", "review"),
+    ("GET", "/v1/anomaly/metrics", "read"),
+    ("GET", "/v1/anomaly/rules", "read"),
+    ("POST", "/v1/anomaly/rules", "review"),
+    ("PATCH", "/v1/anomaly/rules/rule_1", "review"),
+    ("DELETE", "/v1/anomaly/rules/rule_1", "admin"),
+    ("GET", "/v1/anomaly/channels", "read"),
+    ("POST", "/v1/anomaly/channels", "admin"),
+    ("DELETE", "/v1/anomaly/channels/chan_1", "admin"),
     ("GET", "/v1/events/stream", "read"),
     ("POST", "/v1/audit/log", "ingest"),
     ("GET", "/v1/audit/entries", "read"),
@@ -32,6 +46,15 @@ SCOPES = [
     ("PATCH", "/v1/agents/ag_1", "review"),
     ("POST", "/v1/agents/ag_1", "review"),
     ("DELETE", "/v1/agents/ag_1", "review"),
+    ("GET", "/v1/grants", "read"),
+    ("GET", "/v1/grants/grnt_1", "read"),
+    ("DELETE", "/v1/grants/grnt_1", "review"),
+    ("POST", "/v1/grants/delegate", "review"),
+    ("POST", "/v1/grants/verify", "read"),
+    ("POST", "/v1/authorize", "review"),
+    ("POST", "/v1/token", "review"),
+    ("POST", "/v1/token/refresh", "review"),
+    ("POST", "/v1/tokens/verify", "read"),
 ]
 
 
@@ -60,3 +83,44 @@ def golden(anomaly: Anomaly, **changes: Any) -> dict[str, Any]:
         "acknowledgedAt": None,
         **changes,
     }
+
+
+def alert(anomaly: Anomaly, **changes: Any) -> dict[str, Any]:
+    return {
+        "alertId": anomaly.public_id,
+        "ruleId": "rate_spike",
+        "ruleName": "Rate spike",
+        "severity": "high",
+        "status": "open",
+        "agentId": "ag_billing",
+        "detectedAt": "2026-11-20T12:00:00.000Z",
+        "description": "412 requests in 5 minutes, 38 expected",
+        "context": {
+            "grantId": None,
+            "principalId": None,
+            "ip": None,
+            "type": "rate_spike",
+            "score": 0.94,
+            "state": "open",
+            "verdict": None,
+            "suppressed": False,
+            "snoozedUntil": None,
+            "evidence": make.EVIDENCE,
+        },
+        "acknowledgedAt": None,
+        "resolvedAt": None,
+        **changes,
+    }
+
+
+def authorized(call: Any) -> Any:
+    """An authorization of ag_billing, as it is answered."""
+    make.agent()
+    return call("POST", "/v1/authorize", WANTED).json()
+
+
+def fetched(call: Any) -> Any:
+    """A grant of ag_billing that was fetched with its code, as it is answered."""
+    answer = call("POST", "/v1/token", {"code": authorized(call)["code"], "agentId": "ag_billing"})
+    assert answer.status_code == 201, answer.content
+    return answer.json()

@@ -143,3 +143,9 @@ def test_a_bad_parameter_is_400_naming_it(call: Call, query: str, name: str) -> 
 @pytest.mark.parametrize("path_id", ["alog_unknown", "%00", "a%2Fb"])
 def test_an_unknown_entry_is_404(call: Call, path_id: str) -> None:
     assert "no audit entry" in error(call("GET", f"/v1/audit/{path_id}"), 404, "NOT_FOUND")
+
+
+def test_a_time_of_any_offset_is_understood_and_one_out_of_range_refused(call: Call) -> None:
+    assert call("GET", "/v1/audit/entries?since=0676-04-25T23:45:09%2B17:08").status_code == 200
+    message = error(call("GET", "/v1/audit/entries?since=0001-01-01T00:00:00%2B17:08"), 400, "BAD_REQUEST")
+    assert message.startswith("since: ")

@@ -3,18 +3,33 @@
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from queue import Queue
+from typing import Any
 
 import pytest
 from django.utils import timezone
-from grantex import Grantex, GrantexApiError, GrantexAuthError
-from grantex._types import ListAuditParams
+from grantex import (
+    AuthorizeParams,
+    ExchangeTokenParams,
+    Grantex,
+    GrantexApiError,
+    GrantexAuthError,
+    GrantexTokenError,
+    ListGrantsParams,
+    RateLimit,
+    RefreshTokenParams,
+    generate_pkce,
+)
+from grantex._types import ExchangeTokenResponse, ListAuditParams
 from grantex.resources._events import GrantexEvent, StreamOptions
+from standardwebhooks import Webhook
 
 from anomalies.ingest.record import EventRecord
 from anomalies.models import Anomaly, OutboxMessage, ReviewEntry, StreamLease
-from anomalies.services import events, reviews
+from anomalies.services import deliveries, events, reviews
 from anomalies.services.actor import Actor
 from tests import make
+from tests.notifications.receiver import Received, Receiver, receiving
+from tests.services.channels import SECRET
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -121,6 +136,20 @@ def test_agents_are_registered_changed_and_deleted(grantex: Grantex) -> None:
     assert raised.value.request_id
 
 
+def test_an_agent_is_registered_and_changed_with_all_that_the_client_can_say(grantex: Grantex) -> None:
+    agent = grantex.agents.register(
+        name="Billing", scopes=["a"], description="pays", redirect_uris=["https://app.example/"],
+        resource_servers=["https://api.example/"], public_jwk={"kty": "OKP"}, status="active",
+    )  # fmt: skip
+    changed = grantex.agents.update(
+        agent.id, name="Payments", description="", scopes=["b"], redirect_uris=[], resource_servers=[],
+        public_jwk={}, status="suspended", status_reason="on leave",
+    )  # fmt: skip
+    assert (changed.name, changed.description, changed.scopes, changed.status) == ("Payments", "", ("b",), "suspended")
+    assert grantex.agents.update(agent.id).name == "Payments"
+    assert grantex.agents.list().agents == (grantex.agents.get(agent.id),)
+
+
 def test_an_id_with_slashes_survives_the_clients_encoding(grantex: Grantex) -> None:
     _log(grantex, agent_id="team/agent one")
     assert grantex.agents.get("team/agent one").id == "team/agent one"
@@ -130,6 +159,190 @@ def test_the_response_policy_is_read_and_set(grantex: Grantex) -> None:
     assert grantex.anomalies.get_response_policy() == "alert_only"
     assert grantex.anomalies.set_response_policy("revoke_agent_grants") == "revoke_agent_grants"
     assert grantex.anomalies.get_response_policy() == "revoke_agent_grants"
+
+
+def test_alerts_rules_and_metrics_work_by_the_clients_own_transport(grantex: Grantex) -> None:
+    """The client has no methods for them; it carries their calls as any other, with its retries and errors."""
+    calls = grantex._http
+    anomaly = make.anomaly(detected_at=timezone.now())
+    path = f"/v1/anomaly/alerts/{anomaly.public_id}"
+    assert calls.get("/v1/anomaly/alerts?status=open&limit=10")["data"] == [calls.get(path)]
+    assert calls.post(f"{path}/acknowledge", {"note": "Looking into it"})["status"] == "acknowledged"
+    resolved = calls.post(f"{path}/resolve", {"note": "False positive"})
+    assert (resolved["status"], calls.get(path)) == ("resolved", resolved)
+    assert calls.get("/v1/anomaly/metrics?window=1h")["byStatus"] == {"open": 0, "acknowledged": 0, "resolved": 1}
+    assert grantex.anomalies.list().anomalies[0].acknowledged_at == resolved["acknowledgedAt"]
+    rule = {"ruleId": "surge", "name": "Surge", "condition": {"timeWindow": "5m", "threshold": 100}}
+    made = calls.post("/v1/anomaly/rules", rule)
+    assert calls.get("/v1/anomaly/rules")["rules"][-1] == made
+    assert calls.patch("/v1/anomaly/rules/surge", {"enabled": False})["enabled"] is False
+    assert calls.patch("/v1/anomaly/rules/off_hours_activity", {"enabled": False})["builtIn"] is True
+    assert calls.delete("/v1/anomaly/rules/surge") is None
+    with pytest.raises(GrantexApiError, match="window: ") as raised:
+        calls.get("/v1/anomaly/metrics?window=99h")
+    assert (raised.value.status_code, raised.value.code) == (400, "BAD_REQUEST")
+
+
+def test_what_a_rule_raises_reaches_the_channel_that_it_names_signed_and_no_other(
+    grantex: Grantex, settings: Any, at_its_own_time: None
+) -> None:
+    settings.ANOMALIES_ALLOW_HTTP_WEBHOOKS = True
+    settings.ANOMALIES_ALLOW_PRIVATE_WEBHOOKS = ["127.0.0.0/8"]
+    calls = grantex._http
+    with receiving() as there, receiving() as elsewhere:
+        for name, receiver in (("billing", there), ("others", elsewhere)):
+            config = {"url": receiver.url, "secret": SECRET}
+            channel = {"type": "webhook", "name": name, "config": config, "severities": ["low", "medium", "high"]}
+            made = calls.post("/v1/anomaly/channels", channel)
+            assert calls.get("/v1/anomaly/channels")["channels"][0] == made
+            assert made["config"] == {"url": receiver.url}
+        rule = {
+            "ruleId": "billing_agent_write_surge",
+            "name": "Billing Agent Write Surge",
+            "severity": "high",
+            "condition": {
+                "agentIds": ["ag_billing"], "scopes": ["invoices:write"], "timeWindow": "10m", "threshold": 20,
+            },
+            "alertChannels": ["billing"],
+        }  # fmt: skip
+        calls.post("/v1/anomaly/rules", rule)
+        for _ in range(20):
+            _log(grantex, action="invoices:write")
+        grantex.anomalies.detect()
+        (alert,) = (one for one in calls.get("/v1/anomaly/alerts")["data"] if one["ruleId"] == rule["ruleId"])
+        assert (alert["severity"], alert["status"], alert["context"]["grantId"]) == ("high", "open", "grnt_1")
+        _until(lambda: _told() and bool(_about(there, alert)))
+        (received,) = _about(there, alert)
+        Webhook(SECRET).verify(received.body, received.headers)
+        assert received.json["type"] == "anomaly.detected"
+        calls.post(f"/v1/anomaly/alerts/{alert['alertId']}/resolve", {"note": "Known job"})
+        _until(lambda: _told() and len(_about(there, alert)) == 2)
+        assert _about(there, alert)[1].json["type"] == "anomaly.resolved"
+        assert _about(elsewhere, alert) == []
+        calls.delete(f"/v1/anomaly/channels/{made['id']}")
+        assert [one["name"] for one in calls.get("/v1/anomaly/channels")["channels"]] == ["billing"]
+
+
+def _told() -> bool:
+    deliveries.fan_out(at=timezone.now())
+    deliveries.deliver_due(clock=timezone.now, until=timezone.now() + timedelta(hours=1))
+    return True
+
+
+def _about(receiver: Receiver, alert: dict[str, Any]) -> list[Received]:
+    return [one for one in receiver.received if one.json["data"]["id"] == alert["alertId"]]
+
+
+def _issued(grantex: Grantex, *scopes: str) -> ExchangeTokenResponse:
+    agent = grantex.agents.register(name="Billing", scopes=[*scopes])
+    pkce = generate_pkce()
+    asked = grantex.authorize(
+        AuthorizeParams(
+            agent_id=agent.id, user_id="user_1", scopes=[*scopes], expires_in="8h", state="x" * 32,
+            code_challenge=pkce.code_challenge, code_challenge_method=pkce.code_challenge_method,
+        )
+    )  # fmt: skip
+    assert (asked.agent_id, asked.principal_id, asked.scopes) == (agent.id, "user_1", scopes)
+    assert (asked.status, asked.expires_in) == ("approved", "8h")
+    assert asked.request_id
+    assert asked.consent_url
+    assert asked.code
+    return grantex.tokens.exchange(
+        ExchangeTokenParams(code=asked.code, agent_id=agent.id, code_verifier=pkce.code_verifier)
+    )
+
+
+def test_a_grant_is_issued_read_listed_and_revoked_with_what_was_delegated_of_it(grantex: Grantex) -> None:
+    issued = _issued(grantex, "invoices:read", "invoices:pay")
+    assert issued.scopes == ("invoices:read", "invoices:pay")
+    grant = grantex.grants.get(issued.grant_id)
+    assert (grant.id, grant.principal_id, grant.developer_id, grant.status) == (
+        issued.grant_id, "user_1", "ci", "active",
+    )  # fmt: skip
+    assert (grant.expires_at, grant.revoked_at) == (issued.expires_at, None)
+    mailer = grantex.agents.register(name="Mailer", scopes=[])
+    part = grantex.grants.delegate(
+        parent_grant_token=issued.grant_token, sub_agent_id=mailer.id, scopes=["invoices:read"], expires_in="1h"
+    )
+    verified = grantex.grants.verify(part["grantToken"])
+    assert (verified.grant_id, verified.parent_grant_id, verified.delegation_depth) == (
+        part["grantId"], issued.grant_id, 1,
+    )  # fmt: skip
+    assert (verified.scopes, verified.agent_did) == (("invoices:read",), mailer.did)
+    assert [one.id for one in grantex.grants.list().grants] == [part["grantId"], issued.grant_id]
+    wanted = ListGrantsParams(agent_id=mailer.id, principal_id="user_1", status="active", page=1, page_size=5)
+    assert [one.id for one in grantex.grants.list(wanted).grants] == [part["grantId"]]
+
+    grantex.grants.revoke(issued.grant_id)
+    for grant_id in (issued.grant_id, part["grantId"]):
+        revoked = grantex.grants.get(grant_id)
+        assert revoked.status == "revoked"
+        assert revoked.revoked_at is not None
+    assert [one.id for one in grantex.grants.list(ListGrantsParams(status="active")).grants] == []
+    with pytest.raises(GrantexTokenError, match="revoked"):
+        grantex.grants.verify(part["grantToken"])
+    with pytest.raises(GrantexApiError) as raised:
+        grantex.grants.revoke(issued.grant_id)
+    assert (raised.value.status_code, raised.value.code) == (404, "NOT_FOUND")
+
+
+def test_tokens_are_verified_and_refreshed(grantex: Grantex) -> None:
+    issued = _issued(grantex, "invoices:read")
+    told = grantex.tokens.verify(issued.grant_token)
+    agent_id = grantex.grants.get(issued.grant_id).agent_id
+    assert (told.valid, told.grant_id, told.scopes, told.principal) == (
+        True, issued.grant_id, ("invoices:read",), "user_1",
+    )  # fmt: skip
+    again = grantex.tokens.refresh(RefreshTokenParams(refresh_token=issued.refresh_token, agent_id=agent_id))
+    assert (again.grant_id, again.scopes) == (issued.grant_id, issued.scopes)
+    assert again.expires_at >= issued.expires_at
+    grantex.grants.revoke(issued.grant_id)
+    assert not grantex.tokens.verify(issued.grant_token).valid
+    with pytest.raises(GrantexApiError, match="its grant is revoked"):
+        grantex.tokens.refresh(RefreshTokenParams(refresh_token=issued.refresh_token, agent_id=agent_id))
+
+
+def test_a_code_sent_again_after_its_answer_was_lost_is_the_same_grant(grantex: Grantex) -> None:
+    agent = grantex.agents.register(name="Billing", scopes=[])
+    asked = grantex.authorize(AuthorizeParams(agent_id=agent.id, user_id="user_1", scopes=["read"]))
+    assert asked.code is not None
+    wanted = ExchangeTokenParams(code=asked.code, agent_id=agent.id)
+    assert grantex.tokens.exchange(wanted) == grantex.tokens.exchange(wanted)
+    assert len(grantex.grants.list().grants) == 1
+
+
+@pytest.mark.parametrize(
+    ("call", "status", "code"),
+    [
+        (lambda grantex: grantex.tokens.revoke("tok_1"), 404, "NOT_FOUND"),
+        (lambda grantex: grantex.audit.checkpoint(), 405, "METHOD_NOT_ALLOWED"),
+        (lambda grantex: grantex.agents.keys.list("ag_1"), 404, "NOT_FOUND"),
+        (lambda grantex: grantex.agents.keys.challenge("ag_1", "thumbprint"), 404, "NOT_FOUND"),
+        (lambda grantex: grantex.rotate_key(), 404, "NOT_FOUND"),
+    ],
+)
+def test_what_an_issuer_of_trust_does_is_refused_in_the_clients_own_error(
+    grantex: Grantex, call: Callable[[Grantex], object], status: int, code: str
+) -> None:
+    with pytest.raises(GrantexApiError) as raised:
+        call(grantex)
+    assert (raised.value.status_code, raised.value.code) == (status, code)
+    assert raised.value.request_id
+
+
+def test_the_client_reads_how_many_calls_are_left(grantex: Grantex, server: str) -> None:
+    grantex.agents.list()
+    left = grantex.last_rate_limit
+    assert left is not None
+    assert (left.limit, left.remaining, left.retry_after) == (6000, 5999, None)
+    assert 0 < left.reset <= 60
+    with Grantex(api_key=make.api_key(name="few", limit=1), base_url=server, max_retries=0) as few:
+        few.agents.list()
+        with pytest.raises(GrantexApiError, match="may make 1 calls a minute") as raised:
+            few.agents.list()
+    assert (raised.value.status_code, raised.value.code) == (429, "RATE_LIMIT_EXCEEDED")
+    told = raised.value.rate_limit
+    assert told == RateLimit(limit=1, remaining=0, reset=told.reset, retry_after=told.reset)
 
 
 def test_a_wrong_key_raises_the_clients_own_error(server: str) -> None:

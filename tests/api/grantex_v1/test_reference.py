@@ -1,13 +1,26 @@
 """The page that documents the API."""
 
+import re
+
 import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 
 from tests import make
-from tests.api.grantex_v1.expected import SCOPES, golden
+from tests.api.grantex_v1.expected import SCOPES, alert, golden
 
 pytestmark = pytest.mark.django_db
+
+NAMES = {
+    "anomalies/anom_1": "anomalies/{anomaly_id}",
+    "alerts/anom_1": "alerts/{alert_id}",
+    "rule_1": "{rule_id}",
+    "chan_1": "{channel_id}",
+    "ag_1": "{agent_id}",
+    "alog_1": "{entry_id}",
+    "grnt_1": "{grant_id}",
+}
+PARAMETER = re.compile("|".join(NAMES))
 
 
 def test_the_reference_lists_every_call(vic: User) -> None:
@@ -15,10 +28,7 @@ def test_the_reference_lists_every_call(vic: User) -> None:
     client.force_login(vic)
     paths = client.get("/v1/openapi.json").json()["paths"]
     listed = {(method.upper(), path) for path, methods in paths.items() for method in methods}
-    assert listed >= {
-        (method, path.replace("anom_1", "{anomaly_id}").replace("ag_1", "{agent_id}").replace("alog_1", "{entry_id}"))
-        for method, path, _ in SCOPES
-    }
+    assert listed >= {(method, PARAMETER.sub(lambda one: NAMES[one[0]], path)) for method, path, _ in SCOPES}
 
 
 def test_the_reference_spells_fields_as_the_answers_do(vic: User) -> None:
@@ -31,6 +41,14 @@ def test_the_reference_spells_fields_as_the_answers_do(vic: User) -> None:
     assert {"pageSize", "since"} <= {
         parameter["name"] for parameter in reference["paths"]["/v1/audit/entries"]["get"]["parameters"]
     }
+    examples = {name: schema["examples"][0] for name, schema in schemas.items() if "examples" in schema}
+    assert list(schemas["AlertAnswer"]["properties"]) == list(alert(make.anomaly()))
+    assert set(examples["AlertAnswer"]) == set(schemas["AlertAnswer"]["properties"])
+    assert set(examples["RuleAnswer"]) == set(schemas["RuleAnswer"]["properties"])
+    assert set(examples["ChannelAnswer"]) == set(schemas["ChannelAnswer"]["properties"])
+    assert set(examples["NewChannel"]) == set(schemas["NewChannel"]["properties"])
+    assert set(examples["NewRule"]) == set(schemas["NewRule"]["properties"])
+    assert set(examples["MetricsAnswer"]) == set(schemas["MetricsAnswer"]["properties"])
     stream = reference["paths"]["/v1/events/stream"]["get"]["responses"]
     assert "text/event-stream" in stream["200"]["content"]
     assert "429" in stream

@@ -1,8 +1,10 @@
 """api/grantex_v1/stream over real sockets: what comes, in which form, and how many may listen."""
 
+import asyncio
 import json
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from typing import Any
 
@@ -10,6 +12,7 @@ import httpx
 import pytest
 from django.db import connection
 from django.utils import timezone
+from psycopg_pool import ConnectionPool
 
 from anomalies.api.grantex_v1 import stream
 from anomalies.models import Anomaly, ApiKey, OutboxMessage, StreamLease
@@ -167,3 +170,77 @@ def test_idle_streams_hold_no_connection_to_the_database(listen: Listen, monkeyp
 
 def test_without_asgi_the_stream_says_so_and_does_not_block(call: Call) -> None:
     assert "ASGI" in error(call("GET", "/v1/events/stream"), 501, "NOT_IMPLEMENTED")
+
+
+def _decided_by_four_at_once(each: int) -> None:
+    """Announce as many as each of four people decides, in transactions that overlap."""
+
+    def decide() -> None:
+        try:
+            for _ in range(each):
+                _acknowledged()
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(4) as people:
+        for done in [people.submit(decide) for _ in range(4)]:
+            done.result()
+
+
+async def _heard(client: httpx.AsyncClient, url: str, plain: str, number: int, ready: asyncio.Barrier) -> list[str]:
+    """The ids of the first events that come to one listener."""
+    ids: list[str] = []
+    async with client.stream("GET", url, headers={"authorization": f"Bearer {plain}"}) as answer:
+        assert answer.status_code == 200
+        await ready.wait()
+        async for line in answer.aiter_lines():
+            if line.startswith("id: "):
+                ids.append(line.removeprefix("id: "))
+            if len(ids) == number:
+                return ids
+    raise AssertionError("the stream ended")
+
+
+async def _all_heard(url: str, keys: list[str], *, each: int) -> list[list[str]]:
+    ready = asyncio.Barrier(len(keys) + 1)
+    limits = httpx.Limits(max_connections=None)
+    async with httpx.AsyncClient(timeout=60, limits=limits) as client, asyncio.TaskGroup() as listeners:
+        heard = [listeners.create_task(_heard(client, url, plain, 4 * each, ready)) for plain in keys]
+        await ready.wait()
+        await asyncio.to_thread(_decided_by_four_at_once, each)
+    return [await one for one in heard]
+
+
+@pytest.fixture
+def narrow_pool() -> Iterator[ConnectionPool[Any]]:
+    """A pool of eight connections, of which the four who decide and the test take five."""
+    pool = connection.pool
+    assert pool is not None
+    before = pool.min_size, pool.max_size
+    pool.resize(1, 8)
+    yield pool
+    pool.resize(*before)
+
+
+def test_fifty_listeners_of_ten_keys_each_hear_each_event_once_and_in_order(
+    server: str, narrow_pool: ConnectionPool[Any]
+) -> None:
+    keys = [make.api_key("read", name=f"listener {number}") for number in range(10)]
+    heard = asyncio.run(_all_heard(f"{server}/v1/events/stream", keys * 5, each=10))
+    _until(lambda: OutboxMessage.objects.settled().count() == 40)
+    told = [f"evt_{message.transaction}_{message.pk}" for message in OutboxMessage.objects.settled()]
+    assert len(heard) == 50
+    assert all(ids == told for ids in heard)
+    assert narrow_pool.get_stats().get("requests_errors", 0) == 0
+
+
+def test_a_listener_that_does_not_read_holds_up_nobody(listen: Listen, server: str) -> None:
+    listen()  # and reads nothing of it
+    anomaly = make.anomaly(evidence={**make.EVIDENCE, "why": "x" * 500_000})
+    lines = listen().iter_lines()
+    by, at = Actor(name="ana"), timezone.now()
+    for _ in range(20):  # 40 MB, more than what is sent on its way can take
+        reviews.undo(reviews.acknowledge(anomaly, by=by, at=at), by=by, at=at)
+    for _ in range(20):
+        assert [_next_event(lines)["type"] for _ in range(2)] == ["anomaly.acknowledged", "anomaly.reopened"]
+    assert httpx.get(f"{server}/v1/anomalies").status_code == 401  # the server answers others, too

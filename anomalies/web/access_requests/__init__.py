@@ -1,0 +1,1 @@
+"""Access requests, the flows that govern them and the grants they gave."""

@@ -1,0 +1,1 @@
+"""Forms with which people decide, about one or about many."""

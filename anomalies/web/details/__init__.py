@@ -1,0 +1,1 @@
+"""What the panel and the page of an anomaly tell."""

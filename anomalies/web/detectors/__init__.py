@@ -1,0 +1,1 @@
+"""Detectors, their overrides, custom rules and the reference of types."""

@@ -1,0 +1,1 @@
+"""The list of anomalies: its filters, columns, exports and saved views."""

@@ -1,0 +1,1 @@
+"""What nobody is asked about, and until when."""

@@ -1,0 +1,99 @@
+"""web/series: which series deviate in an anomaly, and the one that is drawn."""
+
+from datetime import timedelta
+
+import pytest
+from django.test import Client
+
+from anomalies.models import Anomaly, Metric
+from tests import make
+from tests.web.details.test_panel import path, words
+from tests.web.test_charts import banded
+
+pytestmark = pytest.mark.django_db
+
+
+def with_series(**fields: object) -> Anomaly:
+    """An anomaly of an agent that shows in one action, and in what was done for one user."""
+    anomaly = make.anomaly(**fields)
+    make.interval(make.metric(anomaly))
+    hour = {**make.EVIDENCE, "resolution_seconds": 3600, "observed": 400, "p": 1e-4}
+    make.interval(
+        make.metric(anomaly, action="token.issue", evidence=hour, score=0.5),
+        resolution_seconds=3600,
+        started_at=make.NOW - timedelta(hours=1),
+        peak=400,
+        deviation="pattern_change",
+    )
+    make.interval(
+        make.metric(anomaly, kind="principal", entity="user_7", evidence=hour, score=0.3), state="open", up=False
+    )
+    return anomaly
+
+
+def test_several_series_are_a_table_with_the_main_one_first(as_ana: Client) -> None:
+    page = words(as_ana.get(path(with_series())).text)
+    assert "In Observed Expected When Requests of ag_billing chance less than 1 in a billion 5 min 412 ↑ above" in page
+    assert "Requests of ag_billing, token.issue only chance about 1 in 10,000 1 hour 400 ↑ above 38 (21 to 61)" in page
+    assert "20 Nov 11:00 to 12:00 , new level" in page
+    assert "Requests for user_7 chance about 1 in 10,000 5 min 412 ↓ below 38 (21 to 61) since 20 Nov 11:55" in page
+
+
+def test_what_is_counted_over_a_night_is_told_of_the_night(as_ana: Client) -> None:
+    anomaly = with_series()
+    night = make.metric(anomaly, what="off_hours_slots", action="x", score=0.4)
+    make.interval(night, resolution_seconds=3600, started_at=make.NOW - timedelta(hours=8), peak=21)
+    assert "periods of 5 minutes off hours of ag_billing, x only" in words(as_ana.get(path(anomaly)).text).lower()
+    assert "8 hours 21 ↑" in words(as_ana.get(path(anomaly)).text)
+
+
+def test_one_series_with_one_interval_is_told_by_its_sentence_alone(as_ana: Client) -> None:
+    anomaly = make.anomaly()
+    make.interval(make.metric(anomaly))
+    assert 'class="series"' not in as_ana.get(path(anomaly)).text
+
+
+def test_what_the_table_leaves_out_is_counted(as_ana: Client) -> None:
+    anomaly = make.anomaly()
+    main = make.metric(anomaly)
+    for n in range(7):
+        make.interval(main, started_at=make.NOW - timedelta(hours=n + 1), ended_at=make.NOW - timedelta(hours=n))
+    for n in range(10):
+        make.interval(make.metric(anomaly, action=f"action.{n}"))
+    page = as_ana.get(path(anomaly)).text
+    assert "and 3 more intervals" in page
+    assert "and 3 more series" in page
+
+
+def test_a_series_is_drawn_by_link_and_its_span_keeps_it(as_ana: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def series(anomaly: Anomaly, metric: Metric, **_: object) -> object:
+        asked.append(metric.name)
+        return banded()
+
+    monkeypatch.setattr("anomalies.web.details.panel.banded_series", series)
+    anomaly = with_series()
+    name = "what=requests.agent=ag_billing.action=token.issue"
+    quoted = "metric=what%3Drequests.agent%3Dag_billing.action%3Dtoken.issue"
+    page = as_ana.get(f"{path(anomaly)}?severity=high").text
+    assert asked == ["what=requests.agent=ag_billing"]
+    assert f'href="{path(anomaly)}?severity=high&amp;{quoted}"' in page
+    part = as_ana.get(path(anomaly), {"metric": name}, headers={"HX-Request": "true", "HX-Target": "chart"}).text
+    assert asked[1:] == [name]
+    assert "<b>Requests of ag_billing, token.issue only</b>" in part
+    assert "Requests in 5 minutes, token.issue only" in part
+    assert f'href="{path(anomaly)}?{quoted}&amp;span=7d"' in part
+
+
+def test_a_series_that_it_has_not_is_named(as_ana: Client) -> None:
+    page = as_ana.get(path(with_series()), {"metric": "what=<b>"}).text
+    assert "metric: “what=&lt;b&gt;” is no series of this anomaly." in page
+    assert "<b>Requests of ag_billing</b>" in page
+
+
+def test_whole_days_are_drawn_over_a_month_at_first(as_ana: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("anomalies.web.details.panel.banded_series", lambda *args, **kwargs: banded())
+    anomaly = make.anomaly(evidence={**make.EVIDENCE, "resolution_seconds": 86_400})
+    assert '<b aria-current="true">30 d</b>' in as_ana.get(path(anomaly)).text
+    assert '<b aria-current="true">7 d</b>' in as_ana.get(f"{path(anomaly)}?span=7d").text
