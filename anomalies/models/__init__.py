@@ -18,6 +18,7 @@ from anomalies.models.request import AccessFlow, AccessRequest
 from anomalies.models.review import ReviewEntry
 from anomalies.models.revocation import Revocation, RevocationAttempt, RevocationCall
 from anomalies.models.scan import Scan, ScanShare
+from anomalies.models.search_document import SearchDocument
 from anomalies.models.series import BucketBlock, Outlook, Series
 from anomalies.models.sighting import Sighting
 from anomalies.models.stream import StreamLease
@@ -64,6 +65,7 @@ __all__ = [
     "SavedView",
     "Scan",
     "ScanShare",
+    "SearchDocument",
     "Series",
     "Severity",
     "Sighting",

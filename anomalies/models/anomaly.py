@@ -5,7 +5,6 @@ from typing import Any, Self
 from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
 from django.contrib.postgres.indexes import GinIndex
-from django.contrib.postgres.search import SearchVectorField
 from django.db import models
 from django.db.models.functions import Greatest, Now
 
@@ -14,7 +13,6 @@ from anomalies.models.ordering import LAST, SORTED_BY
 from anomalies.models.public_id import new_anomaly_id
 from anomalies.models.scan import Scan
 from anomalies.models.suppression import Suppression
-from anomalies.models.words import WORDS
 
 # Shown as the status of those that nobody is asked about, or not now.
 SUPPRESSED, WITHDRAWN, SNOOZED = "suppressed", "withdrawn", "snoozed"
@@ -66,12 +64,6 @@ class AnomalyQuerySet(models.QuerySet["Anomaly"]):
         return self.order_by("-detected_at", "-id")
 
 
-class WithoutWords(models.Manager["Anomaly"]):
-    def get_queryset(self) -> models.QuerySet["Anomaly"]:
-        """Rows without the words that only the search needs: nobody reads them."""
-        return super().get_queryset().defer("words")
-
-
 class Anomaly(models.Model):
     """What detection found and people decide.
 
@@ -99,8 +91,9 @@ class Anomaly(models.Model):
         DUPLICATE = "duplicate", "duplicate"
         TEST = "test", "test"
 
-    public_id = models.CharField("id", max_length=40, unique=True, default=new_anomaly_id, editable=False)
-    fingerprint = models.CharField(max_length=64, unique=True, editable=False)
+    # Unique by a constraint: `unique=True` brings a second index, for patterns, which nobody asks for.
+    public_id = models.CharField("id", max_length=40, default=new_anomaly_id, editable=False)
+    fingerprint = models.CharField(max_length=64, editable=False)
     type = models.CharField(max_length=50)
     severity = models.PositiveSmallIntegerField(choices=Severity)
     score = models.FloatField()
@@ -173,10 +166,22 @@ class Anomaly(models.Model):
         models.CharField(max_length=20), default=list, blank=True, editable=False, help_text="The same, of other types"
     )
     merged_into = models.ForeignKey(
-        "self", models.PROTECT, null=True, blank=True, related_name="merged", help_text="The same cause"
+        "self",
+        models.PROTECT,
+        db_index=False,
+        null=True,
+        blank=True,
+        related_name="merged",
+        help_text="The same cause",
     )
     suppression = models.ForeignKey(
-        Suppression, models.PROTECT, null=True, blank=True, related_name="anomalies", help_text="Why nobody is asked"
+        Suppression,
+        models.PROTECT,
+        db_index=False,
+        null=True,
+        blank=True,
+        related_name="anomalies",
+        help_text="Why nobody is asked",
     )
     of_the_past = models.BooleanField(
         default=False,
@@ -200,17 +205,23 @@ class Anomaly(models.Model):
         null=True, blank=True, help_text="Nobody is asked until then; emptied when it comes back"
     )
     assignee = models.ForeignKey(
-        settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="assigned_anomalies"
+        settings.AUTH_USER_MODEL,
+        models.SET_NULL,
+        db_index=False,
+        null=True,
+        blank=True,
+        related_name="assigned_anomalies",
     )
     created_at = models.DateTimeField(db_default=Now())
-    words = models.GeneratedField(expression=WORDS, output_field=SearchVectorField(), db_persist=True)
 
-    objects = WithoutWords.from_queryset(AnomalyQuerySet)()
+    objects = AnomalyQuerySet.as_manager()
 
     class Meta:
         verbose_name_plural = "anomalies"
         permissions = [("review_anomaly", "Can acknowledge, resolve and comment on anomalies")]
         constraints = [
+            models.UniqueConstraint(fields=["public_id"], name="anomaly_public_id_unique"),
+            models.UniqueConstraint(fields=["fingerprint"], name="anomaly_fingerprint_unique"),
             models.CheckConstraint(condition=models.Q(severity__in=[1, 2, 3]), name="anomaly_severity_known"),
             models.CheckConstraint(condition=models.Q(score__gte=0, score__lte=1), name="anomaly_score_in_unit"),
             models.CheckConstraint(
@@ -248,7 +259,6 @@ class Anomaly(models.Model):
                 & ~models.Q(state="withdrawn"),
                 name="anomaly_to_review",
             ),
-            GinIndex(fields=["words"], name="anomaly_words"),
             *(
                 models.Index(SORTED_BY[column], *LAST, name=f"anomaly_by_{column}")
                 for column in ("type", "what", "who", "resource", "integration", "where", "status")
@@ -269,6 +279,18 @@ class Anomaly(models.Model):
             models.Index(fields=["ended_at", "id"], condition=DEVIATION, name="anomaly_ended_at"),
             models.Index(fields=["score", "id"], condition=DEVIATION, name="anomaly_score"),
             models.Index(DURATION, "id", condition=DEVIATION & models.Q(state="closed"), name="anomaly_duration"),
+            # Of what few have, those alone: the others' decisions need not be written into them.
+            models.Index(
+                fields=["merged_into"], condition=models.Q(merged_into__isnull=False), name="anomaly_merged_into"
+            ),
+            models.Index(
+                fields=["suppression"], condition=models.Q(suppression__isnull=False), name="anomaly_suppression"
+            ),
+            models.Index(
+                fields=["assignee", "-detected_at", "-id"],
+                condition=models.Q(assignee__isnull=False),
+                name="anomaly_assignee_newest",
+            ),
             models.Index(
                 fields=["snoozed_until"], condition=models.Q(snoozed_until__isnull=False), name="anomaly_snoozed_until"
             ),
