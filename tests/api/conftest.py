@@ -73,5 +73,9 @@ def server(transactional_db: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[
 def _serve(loop: asyncio.AbstractEventLoop, granian: Server) -> None:
     asyncio.set_event_loop(loop)
     loop.run_until_complete(granian.serve())
+    # The server waits for none of them. What never ends keeps its thread, and maybe a connection of the pool.
+    if answering := asyncio.all_tasks(loop):
+        _, endless = loop.run_until_complete(asyncio.wait(answering, timeout=30))
+        assert not endless
     loop.run_until_complete(loop.shutdown_asyncgens())
     loop.close()
