@@ -31,6 +31,7 @@ _NEWEST = (
     "SELECT * FROM anomalies_anomaly WHERE merged_into_id IS NULL AND {} ORDER BY detected_at DESC, id DESC LIMIT 50"
 )
 _PANEL: dict[str, Any] = {"headers": {"HX-Request": "true", "HX-Target": "panel"}}
+_SAYS = "id IN (SELECT anomaly_id FROM anomalies_searchdocument WHERE words @@ '{}')"
 _REVIEWED = "status = 'open' AND suppression_id IS NULL AND snoozed_until IS NULL AND state <> 'withdrawn'"
 
 
@@ -59,10 +60,10 @@ FILTERS = {
         "type=rate_spike&severity=low&status=acknowledged&resource_type=document",
         "type = 'rate_spike' AND severity = 1 AND status = 'acknowledged' AND resource_type = 'document'",
     ),
-    "search, rare": Filter("q=payroll", "words @@ '''payroll'':*'"),
-    "search, common": Filter("q=requests", "words @@ '''requests'':*'"),
+    "search, rare": Filter("q=payroll", _SAYS.format("''payroll'':*")),
+    "search, common": Filter("q=requests", _SAYS.format("''requests'':*")),
     "search, two words": Filter(
-        "q=projects/17+user", "words @@ '(''projects/17'':* | ''projects'' & ''17'':*) & ''user'':*'"
+        "q=projects/17+user", _SAYS.format("(''projects/17'':* | ''projects'' & ''17'':*) & ''user'':*")
     ),
 }
 

@@ -123,7 +123,7 @@ _ANOMALIES = {
 # Those that no constraint stands on.
 _INDEXES = """
 SELECT indexrelid::regclass::text, pg_get_indexdef(indexrelid) FROM pg_index
-WHERE indrelid = 'anomalies_anomaly'::regclass
+WHERE indrelid IN ('anomalies_anomaly'::regclass, 'anomalies_searchdocument'::regclass)
   AND NOT EXISTS (SELECT FROM pg_constraint WHERE conindid = indexrelid)
 """
 _DEVIATIONS = """

@@ -197,6 +197,7 @@ def _count(environment: dict[str, str], table: str) -> int:
     return int(row[0])
 
 
+@pytest.mark.once
 def test_the_demonstration_shows_anomalies_and_lives(start: Callable[..., Up], environment: dict[str, str]) -> None:
     up = start("--demo")
     up.until_it_says("Ctrl-C stops it")

@@ -139,6 +139,7 @@ def _outcomes() -> str:
     return " ".join(DeliveryAttempt.objects.values_list("words", flat=True))
 
 
+@pytest.mark.once
 @pytest.mark.alone
 def test_each_message_arrives_in_order_and_none_is_lost_whatever_dies(
     worker: Worker, there: Receiver, settings: Any

@@ -60,6 +60,7 @@ def _requests_in_buckets(kind: str, width: int) -> int:
     return sum(sum(counts) for counts in blocks.values_list("counts", flat=True))
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("table", ["bucketblock", "anomaly"])
 def test_killed_in_the_middle_it_counts_every_event_once(worker: Worker, table: str) -> None:
     _store_events()

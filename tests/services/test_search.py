@@ -76,6 +76,8 @@ def test_a_decision_writes_no_words(ana: User) -> None:
 
 def _version(anomaly: Anomaly) -> tuple[Any, ...]:
     with connection.cursor() as cursor:
-        cursor.execute("SELECT xmin::text, ctid::text FROM anomalies_searchdocument WHERE anomaly_id = %s", [anomaly.pk])
+        cursor.execute(
+            "SELECT xmin::text, ctid::text FROM anomalies_searchdocument WHERE anomaly_id = %s", [anomaly.pk]
+        )
         (row,) = cursor.fetchall()
         return tuple(row)

@@ -270,5 +270,7 @@ def test_who_made_and_who_ended_one_is_recorded() -> None:
         at=make.NOW,
     )
     suppressions.end(made, by=Actor("tom"), at=make.NOW)
-    told = [(one.actor, one.action, one.note) for one in Change.objects.filter(subject_id=made.public_id)]
+    told = [
+        (one.actor, one.action, one.note) for one in Change.objects.filter(subject_id=made.public_id).order_by("id")
+    ]
     assert told == [("ana", "created", "Nightly sync."), ("tom", "ended", "Nightly sync.")]
