@@ -44,7 +44,7 @@ class OutboxQuerySet(models.QuerySet["OutboxMessage"]):
 
 class OutboxMessage(models.Model):
     type = models.CharField(max_length=50)
-    anomaly = models.ForeignKey(Anomaly, models.CASCADE, related_name="outbox_messages")
+    anomaly = models.ForeignKey(Anomaly, models.CASCADE, db_index=False, related_name="outbox_messages")
     payload = models.JSONField()
     transaction = models.BigIntegerField(db_default=CurrentTransaction())
     created_at = models.DateTimeField(db_default=Now())
@@ -52,7 +52,11 @@ class OutboxMessage(models.Model):
     objects = OutboxQuerySet.as_manager()
 
     class Meta:
-        indexes = [models.Index(fields=["transaction", "id"], name="outboxmessage_order")]
+        indexes = [
+            models.Index(fields=["transaction", "id"], name="outboxmessage_order"),
+            # Finds the last message of an anomaly at once; by the order above, all since would be read.
+            models.Index(fields=["anomaly", "transaction"], name="outboxmessage_of_anomaly"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.type} {self.anomaly_id}"
