@@ -189,8 +189,16 @@ ANOMALIES_ENCRYPTION_KEY = env.str("ANOMALIES_ENCRYPTION_KEY", default="") or SE
 # Where webhooks may go beside the Internet: networks and host names inside, or `*`; and without HTTPS at all.
 ANOMALIES_ALLOW_PRIVATE_WEBHOOKS = env.list("ANOMALIES_ALLOW_PRIVATE_WEBHOOKS", default=[])
 ANOMALIES_ALLOW_HTTP_WEBHOOKS = env.bool("ANOMALIES_ALLOW_HTTP_WEBHOOKS", default=False)
-# By service what is called in its place, such as a relay: `pagerduty`, `datadog`.
-ANOMALIES_RELAYS: dict[str, str] = env.dict("ANOMALIES_RELAYS", default={})
+# By service what is called in its place, such as a relay.
+ANOMALIES_RELAYS: dict[str, str] = {}
+for _relay in env.list("ANOMALIES_RELAYS", default=[]):
+    _service, _, _url = _relay.partition("=")
+    if _service not in ("pagerduty", "datadog") or not _url.startswith(("https://", "http://")):
+        raise ImproperlyConfigured(
+            f"ANOMALIES_RELAYS: {_relay!r} is no pagerduty or datadog with an address; "
+            "write pagerduty=https://relay.internal/pagerduty."
+        )
+    ANOMALIES_RELAYS[_service] = _url
 # Which server takes e-mail, and from whom it is; none: nobody is told by e-mail.
 ANOMALIES_MAIL_SERVER: dict[str, Any] | None = None
 if _email := env.str("ANOMALIES_EMAIL_URL", default=""):

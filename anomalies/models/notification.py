@@ -53,7 +53,8 @@ class OutboxMessage(models.Model):
 
     class Meta:
         indexes = [
-            models.Index(fields=["transaction", "id"], name="outboxmessage_order"),
+            # With their times: where those since some time begin is found without reading the messages themselves.
+            models.Index(fields=["transaction", "id"], include=["created_at"], name="outboxmessage_order"),
             # Finds the last message of an anomaly at once; by the order above, all since would be read.
             models.Index(fields=["anomaly", "transaction"], name="outboxmessage_of_anomaly"),
         ]

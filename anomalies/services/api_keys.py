@@ -11,7 +11,7 @@ from django.conf import settings
 from django.core import signing
 from django.db import IntegrityError, connection, transaction
 
-from anomalies.models import ApiKey
+from anomalies.models import ApiKey, ApiKeyUse
 from anomalies.services import changes
 from anomalies.services.actor import Actor
 
@@ -28,7 +28,8 @@ _COLUMNS = [field.attname for field in ApiKey._meta.concrete_fields]
 
 # One statement, as it comes before each call: it finds the key, notes that it is used and counts the call. It commits
 # by itself, so that calls of one key wait for each other no longer than it takes, and one that fails has been counted.
-# A minute begins with the first call in it. One that begins over a minute from now is of a clock that was set.
+# A minute begins with the first call in it. One that begins over a minute from now is of a clock that was set. Of a key
+# that was rotated the calls of the old one and the new one are counted together, with those of who has its name now.
 _ADMIT = f"""
 WITH known AS (
     SELECT {", ".join(_COLUMNS)}, coalesce(requests_per_minute, %(usual)s) AS most FROM anomalies_apikey
@@ -38,7 +39,10 @@ WITH known AS (
     WHERE noted.id = known.id AND (noted.last_used_at IS NULL OR noted.last_used_at <= %(before)s)
 ), counted AS (
     INSERT INTO anomalies_apikeyuse AS used (api_key_id, since, calls)
-    SELECT id, %(at)s, 1 FROM known WHERE most > 0
+    SELECT coalesce((
+        SELECT now.id FROM anomalies_apikey now
+        WHERE known.replaced_at IS NOT NULL AND now.name = known.name AND now.replaced_at IS NULL
+    ), id), %(at)s, 1 FROM known WHERE most > 0
     ON CONFLICT (api_key_id) DO UPDATE SET
         since = CASE WHEN used.since > %(first)s AND used.since <= %(last)s THEN used.since ELSE excluded.since END,
         calls = CASE WHEN used.since > %(first)s AND used.since <= %(last)s THEN used.calls + 1 ELSE 1 END
@@ -120,9 +124,9 @@ def create(
 def rotate(key: ApiKey, *, at: datetime, overlap_hours: int = 0, by: Actor = COMMAND_LINE) -> tuple[ApiKey, str]:
     """Make a key that takes the place of this one, and return it with its plain text, which is kept nowhere.
 
-    It has the name, the scopes and the limit of the old one, and as long a life from now on. The old one lets in for
-    the overlap, if it does not expire before. Raises ApiKeyError if it was revoked or replaced before, or the overlap
-    is out of bounds.
+    It has the name, the scopes and the limit of the old one, which holds for both together, and as long a life from
+    now on. The old one lets in for the overlap, if it does not expire before. Raises ApiKeyError if it was revoked or
+    replaced before, or the overlap is out of bounds.
     """
     if not 0 <= overlap_hours <= MAX_OVERLAP_HOURS:
         raise ApiKeyError(f"overlap: it is 0 to {MAX_OVERLAP_HOURS} hours.")
@@ -139,6 +143,7 @@ def rotate(key: ApiKey, *, at: datetime, overlap_hours: int = 0, by: Actor = COM
     )
     new.replaces, new.created_at = old, at
     new.save(force_insert=True)
+    ApiKeyUse.objects.filter(api_key=old).update(api_key=new)
     changes.record(
         "api_key",
         new.start,

@@ -1,6 +1,7 @@
 """What lies behind an anomaly: its events, and its series with the band in which it was expected."""
 
-from collections.abc import Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -167,16 +168,62 @@ def banded_series(
     Without a metric it is all that the anomaly's own entity did. The band is what the detector expects with the
     parameters that the anomaly was judged by; a day is shown at the resolution at which the series deviated most.
     """
-    detector = DETECTORS[anomaly.type]
-    kind, entity, action = (metric.kind, metric.entity, metric.action) if metric else (anomaly.kind, anomaly.entity, "")
-    counted = Series.objects.filter(kind=kind, entity=entity, metric=Series.Metric.REQUESTS)
-    known = counted.aggregate(first=Min("first_time"), last=Max("last_time"))
     ends = [interval.ended_at for interval in metric.intervals.all()] if metric else []
     until = min(now, until or max(ends, default=anomaly.active_until) + span / 8)
-    if known["first"] is None or known["first"] >= until:
-        return None
-    window = histories.Window(entity, max(until - span, known["first"]), known["first"], max(until, known["last"]))
-    history = histories.load(kind, [window], until=until).with_action(action)
+    return banded_series_of(anomaly, [metric], span=span, until=until)[0]
+
+
+def banded_series_of(
+    anomaly: Anomaly, metrics: Sequence[Metric | None], *, span: timedelta, until: datetime
+) -> list[BandedSeries | None]:
+    """Return for each of some metrics of an anomaly what `banded_series` does of it, over a span that ends then.
+
+    The counts of each kind of entity are read once, of however many metrics.
+    """
+    series = [_series_of(anomaly, metric) for metric in metrics]
+    entities: dict[str, set[str]] = defaultdict(set)
+    for kind, entity, _ in series:
+        entities[kind].add(entity)
+    known = {kind: _histories(kind, wanted, span, until) for kind, wanted in entities.items()}
+    return [
+        _banded(anomaly, metric, *known[kind][entity], span, until) if entity in known[kind] else None
+        for metric, (kind, entity, _) in zip(metrics, series, strict=True)
+    ]
+
+
+def _series_of(anomaly: Anomaly, metric: Metric | None) -> tuple[str, str, str]:
+    """Return the kind, the entity and the action of a metric, or else those of the anomaly itself."""
+    return (metric.kind, metric.entity, metric.action) if metric else (anomaly.kind, anomaly.entity, "")
+
+
+def _histories(
+    kind: str, entities: Collection[str], span: timedelta, until: datetime
+) -> dict[str, tuple[History, histories.Window]]:
+    """Return the history of each entity of which anything was counted by then, and from when on it is shown."""
+    counted = Series.objects.filter(kind=kind, entity__in=entities, metric=Series.Metric.REQUESTS)
+    known = counted.values("entity").annotate(first=Min("first_time"), last=Max("last_time"))
+    windows = [
+        histories.Window(one["entity"], max(until - span, one["first"]), one["first"], max(until, one["last"]))
+        for one in known.order_by("entity")
+        if one["first"] < until
+    ]
+    if not windows:
+        return {}
+    history = histories.load(kind, windows, until=until)
+    return {window.entity: (history.of([window.entity]), window) for window in windows}
+
+
+def _banded(
+    anomaly: Anomaly,
+    metric: Metric | None,
+    history: History,
+    window: histories.Window,
+    span: timedelta,
+    until: datetime,
+) -> BandedSeries | None:
+    detector = DETECTORS[anomaly.type]
+    kind, entity, action = _series_of(anomaly, metric)
+    history = history.with_action(action)
     if history.actions[-1] != action:
         return None
     width = _width(history, (metric or anomaly).evidence["resolution_seconds"], span, since=until - span)

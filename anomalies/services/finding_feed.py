@@ -35,8 +35,8 @@ def start(since: datetime | None) -> Position:
     if since is None:
         return Position(0, 0)
     messages = OutboxMessage.objects.settled().filter(created_at__gte=since)
-    first = messages.first()
-    return Position(first.transaction, first.pk - 1) if first else stream.newest_position()
+    first = messages.values_list("transaction", "pk").first()
+    return Position(first[0], first[1] - 1) if first else stream.newest_position()
 
 
 def page(position: Position, *, limit: int = MOST) -> Page:

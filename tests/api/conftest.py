@@ -11,6 +11,7 @@ from typing import Any
 import httpx
 import pytest
 from django.core.asgi import get_asgi_application
+from django.http import HttpResponse
 from django.test import Client
 from granian.constants import Interfaces
 from granian.server.embed import Server
@@ -37,9 +38,17 @@ def call(key: str) -> Call:
         if key is not None:
             headers["authorization"] = f"Bearer {key}"
         content = body if isinstance(body, bytes) else json.dumps(body).encode()
-        return client.generic(method, path, content, content_type="application/json", headers=headers)
+        answer: Any = client.generic(method, path, content, content_type="application/json", headers=headers)
+        return _whole(answer) if answer.streaming else answer
 
     return request
+
+
+def _whole(answer: Any) -> Any:
+    """An answer that is sent in parts, read to its end."""
+    whole: Any = HttpResponse(answer.getvalue(), status=answer.status_code, headers=answer.headers)
+    whole.json = lambda: json.loads(whole.content)
+    return whole
 
 
 @pytest.fixture

@@ -4,11 +4,13 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from anomalies.models import OutboxMessage
-from anomalies.services import reviews, stream
+from anomalies.services import finding_feed, reviews, stream
 from anomalies.services.actor import Actor
 from anomalies.services.stream import Position
 from tests import make
@@ -108,6 +110,19 @@ def test_where_nothing_came_since_it_goes_on_from_now(poll: Any) -> None:
     answer = poll(since=(timezone.now() + timedelta(days=1)).isoformat())
     assert answer["findings"] == []
     assert stream.position_of(answer["next"]).transaction > 0
+
+
+@pytest.mark.django_db
+def test_where_those_since_some_time_begin_is_found_without_reading_messages() -> None:
+    """They are large, and all before that time would be read."""
+    with CaptureQueriesContext(connection) as asked:
+        finding_feed.start(make.NOW)
+    with connection.cursor() as cursor:
+        cursor.execute("SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off")
+        cursor.execute(f"EXPLAIN {asked[0]['sql']}")
+        plan = "\n".join(line for (line,) in cursor.fetchall())
+    assert "Index Only Scan using outboxmessage_order" in plan
+    assert "Sort" not in plan
 
 
 @pytest.mark.parametrize(

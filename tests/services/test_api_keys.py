@@ -193,6 +193,17 @@ def test_the_old_key_lets_in_for_the_overlap() -> None:
     assert (_lets_in(before, seconds=86400), _lets_in(after, seconds=86400)) == (False, True)
 
 
+def test_the_calls_of_the_old_key_and_the_new_one_are_counted_together() -> None:
+    old, before = api_keys.create(name="ci", scopes=["read"], requests_per_minute=4)
+    _left(before)
+    new, after = api_keys.rotate(old, at=NOW, overlap_hours=24)
+    _, last = api_keys.rotate(new, at=NOW, overlap_hours=24)
+    assert [_left(plain, seconds=10) for plain in (after, before, last)] == [(2, 50), (1, 50), (0, 50)]
+    for plain in (before, after, last):
+        with pytest.raises(api_keys.TooManyCallsError):
+            _left(plain, seconds=20)
+
+
 def test_the_new_key_has_as_long_a_life_and_the_old_no_longer_one() -> None:
     old, _ = api_keys.create(name="ci", scopes=["read"])
     ApiKey.objects.update(created_at=NOW - timedelta(days=29), expires_at=NOW + timedelta(days=1))

@@ -114,17 +114,16 @@ def _with_points(
 ) -> list[dict[str, Any]]:
     """Return metrics with what was observed, and when else they deviated meanwhile."""
     now = timezone.now()
-    rows = Metric.objects.prefetch_related("intervals").in_bulk([one.pk for one in metrics])
-    windows = {
-        pk: window_of(anomaly, row, start=wanted.start_date, end=wanted.end_date, now=now) for pk, row in rows.items()
-    }
+    rows = Metric.objects.in_bulk([one.pk for one in metrics])
     metrics = [one for one in metrics if one.pk in rows]  # none that was deleted meanwhile
-    others = others_of(metrics, windows)
+    window = window_of(anomaly, start=wanted.start_date, end=wanted.end_date, now=now)
+    others = others_of(metrics, window)
+    told = points(anomaly, [rows[one.pk] for one in metrics], window, now=now)
     return [
         {
             **group.metric(one),
             "otherAnomalyIntervals": [interval_told(other) for other in others[one.pk]],
-            **points(anomaly, rows[one.pk], windows[one.pk], now=now),
+            **its_points,
         }
-        for one in metrics
+        for one, its_points in zip(metrics, told, strict=True)
     ]

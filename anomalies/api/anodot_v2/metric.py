@@ -157,8 +157,8 @@ def metrics_of(anomalies: Collection[int], wanted: Q) -> dict[int, list[Deviatin
     return found
 
 
-def others_of(metrics: Sequence[Deviating], windows: Mapping[int, Window]) -> dict[int, list[Interval]]:
-    """Return by its number when each of an anomaly's metrics deviated in others, in its window. One statement."""
+def others_of(metrics: Sequence[Deviating], window: Window) -> dict[int, list[Interval]]:
+    """Return by its number when each of an anomaly's metrics deviated in others meanwhile. One statement."""
     found: dict[int, list[Interval]] = {one.pk: [] for one in metrics}
     if not metrics:
         return found
@@ -169,13 +169,11 @@ def others_of(metrics: Sequence[Deviating], windows: Mapping[int, Window]) -> di
         metric__entity__in={one.entity for one in metrics},
         metric__name__in=by_name,
         metric__anomaly__in=Anomaly.objects.deviations(),
-        ended_at__gt=min(window.since for window in windows.values()),
-        started_at__lt=max(window.until for window in windows.values()),
+        ended_at__gt=window.since,
+        started_at__lt=window.until,
     ).exclude(metric__anomaly=metrics[0].anomaly)
     for interval in elsewhere.select_related("metric").order_by("started_at", "pk"):
-        one = by_name[interval.metric.name]
-        if windows[one.pk].meets(interval):
-            found[one.pk].append(interval)
+        found[by_name[interval.metric.name].pk].append(interval)
     return found
 
 

@@ -28,7 +28,7 @@ WITH abnormal AS MATERIALIZED (
 ), known AS (
     SELECT metric AS what, kind, entity, action FROM anomalies_series WHERE metric IN (SELECT what FROM abnormal)
     UNION
-    SELECT what, kind, entity, action FROM anomalies_metric
+    SELECT DISTINCT what, kind, entity, action FROM anomalies_metric
     WHERE what IN (SELECT what FROM abnormal) AND what NOT IN (SELECT DISTINCT metric FROM anomalies_series)
     UNION
     SELECT what, kind, entity, action FROM abnormal

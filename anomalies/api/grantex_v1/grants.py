@@ -1,17 +1,20 @@
 """Grants: listed, taken back, and passed on in parts."""
 
+from collections.abc import Iterator
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from django.conf import settings
+from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
 from django.utils import timezone
 from ninja import Query, Router
 from ninja.errors import HttpError
 from pydantic import Field
 
 from anomalies.api.auth import ApiKeyAuth, caller
-from anomalies.api.bodies import encoded, json_answer
+from anomalies.api.bodies import ROWS_AT_ONCE, json_answer, streamed
 from anomalies.api.errors import CamelSchema, Error, exemplified
 from anomalies.api.grantex_v1.agents import EXAMPLE as AGENT
 from anomalies.api.grantex_v1.answers import NO_NUL, path_id
@@ -22,7 +25,6 @@ from anomalies.services.audit import wire_time
 READ, REVIEW = ApiKeyAuth(ApiKey.Scope.READ), ApiKeyAuth(ApiKey.Scope.REVIEW)
 
 PAGE_SIZE = 100  # of a client that names a page and no size; one that names neither gets all grants
-ROWS_AT_ONCE = 2000
 
 Id = Annotated[str, Field(min_length=1, max_length=200), NO_NUL]
 Token = Annotated[str, Field(min_length=1, max_length=1000)]
@@ -161,10 +163,11 @@ def _grant(grant_id: str) -> Grant:
 
 
 @router.get("/grants", auth=READ, response={200: GrantList, 400: Error})
-def list_grants(request: HttpRequest, wanted: Query[GrantFilter]) -> HttpResponse:
+def list_grants(request: HttpRequest, wanted: Query[GrantFilter]) -> HttpResponseBase:
     """Return grants, the last known first: all that match, or one page of them if `page` or `pageSize` is given.
 
     Those that agents were issued here, those known from events that name them, and those that access requests gave.
+    All of them are sent as they are read, however many they are; a page has 100, or as many as `pageSize` says.
     """
     at = timezone.now()
     grants = Grant.objects.select_related("parent").order_by("-id")
@@ -177,8 +180,18 @@ def list_grants(request: HttpRequest, wanted: Query[GrantFilter]) -> HttpRespons
     if wanted.page is not None or wanted.page_size is not None:
         size = wanted.page_size or PAGE_SIZE
         start = ((wanted.page or 1) - 1) * size
-        grants = grants[start : start + size]
-    return json_answer({"grants": encoded(to_wire(grant, at=at) for grant in grants.iterator(ROWS_AT_ONCE))})
+        return json_answer({"grants": [to_wire(grant, at=at) for grant in grants[start : start + size]]})
+    return streamed(request, "grants", (to_wire(grant, at=at) for grant in _in_parts(grants)))
+
+
+def _in_parts(grants: QuerySet[Grant]) -> Iterator[Grant]:
+    """Yield them in order, without a statement that is open for as long as a client takes to read."""
+    rest = grants
+    while part := list(rest[:ROWS_AT_ONCE]):
+        yield from part
+        if len(part) < ROWS_AT_ONCE:
+            return
+        rest = grants.filter(pk__lt=part[-1].pk)
 
 
 @router.post("/grants/delegate", auth=REVIEW, response={201: Delegated, (400, 404, 422): Error})

@@ -6,6 +6,8 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from anomalies.models import Anomaly, BucketBlock, Interval, Metric, Rule
@@ -221,3 +223,24 @@ def test_it_costs_the_same_queries_for_any_history(call: Call, leak: Anomaly, dj
     with django_assert_num_queries(17):
         again = read(call, path)
     assert len(again["dataPoints"]) >= len(first["dataPoints"])
+
+
+def test_many_metrics_cost_no_more_queries_than_one_of_each_kind(
+    call: Call, leak: Anomaly, django_assert_num_queries: Any
+) -> None:
+    others = [f"ag_{number}" for number in range(2, 9)]
+    store([one for agent in others for one in burst(STARTED, 20, agent_id=agent, seconds=9)])
+    run(SPIKE_SEEN + 4 * HOUR)
+    first = make.metric(leak, entity="ag_2")
+    with CaptureQueriesContext(connection) as few:
+        before = {one["name"]: one for one in read(call, f"{leak}/metrics")["metrics"]}
+    for agent in others:
+        for action in ("token.issue", "") if agent != "ag_2" else ("token.issue",):
+            make.metric(leak, entity=agent, action=action)
+    with django_assert_num_queries(len(few)):
+        told = {one["name"]: one for one in read(call, f"{leak}/metrics")["metrics"]}
+    assert len(told) == len(before) + 13
+    assert {name: told[name] for name in before} == before
+    for name in (first.name, "what=requests.agent=ag_8", "what=requests.agent=ag_8.action=token.issue"):
+        assert sum(count for _, count in told[name]["dataPoints"]) == 20
+        assert told[name] == read(call, f"{leak}/metric/{name}")
