@@ -197,22 +197,26 @@ def _difference(expected: dict[str, list[Any]], found: dict[str, list[Any]]) -> 
     return said
 
 
+@pytest.fixture
+def history() -> None:
+    """Stored once, as every story goes on from it."""
+    store(_history())
+
+
 @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
 @example(  # a replay as of an earlier time than the last scan
     story=Story(incidents=[(3, 2458), (2, 0)], batch_size=20, shuffled=False, seed=0, ticks_hours=3, workers=2)
 )
 @given(story=STORIES)
 def test_any_order_batching_duplication_delay_and_number_of_workers_gives_the_same_buckets_and_anomalies(
-    story: Story,
+    story: Story, history: None
 ) -> None:
     with transaction.atomic():
-        store(_history())
         store(story.events)
         run(END)
         at_once = _known()
         transaction.set_rollback(True)
     with transaction.atomic():
-        store(_history())
         run(DAY_OF_INCIDENTS)
         _tell(story)
         run(END)
@@ -223,7 +227,6 @@ def test_any_order_batching_duplication_delay_and_number_of_workers_gives_the_sa
         replayed = _known()
         transaction.set_rollback(True)
     with transaction.atomic():
-        store(_history())
         store(story.events)
         judge_all(shares.begin(now=END, trigger=Scan.Trigger.SCHEDULE, shares=story.workers), story.seed)
         shared = _known()
