@@ -10,14 +10,16 @@ import django.db.models.deletion
 from django.conf import settings
 from django.db import migrations, models
 
-# `anomaly_words` is of migration 0027. What has the same words as before is left alone.
+# `anomaly_words` is of migration 0027; it is inlined, and so twice as fast, where what it is given is at hand. What has
+# the same words as before is left alone.
 _SAID = """concat_ws(' ', left({0}.description, 500), {0}.title, {0}.public_id, {0}.agent_id, {0}.principal_id, {0}.entity,
     host({0}.ip), left({0}.resource, 500), {0}.integration, {0}.type)"""
 _TRIGGER = f"""
 CREATE FUNCTION anomalies_keep_words() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    said text := {_SAID.format("NEW")};
 BEGIN
-    INSERT INTO anomalies_searchdocument AS kept (anomaly_id, words)
-    VALUES (NEW.id, anomaly_words({_SAID.format("NEW")}))
+    INSERT INTO anomalies_searchdocument AS kept (anomaly_id, words) VALUES (NEW.id, anomaly_words(said))
     ON CONFLICT (anomaly_id) DO UPDATE SET words = EXCLUDED.words WHERE kept.words <> EXCLUDED.words;
     RETURN NULL;
 END
@@ -27,7 +29,8 @@ AFTER INSERT OR UPDATE OF
     description, title, public_id, agent_id, principal_id, entity, ip, resource, integration, type
 ON anomalies_anomaly FOR EACH ROW EXECUTE FUNCTION anomalies_keep_words();
 INSERT INTO anomalies_searchdocument (anomaly_id, words)
-SELECT a.id, anomaly_words({_SAID.format("a")}) FROM anomalies_anomaly a;
+SELECT id, anomaly_words(said)
+FROM (SELECT a.id, {_SAID.format("a")} AS said FROM anomalies_anomaly a OFFSET 0) AS told;
 -- See migration 0027.
 ALTER TABLE anomalies_searchdocument ALTER COLUMN words SET STATISTICS 300
 """
