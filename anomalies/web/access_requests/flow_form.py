@@ -71,6 +71,7 @@ class FlowForm(forms.Form):
         required=False,
         choices=[(str(number), day.capitalize()) for number, day in enumerate(WEEKDAYS)],
         label="Days",
+        widget=forms.CheckboxSelectMultiple,
     )
     opens = forms.TimeField(
         required=False, label="From", widget=forms.TimeInput(attrs={"type": "time"}, format="%H:%M")

@@ -1,5 +1,6 @@
 """web/flows_*: the list of access flows, and the form of one."""
 
+import re
 from typing import Any
 from urllib.parse import quote
 
@@ -70,6 +71,12 @@ def test_a_reviewer_edits_all_of_a_flow_and_that_is_recorded(as_ana: Client) -> 
     assert change.changes["grant_duration_seconds"] == [None, 14400]
     for said in ("Saved.", "Changed by <bdi>ana</bdi>", 'value="09:00"', "oncall\nana\nben", "read, write"):
         assertContains(page, said)
+
+
+def test_the_days_of_a_flow_are_boxes_to_check(as_ana: Client) -> None:
+    page = as_ana.get(f"/access-flows/{flow(timeframe={'days': [4]}).public_id}/").text
+    assert page.count('<input type="checkbox" name="days"') == 7
+    assert len(re.findall('<input type="checkbox" name="days" value="4"[^>]* checked', page)) == 1
 
 
 def test_saving_what_is_shown_changes_nothing(as_ana: Client) -> None:
