@@ -33,6 +33,7 @@ from anomalies.web.details.related import Neighbours, neighbours
 from anomalies.web.details.series import MOST_METRICS, Deviating, deviating
 from anomalies.web.details.told import Sent, Told, agreement, part
 from anomalies.web.detectors.parameters import label_of, told
+from anomalies.web.facets import MOST_ROWS, bounded_count
 from anomalies.web.listing.listing import agent_url, user_url
 from anomalies.web.listing.row import Row
 
@@ -236,12 +237,16 @@ class Panel:
         """When retention dropped events of it, or None if all are there."""
         return dropped_at(self.anomaly)
 
-    @property
+    @cached_property
     def event_count(self) -> int:
-        """All events behind it; where requests were counted instead, those that can still be listed."""
-        if "request_id" not in self.evidence:
-            return max(int(self.evidence.get("event_count", 0)), len(self.events))
-        return len(self.events) if len(self.events) < FIRST_EVENTS else events_behind(self.anomaly).count()
+        """The events of its interval; where they are not all kept, or too many to count, as many as it was judged by.
+
+        The buckets that it was judged by may begin before its interval does, and then held more.
+        """
+        judged = 0 if "request_id" in self.evidence else int(self.evidence.get("event_count", 0))
+        listed = len(self.events) if len(self.events) < FIRST_EVENTS else bounded_count(events_behind(self.anomaly))
+        is_known = self.events and listed <= MOST_ROWS and not self.events_dropped_at
+        return listed if is_known else max(judged, listed)
 
     @property
     def busiest(self) -> str:
