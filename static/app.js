@@ -264,7 +264,7 @@ let wasIn = null;
 let place = {};
 document.addEventListener("htmx:beforeSwap", () => {
   place = { at: location.href, top: $(".scroll")?.scrollTop };
-  wasIn = document.activeElement.closest("[id^=row-], [id^=panel-]")?.id ?? null;
+  wasIn = document.activeElement.closest("[id^=row-], [id^=panel-], #sorting")?.id ?? null;
 });
 
 document.addEventListener("htmx:afterSettle", ({ detail }) => {
@@ -287,7 +287,7 @@ document.addEventListener("htmx:afterSettle", ({ detail }) => {
   // What had the focus was replaced: it goes to the same place of what came.
   if (wasIn && document.activeElement === document.body) {
     const again = document.getElementById(wasIn);
-    if (again) (link(again) || $("h2", again))?.focus({ preventScroll: true });
+    if (again) (link(again) || $("h2, summary", again))?.focus({ preventScroll: true });
   }
   if (wasIn) markOpened();
   wasIn = null;

@@ -310,6 +310,24 @@ def test_without_javascript_from_list_to_panel_to_acknowledge_to_undo(
     expect(page.locator(".list tbody .what")).to_have_text(["high was seen 7 times"])
 
 
+def test_on_a_phone_a_menu_sorts_with_and_without_scripts(open_context: Callable[..., BrowserContext]) -> None:
+    for scripts in (True, False):
+        page = log_in(open_context(viewport={"width": 390, "height": 844}, java_script_enabled=scripts))
+        page.goto("/?status=open")
+        menu = page.locator("#sorting")
+        menu.locator("summary").click()
+        menu.get_by_role("link", name="Severity").click()
+        page.wait_for_url("**/?status=open&sort=-severity")
+        expect(menu.locator("summary")).to_have_text("Sort: Severity descending↓")
+        expect(menu.get_by_role("link", name="Severity")).to_be_hidden()
+        menu.locator("summary").click()
+        menu.get_by_role("link", name="Severity").click()
+        page.wait_for_url("**/?status=open&sort=severity")
+        expect(page.locator("tbody .sev").first).to_have_text("LLow")
+        page.set_viewport_size({"width": 1440, "height": 900})
+        expect(menu).to_be_hidden()
+
+
 def test_on_a_phone_bars_that_scroll_show_what_is_current(open_context: Callable[..., BrowserContext]) -> None:
     page = log_in(open_context(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True))
     expect(page.locator("#views [aria-current]")).to_be_in_viewport(ratio=1)

@@ -308,6 +308,16 @@ def test_headers_sort_and_turn_the_order(as_ana: Client) -> None:
     assert 'aria-sort="ascending"><a href="/?sort=-type"' in as_ana.get("/?sort=type").text
 
 
+def test_where_no_headers_are_shown_a_menu_sorts_and_keeps_the_filters(as_ana: Client) -> None:
+    make.anomaly()
+    menu = as_ana.get("/?severity=high&sort=type").text.partition('id="sorting"')[2].partition("</details>")[0]
+    assert "Sort: Type " in menu
+    assert '<a class="item" href="/?severity=high&amp;sort=-severity"' in menu
+    assert menu.count('aria-current="true"') == 1
+    turned = as_ana.get("/?sort=type", headers={"HX-Request": "true", "HX-Target": "results"}).text
+    assert '<details class="menu sorting" id="sorting" name="filter" hx-swap-oob="true">' in turned
+
+
 @pytest.mark.parametrize("count", [5, 50])
 def test_the_list_asks_the_database_as_often_for_50_rows_as_for_5(
     as_ana: Client, count: int, django_assert_num_queries: object
