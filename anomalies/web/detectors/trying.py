@@ -28,13 +28,13 @@ class Side:
     reviewed: dict[str, Any]
 
     @property
-    def verdicts(self) -> list[int]:
-        return [self.reviewed["verdicts"][verdict] for verdict in DECIDED]
+    def verdicts(self) -> list[tuple[str, int]]:
+        return [(word, self.reviewed["verdicts"][verdict]) for verdict, word in DECIDED.items()]
 
     @property
     def undecided(self) -> int:
         """Without a verdict that says whether it was right: open, acknowledged, duplicates and tests."""
-        return int(self.reviewed["are_anomalies"]) - sum(self.verdicts)
+        return int(self.reviewed["are_anomalies"]) - sum(count for _, count in self.verdicts)
 
     @property
     def unknown(self) -> int:
@@ -44,7 +44,7 @@ class Side:
     @property
     def precision(self) -> str:
         """True positives among those found true or false; benign ones apart."""
-        true, _, false = self.verdicts
+        true, _, false = (count for _, count in self.verdicts)
         return f"{100 * true / (true + false):.0f} %" if true + false else "no verdict"
 
 

@@ -187,7 +187,7 @@ def test_a_try_warns_of_true_positives_that_would_be_lost(as_ana: Client) -> Non
     response = as_ana.get(f"/detectors/rate_spike/tries/{_done(anomaly.public_id).public_id}/")
     assertContains(response, "Loses 2 true positives.")
     assertContains(response, f'href="/anomalies/{anomaly.public_id}/"')
-    assertContains(response, "<td>67 %</td>", html=True)
+    assertContains(response, '<td data-is="precision">67 %</td>', html=True)
     assertNotContains(response, "Save this change")
 
 

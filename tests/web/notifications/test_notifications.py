@@ -155,10 +155,19 @@ def test_a_delivery_shows_its_attempts_and_is_replayed(as_boss: Client) -> None:
     DeliveryAttempt.objects.create(delivery=dead, at=timezone.now(), ok=False, words="answered 500", outcome=told)
     page = f"/notifications/deliveries/{dead.public_id}/"
     assertContains(as_boss.get(page), "&lt;oops&gt;")
-    assertContains(as_boss.get("/notifications/"), '<td class="warn">1</td>', html=True)
+    assertContains(as_boss.get("/notifications/"), '<td data-is="failures in 24 h:" class="warn">1</td>', html=True)
     as_boss.post(f"{page}replay/")
     dead.refresh_from_db()
     assert dead.status == "pending"
+
+
+def test_what_waits_for_a_digest_after_quiet_hours_does_not_wait_for_them_alone(as_vic: Client) -> None:
+    from_, to, digest_at = (f"{timezone.now() + timedelta(hours=hours):%H:%M}" for hours in (-1, 1, 3))
+    made = channel(pace="daily", digest_at=digest_at, quiet_from=from_, quiet_to=to)
+    page = f"/notifications/deliveries/{delivery(made).public_id}/"
+    assertContains(as_vic.get(page), "for the next digest")
+    Channel.objects.update(pace="at_once")
+    assertContains(as_vic.get(page), "for quiet hours to end")
 
 
 def test_a_channel_says_when_it_is_told_what_waits(as_boss: Client, as_vic: Client) -> None:
