@@ -46,7 +46,7 @@ def hand_over(mail: EmailMessage, *, to: MailServer, timeout_seconds: float) -> 
         error=error.replace(to.password, HIDDEN) if to.password else error,
         final=final,
     )
-    return exchange, _listed(refused)
+    return exchange, "" if error else _listed(refused)
 
 
 def _handed_over(mail: EmailMessage, server: MailServer, timeout_seconds: float) -> Refused:

@@ -15,6 +15,7 @@ from kombu.exceptions import OperationalError
 
 from anomalies import tasks
 from anomalies.models import Scan
+from anomalies.services import reviews
 from config import broker, celery_app
 from tests import make
 
@@ -142,3 +143,17 @@ def test_what_waits_for_others_servers_holds_up_no_scan() -> None:
     assert queue_of(tasks.deliver) == queue_of(tasks.call_revocations) == settings.CALLS_QUEUE
     assert {queue_of(task) for task in (tasks.scan, tasks.judge, tasks.wake)} == {settings.CELERY_TASK_DEFAULT_QUEUE}
     assert {queue.name for queue in settings.CELERY_TASK_QUEUES} == {queue_of(tasks.scan), queue_of(tasks.deliver)}
+
+
+@pytest.mark.django_db
+def test_each_minute_grants_end_whose_time_is_over_whatever_else_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(**_: object) -> None:
+        raise RuntimeError
+
+    monkeypatch.setattr(reviews, "wake", fail)
+    grant = make.grant(expires_at=timezone.now())
+    tick = settings.CELERY_BEAT_SCHEDULE["expire-grants"]
+    assert tick["schedule"] == 60
+    getattr(tasks, tick["task"].removeprefix("anomalies.tasks."))()
+    grant.refresh_from_db()
+    assert grant.status == "expired"

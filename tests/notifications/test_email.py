@@ -71,6 +71,20 @@ def test_an_address_that_is_refused_is_named_and_the_others_get_it() -> None:
     assert outcome.words == "answered 250, but not for vic@example.com (550: no such user)"
 
 
+def test_a_mail_that_is_not_taken_for_everybody_yet_is_sent_to_all_again() -> None:
+    with receiving_mail() as there:
+        there.answers["RCPT TO:<vic"] = b"451 greylisted"
+        (first,) = tell(there, message())
+        there.answers.clear()
+        (second,) = tell(there, message())
+    assert not first.delivered
+    assert not first.exchange.final
+    assert first.words == "not taken for everybody yet: vic@example.com (451: greylisted)"
+    assert second.delivered
+    assert there.envelopes == [["ana@example.com"], ["ana@example.com", "vic@example.com"]]
+    assert len({mail["Message-ID"] for mail in there.received}) == 1
+
+
 @pytest.mark.parametrize(
     ("answers", "words", "final"),
     [

@@ -4,14 +4,17 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from threading import Barrier
+from typing import Any
 
 import pytest
-from django.db import connection
+from django.db import connection, transaction
+from django.db.models import QuerySet
 
 from anomalies.models import Anomaly, OutboxMessage
 from anomalies.services import channels, deliveries, partitions
 from anomalies.services.stream import Position
 from tests.services.days import MONDAY, SPIKE_SEEN, burst, run, store, usual
+from tests.services.servers import until
 
 
 @pytest.fixture
@@ -32,6 +35,42 @@ def at_once() -> Callable[[Sequence[Callable[[], object]]], list[object]]:
             return list(pool.map(alone, calls))
 
     return run
+
+
+@pytest.fixture
+def in_turn() -> Callable[[QuerySet[Any], Sequence[Callable[[], object]]], list[object]]:
+    """Return a function that lets calls wait for locked rows, each begun once those before wait, then lets them go.
+
+    Two that lock what they share in different orders end in a deadlock each time, not now and then.
+    """
+
+    def run(locked: QuerySet[Any], calls: Sequence[Callable[[], object]]) -> list[object]:
+        def alone(call: Callable[[], object]) -> object:
+            try:
+                return call()
+            finally:
+                connection.close()
+
+        with ThreadPoolExecutor(len(calls)) as pool:
+            begun = []
+            with transaction.atomic():
+                list(locked.select_for_update())
+                for call in calls:
+                    begun.append(pool.submit(alone, call))
+                    until(lambda: _waiting() == len(begun))
+            return [one.result() for one in begun]
+
+    return run
+
+
+def _waiting() -> int:
+    """How many wait for a lock, in this database."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_stat_clear_snapshot()")  # else a transaction sees what it saw first
+        cursor.execute(
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+        )
+        return int(cursor.fetchone()[0])
 
 
 @pytest.fixture

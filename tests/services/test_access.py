@@ -1,8 +1,11 @@
 """services/access: agents, grants, and the response to a rate spike."""
 
+from collections.abc import Callable, Sequence
 from datetime import timedelta
+from typing import Any
 
 import pytest
+from django.db.models import QuerySet
 
 from anomalies.models import Agent, Anomaly, Grant, ResponsePolicy, ReviewEntry
 from anomalies.services import access
@@ -124,3 +127,31 @@ def test_a_note_about_many_grants_counts_those_it_does_not_name() -> None:
 def test_agents_known_from_events_alone_have_no_registrar() -> None:
     assert make.agent().registered_by == ""
     assert Agent.objects.get().did == "did:grantex:ag_billing"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_response_and_somebody_who_revokes_a_grant_with_its_parts_do_not_wait_in_a_ring(
+    in_turn: Callable[[QuerySet[Any], Sequence[Callable[[], object]]], list[object]],
+) -> None:
+    access.set_response_mode("revoke_agent_grants", by=BY, at=make.NOW)
+    spike = _spike()
+    whole = make.grant("grnt_whole", pk=10**6)
+    part = make.grant("grnt_part", parent=whole, delegation_depth=1)
+    assert part.pk < whole.pk
+    done = in_turn(
+        Grant.objects.filter(pk=part.pk),
+        [
+            lambda: access.respond(spike.scan, by=BY, at=make.NOW),
+            lambda: _refusal(lambda: access.revoke_grant(whole, by=Actor("ana"), at=make.NOW)),
+        ],
+    )
+    assert done == [2, access.GrantNotActiveError]
+    assert set(Grant.objects.values_list("status", "revoked_by")) == {("revoked", "ci")}
+
+
+def _refusal(call: Callable[[], object]) -> type[access.AccessError] | None:
+    try:
+        call()
+    except access.AccessError as error:
+        return type(error)
+    return None

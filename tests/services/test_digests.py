@@ -6,9 +6,10 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.db.models import QuerySet
 
 from anomalies.models import Channel, Delivery, DeliveryAttempt, Severity
-from anomalies.services import channels, deliveries, pacing
+from anomalies.services import channels, deliveries, digests, pacing
 from tests import make
 from tests.notifications.receiver import Receiver, receiving, status
 from tests.services.channels import BOSS, channel, say, tell
@@ -199,6 +200,20 @@ class TestQuietHours:
         assert told(there) == [(worse.public_id, "detected"), (worse.public_id, "updated")]
         assert tell(NOW + 2 * HOUR) == 1
 
+    def test_what_is_more_than_a_digest_takes_comes_in_the_next_one_at_once(
+        self, there: Receiver, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(digests, "MOST", 3)
+        channel(there.url, pace="hourly")
+        anomalies = [make.anomaly() for _ in range(7)]
+        for anomaly in anomalies:
+            say(anomaly)
+        assert tell(NOW) == 0
+        assert tell(AT_ONE) == 3
+        assert [[*one] for one in told(there)] == [
+            [anomaly.public_id for anomaly in anomalies[start : start + 3]] for start in (0, 3, 6)
+        ]
+
     def test_high_severity_waits_for_no_digest(self, there: Receiver) -> None:
         channel(there.url, pace="hourly", urgent_at_once=True)
         high, low = make.anomaly(severity=Severity.HIGH), make.anomaly(severity=Severity.LOW)
@@ -234,3 +249,28 @@ def test_several_workers_send_a_digest_once(
     made = at_once([lambda: tell(AT_ONE)] * 3)
     assert sum(made) + tell(AT_ONE) == 1  # type: ignore[arg-type]
     assert len(told(there)[0]) == 5
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_who_replay_parts_of_a_digest_do_not_wait_in_a_ring(
+    there: Receiver, in_turn: Callable[[QuerySet[Any], Sequence[Callable[[], object]]], list[object]]
+) -> None:
+    made = channel(there.url, pace="hourly")
+    for anomaly in [make.anomaly() for _ in range(3)]:
+        message = say(anomaly)
+        Delivery.objects.create(
+            message=message, channel=made, anomaly=anomaly, digest="dig_1", status="delivered", finished_at=NOW,
+            next_attempt_at=NOW, give_up_at=NOW, created_at=NOW,
+        )  # fmt: skip
+    first, middle, last = Delivery.objects.order_by("pk")
+
+    def replay(delivery: Delivery) -> bool:
+        try:
+            deliveries.replay(delivery, by=BOSS, at=NOW)
+        except deliveries.NotReplayableError:
+            return False
+        return True
+
+    done = in_turn(Delivery.objects.filter(pk=middle.pk), [lambda: replay(first), lambda: replay(last)])
+    assert done == [True, False]
+    assert set(Delivery.objects.values_list("status", flat=True)) == {"pending"}

@@ -238,6 +238,9 @@ def test_a_refreshed_grant_lasts_as_long_as_it_was_authorized_to() -> None:
         at = NOW + timedelta(hours=hours)
         again = issuing.refresh(refresh_token, agent_id="ag_billing", by=CI, at=at)
         assert (again.pk, again.expires_at, issuing.token_of(again)) == (grant.pk, at + DAY, token)
+        logged = Change.objects.get(subject_id=grant.public_id, action="refreshed", at=at)
+        assert logged.actor == "ci"
+        assert logged.changes["expires_at"][1] == (at + DAY).isoformat()
     with pytest.raises(issuing.IssuingError, match="refreshToken: its grant is expired"):
         issuing.refresh(refresh_token, agent_id="ag_billing", by=CI, at=NOW + 3 * DAY)
     with pytest.raises(issuing.IssuingError, match="refreshToken: it is none of this key and agent"):

@@ -1,5 +1,6 @@
 """services/outbox: what others are told."""
 
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -57,3 +58,26 @@ def test_nothing_is_told_outside_the_transaction_that_makes_it_true() -> None:
         announce("anomaly.one", anomaly)
     with pytest.raises(transaction.TransactionManagementError):
         announce_all("anomaly.many", [anomaly.pk])
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("last", ["announce", "announce_all"])
+def test_who_began_first_and_decides_last_is_told_last(
+    last: str, at_once: Callable[[Sequence[Callable[[], object]]], list[object]]
+) -> None:
+    anomaly, other = make.anomaly(), make.anomaly()
+
+    def decide() -> None:
+        with transaction.atomic():
+            announce("anomaly.acknowledged", anomaly)
+
+    with transaction.atomic():
+        announce("anomaly.detected", other)  # from here on the transaction has its number
+        at_once([decide])
+        if last == "announce":
+            announce("anomaly.resolved", anomaly)
+        else:
+            announce_all("anomaly.resolved", [anomaly.pk, other.pk])
+    told = anomaly.outbox_messages.order_by("transaction", "id")
+    assert [one.type for one in told] == ["anomaly.acknowledged", "anomaly.resolved"]
+    assert other.outbox_messages.earliest("id").transaction < told[0].transaction  # it is of the others alone

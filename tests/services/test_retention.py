@@ -9,8 +9,18 @@ from django.db import transaction
 from pytest_django import Settings
 
 from anomalies.ingest.record import EventRecord
-from anomalies.models import Anomaly, BucketBlock, BulkReview, Event, Retention, Scan, ScanShare, Sighting
-from anomalies.services import bulk, counts, events, logins, partitions, retention
+from anomalies.models import (
+    Anomaly,
+    Authorization,
+    BucketBlock,
+    BulkReview,
+    Event,
+    Retention,
+    Scan,
+    ScanShare,
+    Sighting,
+)
+from anomalies.services import bulk, counts, events, issuing, logins, partitions, retention
 from anomalies.services.actor import Actor
 from anomalies.tasks import apply_retention
 from tests import make
@@ -227,3 +237,13 @@ def test_a_decision_about_many_that_nobody_confirmed_is_forgotten_after_a_week(a
     bulk.carry_out(done, by=by, at=NOW - 8 * DAY)
     retention.apply(now=NOW)
     assert set(BulkReview.objects.all()) == {late, done}
+
+
+def test_an_authorization_that_nobody_fetched_is_forgotten_after_a_week() -> None:
+    make.agent()
+    given: dict[str, Any] = {"agent_id": "ag_billing", "principal_id": "user_1", "scopes": ["read"], "life": DAY}
+    by = Actor("ci")
+    _, late, fetched = (issuing.authorize(**given, by=by, at=NOW + age) for age in (-8 * DAY, -6 * DAY, -8 * DAY))
+    issuing.exchange(issuing.code_of(fetched), agent_id="ag_billing", by=by, at=NOW - 8 * DAY)
+    retention.apply(now=NOW)
+    assert set(Authorization.objects.all()) == {late, fetched}

@@ -71,27 +71,28 @@ def _add(found: Expression, item: Any, index: int) -> None:
     if "\x00" in value:
         raise FieldError("q", "its `value` contains a NUL character", index=index)
     if type_ == "search":
-        found.of_anomalies.append(_any_of(value, found_by))
+        found.of_anomalies.append(_any_of(value, found_by, index))
     elif type_ != "property":
         raise FieldError("q", f"its `type` {str(type_)[:SHOWN]!r} is neither property nor search", index=index)
     elif not isinstance(key, str) or not key:
         raise FieldError("q", "its `key` is no text", index=index)
     else:
         is_exact = item.get("isExact", True) not in (False, "false")
-        found.of_metrics.append(_any_of(value, partial(_property, key, is_exact=is_exact)))
+        found.of_metrics.append(_any_of(value, partial(_property, key, is_exact=is_exact), index))
 
 
 def _of_text(text: str) -> Expression:
     pairs = list(_PAIR.finditer(text))
     if not pairs or pairs[0].start():
-        return Expression(of_anomalies=[_any_of(text, found_by)] if _says_anything(text) else [])
+        return Expression(of_anomalies=[_any_of(text, found_by, 0)] if _says_anything(text) else [])
     ends = [pair.start() for pair in pairs[1:]] + [len(text)]
     found = Expression()
     for pair, end in zip(pairs, ends, strict=True):
         value = text[pair.end() : end]
         if not _says_anything(value):
             raise FieldError("q", f"nothing follows {pair[1]}=", index=len(found.of_metrics))
-        found.of_metrics.append(_any_of(value, partial(_property, pair[1], is_exact=True)))
+        of_pair = partial(_property, pair[1], is_exact=True)
+        found.of_metrics.append(_any_of(value, of_pair, len(found.of_metrics)))
     return found
 
 
@@ -99,10 +100,10 @@ def _says_anything(value: str) -> bool:
     return any(one.strip(" !\t\r\n") for one in value.split(OR))
 
 
-def _any_of(value: str, condition: Callable[[str], Q]) -> Q:
+def _any_of(value: str, condition: Callable[[str], Q], index: int) -> Q:
     """`A OR B` is either; `!` before the value negates all of it, before a later alternative that one."""
     if value.count(OR) >= MOST_ALTERNATIVES:
-        raise FieldError("q", f"it has more than {MOST_ALTERNATIVES} alternatives")
+        raise FieldError("q", f"it has more than {MOST_ALTERNATIVES} alternatives", index=index)
     negated = value.lstrip().startswith("!")
     found = Q()
     for alternative in (one.strip() for one in value.split(OR)):

@@ -100,6 +100,8 @@ WRONG: list[tuple[str, int]] = [
     (json.dumps({"expression": [item("agent", " OR ")]}), 0), (json.dumps({"expression": [item("agent", "!")]}), 0),
     (json.dumps({"expression": [item("", "a")]}), 0), (json.dumps({"expression": [item("agent", "a\x00")]}), 0),
     (json.dumps({"expression": [{"type": "function", "value": "a"}]}), 0),
+    ("agent=" + " OR ".join("a" * 51), 0), (" OR ".join("a" * 51), 0),
+    (json.dumps({"expression": [item("agent", "a"), item("agent", " OR ".join("a" * 51))]}), 1),
     ("a\x00", 0), ("agent=", 0), ("what=x agent=", 1), ("x" * 10_001, 0), ("{" * 5000, 0),
 ]  # fmt: skip
 
@@ -108,6 +110,11 @@ WRONG: list[tuple[str, int]] = [
 @pytest.mark.parametrize("path", [BASE, f"{BASE}/count", f"{BASE}/tokenMap", f"{BASE}/a/metrics"])
 def test_another_query_is_400_and_says_where(call: Call, three: None, path: str, text: str, index: int) -> None:
     error(call("GET", f"{path}?{urlencode({'q': text})}"), 400, "q", index=index)
+
+
+def test_fifty_alternatives_are_looked_for(call: Call, three: None) -> None:
+    for text in ("agent=" + " OR ".join("a" * 50), " OR ".join("a" * 50)):
+        assert call("GET", f"{BASE}?{urlencode({'q': text})}").status_code == 200
 
 
 INJECTED = [

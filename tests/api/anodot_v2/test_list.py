@@ -1,7 +1,7 @@
 """api/anodot_v2: the list and the count, their parameters, and what is a group."""
 
 import itertools
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -9,6 +9,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.utils import timezone
 
+from anomalies.api.anodot_v2.parameters import Filters
 from anomalies.models import Anomaly, Metric
 from anomalies.services import bookmarks, merging
 from tests import make
@@ -382,10 +383,24 @@ def test_what_is_unknown_or_empty_is_left_out_of_account(call: Call) -> None:
 def test_the_outermost_values_are_taken(call: Call) -> None:
     deviating("a")
     for name, value in (
-        ("startDate", -3_300_000_000), ("startDate", -62_135_596_800), ("endDate", 253_402_300_798),
+        ("startDate", -3_300_000_000), ("startDate", -62_135_596_800), ("endDate", 253_402_300_799),
         ("durationValue", "9" * 18), ("delta", "1e300"), ("index", "9" * 18), ("size", "9" * 18),
     ):  # fmt: skip
         assert call("GET", f"{BASE}?{name}={value}").status_code == 200, name
+
+
+def test_times_before_1970_and_after_3000_are_those(call: Call) -> None:
+    """There is room before and after them to reckon with."""
+    metric = deviating("a")
+    for start in (-62_135_596_800, -1, 0, 253_402_300_799):
+        for end in (-62_135_596_800, 0, 253_402_300_799):
+            found = call("GET", f"{BASE}?startDate={start}&endDate={end}").json()["total"]
+            assert found == (start <= 0 and end > 0)
+            for path in ("a/metrics", f"a/metric/{metric.name}"):
+                assert call("GET", f"{BASE}/{path}?startDate={start}&endDate={end}").status_code == 200, (start, end)
+    parameters = Filters(startDate="-1", endDate="253402300799")
+    assert parameters.start_date == datetime(1970, 1, 1, tzinfo=UTC)
+    assert parameters.end_date == datetime(3000, 1, 1, tzinfo=UTC)
 
 
 def test_the_list_costs_the_same_queries_for_any_length(call: Call, django_assert_num_queries: Any) -> None:

@@ -192,6 +192,16 @@ def test_only_metrics_that_pass_are_told(call: Call) -> None:
     assert read(call, "a/metrics", index=1)["metricsCount"] == {"total": 2, "anomalyTotal": 2}
 
 
+@pytest.mark.parametrize(("asked", "told"), [({}, 50), ({"size": 1000}, 50), ({"size": 3}, 3), ({"index": 50}, 2)])
+def test_at_most_fifty_metrics_come_with_their_points(call: Call, asked: dict[str, int], told: int) -> None:
+    first = deviating("a")
+    for number in range(51):
+        make.metric(first.anomaly, action=f"a{number}")
+    answer = read(call, "a/metrics", **asked)
+    assert len(answer["metrics"]) == told
+    assert answer["metricsCount"] == {"total": 52, "anomalyTotal": 52}
+
+
 @pytest.mark.parametrize("entity", ["a.b=c", "a/b", "a b", "a%2Fb", "ä", "a?b#c"])
 def test_a_name_may_contain_anything(call: Call, entity: str) -> None:
     metric = deviating("a", metric={"entity": entity})

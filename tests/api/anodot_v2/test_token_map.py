@@ -113,6 +113,12 @@ def test_of_one_anomaly_it_is_told_at_its_resolution(call: Call) -> None:
     assert token_map(call, anomalyId="a", resolution="5m", q="agent=ag_2") == []
 
 
+def test_a_resolution_is_no_part_of_the_name_of_another(call: Call) -> None:
+    deviating("a", resolution_seconds=3600)
+    assert token_map(call, anomalyId="a", resolution="longlong") == []
+    assert token_map(call, anomalyId="a", resolution="longlong,long") != []
+
+
 @pytest.mark.parametrize(
     ("parameters", "named"),
     [({}, "q"), ({"q": ""}, "q"), ({"resolution": "short"}, "q"), ({"anomalyId": "a"}, "resolution"),

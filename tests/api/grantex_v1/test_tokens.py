@@ -111,3 +111,21 @@ def test_a_token_is_verified_until_its_grant_ends(call: Call) -> None:
     call("DELETE", f"/v1/grants/{issued['grantId']}")
     for token in (issued["grantToken"], "nonsense"):
         assert call("POST", "/v1/tokens/verify", {"token": token}).json() == {"valid": False}
+
+
+def test_a_token_of_an_agent_that_is_suspended_or_gone_says_nothing(call: Call) -> None:
+    issued = fetched(call)
+    make.agent("ag_mailer")
+    token = issued["grantToken"]
+    for changed in ({"status": Agent.Status.SUSPENDED}, {"status": "active", "deleted_at": make.NOW}):
+        Agent.objects.filter(public_id="ag_billing").update(**changed)
+        assert call("POST", "/v1/tokens/verify", {"token": token}).json() == {"valid": False}
+        verified = call("POST", "/v1/grants/verify", {"token": token}).json()
+        assert verified == {"active": False, "reason": "agent_not_active"}
+        part = {"parentGrantToken": token, "subAgentId": "ag_mailer", "scopes": ["invoices:read"]}
+        said = error(call("POST", "/v1/grants/delegate", part), 400, "BAD_REQUEST")
+        assert said == "parentGrantToken: its agent is not active."
+        refresh = {"refreshToken": issued["refreshToken"], "agentId": "ag_billing"}
+        assert call("POST", "/v1/token/refresh", refresh).status_code in (400, 404)
+    Agent.objects.update(deleted_at=None)
+    assert call("POST", "/v1/tokens/verify", {"token": token}).json()["valid"]
