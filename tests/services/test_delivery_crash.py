@@ -20,6 +20,7 @@ import pytest
 from django.conf import settings
 from django.db import connection, transaction
 from django.db.models import F
+from django.utils import timezone
 from standardwebhooks import Webhook
 
 from anomalies.models import Channel, Delivery, DeliveryAttempt
@@ -209,3 +210,56 @@ def test_each_message_arrives_in_order_and_none_is_lost_whatever_dies(
             types = [TYPES.index(one["type"]) for one in told if one["data"]["id"] == anomaly.public_id]
             assert types == sorted(types)
             assert set(types) == set(range(len(TYPES)))
+
+
+@pytest.mark.once
+@pytest.mark.alone
+def test_each_anomaly_of_a_digest_arrives_and_none_is_lost_whatever_dies(
+    worker: Worker, there: Receiver, settings: Any
+) -> None:
+    settings.ANOMALIES_ALLOW_HTTP_WEBHOOKS, settings.ANOMALIES_ALLOW_PRIVATE_WEBHOOKS = True, ["127.0.0.0/8"]
+    desk = Desk(there)
+    desk.troubled = False
+    lately = timezone.now() - timedelta(minutes=30)  # what waits for an hour by then is due, what comes now tomorrow
+    channel(there.url, pace="daily", digest_at=f"{lately:%H:%M}")
+    anomalies = [make.anomaly() for _ in range(ANOMALIES)]
+    for type_ in TYPES:
+        for anomaly in anomalies:
+            say(anomaly, type_)
+
+    worker.start()
+    _clock(worker, lambda: Delivery.objects.count() == len(TYPES) * ANOMALIES)
+    _killed(worker)  # an hour later what waits is due together
+    with _locked("anomalies_delivery"):  # while it gathers them
+        _clock(worker, lambda: is_waited_for("anomalies_delivery"))
+        worker.end(signal.SIGKILL)
+    assert there.received == []
+
+    desk.hold.set()  # while it sends them
+    worker.start()
+    _clock(worker, desk.holding.is_set)
+    say(anomalies[0], "anomaly.acknowledged")
+    worker.end(signal.SIGKILL)
+    desk.hold.clear()
+    _killed(worker)
+
+    with _locked("anomalies_deliveryattempt"):  # after they were answered, before it is noted
+        _clock(worker, lambda: desk.answered and is_waited_for("anomalies_deliveryattempt"))
+        worker.end(signal.SIGKILL)
+    assert set(Delivery.objects.values_list("status", flat=True)) <= {"pending", "failed"}
+    _killed(worker)
+
+    _clock(worker, lambda: Delivery.objects.filter(status="delivered").count() == len(TYPES) * ANOMALIES)
+    _clock(worker, lambda: Delivery.objects.count() == len(TYPES) * ANOMALIES + 1)
+    _killed(worker)  # once more an hour later, what came meanwhile is due
+    _clock(worker, lambda: not Delivery.objects.unfinished().exists())
+
+    assert set(Delivery.objects.values_list("status", flat=True)) == {"delivered"}
+    *first, second = [one.json["data"] for one in there.received]
+    assert len(first) == 3  # held, answered and not noted, and answered
+    assert len({one["id"] for one in first}) == 1
+    for told in first:
+        assert {one["id"]: one["told"] for one in told["anomalies"]} == {
+            anomaly.public_id: ["detected", "updated", "closed"] for anomaly in anomalies
+        }
+    assert [(one["id"], one["told"]) for one in second["anomalies"]] == [(anomalies[0].public_id, ["acknowledged"])]

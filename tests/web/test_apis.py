@@ -93,3 +93,13 @@ def test_cloudlock_lists_what_the_page_does_and_keeps_what_was_merged_later(as_v
     assert items.keys() == expected
     dismissed = {name for name, one in made.items() if items.get(one.pk) == "DISMISSED"}
     assert dismissed == {"resolved", "suppressed", "withdrawn", "merged"}
+
+
+def test_anodot_lists_what_the_page_does_in_its_order_but_what_turned_out_to_be_none(as_vic: Client) -> None:
+    """Its clients know no anomaly that is withdrawn: it is neither open nor over."""
+    made = _one_of_each()
+    expected = [one for one in _page(as_vic, "/") if one != made["withdrawn"].public_id]
+    assert made["withdrawn"].public_id in _page(as_vic, "/")
+    told = _called("/api/v2/anomalies")
+    assert [one["id"] for one in told["anomalies"]] == expected
+    assert told["total"] == _called("/api/v2/anomalies/count")["total"] == len(expected)
