@@ -15,6 +15,8 @@ from django.db.backends.postgresql.operations import DatabaseOperations
 from django.test import Client, override_settings
 from django.test import client as test_client
 
+from tests.notifications.receiver import Receiver, receiving
+
 
 def pytest_configure() -> None:
     """Let the programs that tests start find their modules compiled: it is most of what their start takes."""
@@ -109,6 +111,21 @@ def pages_are_watched_once() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(test_client, "store_rendered_templates", store_first)
         yield
+
+
+@pytest.fixture
+def calls_stay_here(settings: Any) -> None:
+    """Let calls go to this machine, without encryption."""
+    settings.ANOMALIES_ALLOW_HTTP_WEBHOOKS = True
+    settings.ANOMALIES_ALLOW_PRIVATE_WEBHOOKS = ["127.0.0.0/8"]
+    settings.ANOMALIES_PUBLIC_URL = "https://anomalies.example"
+
+
+@pytest.fixture
+def there() -> Iterator[Receiver]:
+    """A receiver of calls on this machine."""
+    with receiving() as receiver:
+        yield receiver
 
 
 def _person(name: str, *groups: str) -> User:

@@ -1,6 +1,5 @@
 """admin: the connections by which access is revoked."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -8,7 +7,7 @@ from django.test import Client
 
 from anomalies.models import Change, Connection
 from anomalies.services import encryption
-from tests.notifications.receiver import Receiver, receiving
+from tests.notifications.receiver import Receiver
 
 pytestmark = pytest.mark.django_db
 ADD = "/admin/anomalies/connection/add/"
@@ -21,12 +20,6 @@ VALUES = {
     "timeout_seconds": "10",
     "secret": "s3cret",
 }
-
-
-@pytest.fixture
-def there() -> Iterator[Receiver]:
-    with receiving() as receiver:
-        yield receiver
 
 
 def change_url() -> str:

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 from urllib.parse import quote
 
 import pytest
@@ -19,11 +18,7 @@ from tests.notifications.receiver import receiving, status
 from tests.services.access_requests import HOUR, life
 from tests.services.days import store
 
-
-@pytest.fixture(autouse=True)
-def calls_stay_here(settings: Any) -> None:
-    settings.ANOMALIES_ALLOW_HTTP_WEBHOOKS = True
-    settings.ANOMALIES_ALLOW_PRIVATE_WEBHOOKS = ["127.0.0.0/8"]
+pytestmark = pytest.mark.usefixtures("calls_stay_here")
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from http.server import BaseHTTPRequestHandler
 from itertools import pairwise
@@ -21,21 +21,10 @@ from tests import make
 from tests.notifications.receiver import Receiver, receiving, status
 from tests.services.channels import BOSS, SECRET, channel, say, tell
 
+pytestmark = pytest.mark.usefixtures("calls_stay_here")
+
 NOW = make.NOW
 HOUR = timedelta(hours=1)
-
-
-@pytest.fixture(autouse=True)
-def calls_stay_here(settings: Any) -> None:
-    settings.ANOMALIES_ALLOW_HTTP_WEBHOOKS = True
-    settings.ANOMALIES_ALLOW_PRIVATE_WEBHOOKS = ["127.0.0.0/8"]
-    settings.ANOMALIES_PUBLIC_URL = "https://anomalies.example"
-
-
-@pytest.fixture
-def there() -> Iterator[Receiver]:
-    with receiving() as receiver:
-        yield receiver
 
 
 def types(there: Receiver) -> list[str]:

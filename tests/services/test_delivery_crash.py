@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from http.server import BaseHTTPRequestHandler
-from typing import Any
 
 import pytest
 from django.conf import settings
@@ -25,7 +24,7 @@ from standardwebhooks import Webhook
 
 from anomalies.models import Channel, Delivery, DeliveryAttempt
 from tests import make
-from tests.notifications.receiver import Answer, Receiver, receiving, status
+from tests.notifications.receiver import Answer, Receiver, status
 from tests.services.channels import SECRET, channel, say
 from tests.services.servers import Worker, is_waited_for, until
 
@@ -89,12 +88,6 @@ class Desk:
 
 
 @pytest.fixture
-def there() -> Iterator[Receiver]:
-    with receiving() as receiver:
-        yield receiver
-
-
-@pytest.fixture
 def worker(transactional_db: None) -> Iterator[Worker]:
     worker = Worker(
         threads=2,
@@ -142,10 +135,8 @@ def _outcomes() -> str:
 
 @pytest.mark.once
 @pytest.mark.alone
-def test_each_message_arrives_in_order_and_none_is_lost_whatever_dies(
-    worker: Worker, there: Receiver, settings: Any
-) -> None:
-    settings.ANOMALIES_ALLOW_HTTP_WEBHOOKS, settings.ANOMALIES_ALLOW_PRIVATE_WEBHOOKS = True, ["127.0.0.0/8"]
+@pytest.mark.usefixtures("calls_stay_here")
+def test_each_message_arrives_in_order_and_none_is_lost_whatever_dies(worker: Worker, there: Receiver) -> None:
     desk = Desk(there)
     for path in desk.troubles:
         channel(there.url.replace("/hook", path), name=path, timeout_seconds=1)
@@ -214,10 +205,8 @@ def test_each_message_arrives_in_order_and_none_is_lost_whatever_dies(
 
 @pytest.mark.once
 @pytest.mark.alone
-def test_each_anomaly_of_a_digest_arrives_and_none_is_lost_whatever_dies(
-    worker: Worker, there: Receiver, settings: Any
-) -> None:
-    settings.ANOMALIES_ALLOW_HTTP_WEBHOOKS, settings.ANOMALIES_ALLOW_PRIVATE_WEBHOOKS = True, ["127.0.0.0/8"]
+@pytest.mark.usefixtures("calls_stay_here")
+def test_each_anomaly_of_a_digest_arrives_and_none_is_lost_whatever_dies(worker: Worker, there: Receiver) -> None:
     desk = Desk(there)
     desk.troubled = False
     lately = timezone.now() - timedelta(minutes=30)  # what waits for an hour by then is due, what comes now tomorrow

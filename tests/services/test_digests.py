@@ -1,7 +1,7 @@
 """services/digests: what waits is told together, once, in order, whatever dies meanwhile; nothing in quiet hours."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -11,25 +11,14 @@ from django.db.models import QuerySet
 from anomalies.models import Channel, Delivery, DeliveryAttempt, Severity
 from anomalies.services import channels, deliveries, digests, pacing
 from tests import make
-from tests.notifications.receiver import Receiver, receiving, status
+from tests.notifications.receiver import Receiver, status
 from tests.services.channels import BOSS, channel, say, tell
+
+pytestmark = pytest.mark.usefixtures("calls_stay_here")
 
 NOW = make.NOW.replace(hour=12, minute=20, second=0, microsecond=0)
 MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
 AT_ONE = NOW.replace(hour=13, minute=0)
-
-
-@pytest.fixture(autouse=True)
-def calls_stay_here(settings: Any) -> None:
-    settings.ANOMALIES_ALLOW_HTTP_WEBHOOKS = True
-    settings.ANOMALIES_ALLOW_PRIVATE_WEBHOOKS = ["127.0.0.0/8"]
-    settings.ANOMALIES_PUBLIC_URL = "https://anomalies.example"
-
-
-@pytest.fixture
-def there() -> Iterator[Receiver]:
-    with receiving() as receiver:
-        yield receiver
 
 
 def told(there: Receiver) -> list[Any]:

@@ -1,7 +1,6 @@
 """services/revocations: access stands until each integration that gives it has answered."""
 
 import re
-from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -27,22 +26,10 @@ from tests.notifications.receiver import Receiver, receiving, status
 from tests.services.access_requests import HOUR, life, told, unit
 from tests.services.days import MONDAY, store
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("calls_stay_here")]
 
 BEN = Actor(name="ben")
 AT = MONDAY + 3 * HOUR
-
-
-@pytest.fixture(autouse=True)
-def calls_stay_here(settings: Any) -> None:
-    settings.ANOMALIES_ALLOW_HTTP_WEBHOOKS = True
-    settings.ANOMALIES_ALLOW_PRIVATE_WEBHOOKS = ["127.0.0.0/8"]
-
-
-@pytest.fixture
-def there() -> Iterator[Receiver]:
-    with receiving() as receiver:
-        yield receiver
 
 
 def connect(url: str, integration: str = "postgres-eu", *, secret: str = "", **fields: Any) -> Connection:

@@ -1,6 +1,6 @@
 """web/requests_*: the list of access requests, and the details of one."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from datetime import timedelta
 from typing import Any
@@ -20,23 +20,11 @@ from tests.notifications.receiver import Receiver, receiving, status
 from tests.services.access_requests import APPROVED, HOUR, life, told, unit
 from tests.services.days import MONDAY, store
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("calls_stay_here")]
 
 HTMX = {"HX-Request": "true", "HX-Current-URL": "http://testserver/"}
 BEN = Actor(name="ben")
 AT = MONDAY + 3 * HOUR
-
-
-@pytest.fixture(autouse=True)
-def calls_stay_here(settings: Any) -> None:
-    settings.ANOMALIES_ALLOW_HTTP_WEBHOOKS = True
-    settings.ANOMALIES_ALLOW_PRIVATE_WEBHOOKS = ["127.0.0.0/8"]
-
-
-@pytest.fixture
-def there() -> Iterator[Receiver]:
-    with receiving() as receiver:
-        yield receiver
 
 
 def connect(url: str, integration: str = "postgres-eu") -> Connection:
