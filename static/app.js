@@ -271,6 +271,7 @@ document.addEventListener("htmx:afterSettle", ({ detail }) => {
   for (const box of document.querySelectorAll("[data-toast]:not([data-seen])")) expire(box);
   if (detail.target.id === "panel") {
     markOpened();
+    showCurrent(); // the list is narrower now
     panel().scrollTop = 0;
     if (!document.activeElement.closest(".list") || innerWidth <= 860) $("h2", panel())?.focus();
     if (awaited) press(awaited);

@@ -289,6 +289,13 @@ def test_rows_are_36_pixels_high(page: Page) -> None:
     assert box["height"] == pytest.approx(36, abs=1)
 
 
+def test_beside_the_panel_the_list_still_shows_which_view_it_is(open_context: Callable[..., BrowserContext]) -> None:
+    page = log_in(open_context(viewport={"width": 1100, "height": 800}))
+    page.locator("tbody .what a").first.click()
+    expect(page.locator("#panel h2")).to_be_visible()
+    expect(page.locator("#views [aria-current]")).to_be_in_viewport(ratio=1)
+
+
 def test_without_javascript_from_list_to_panel_to_acknowledge_to_undo(
     open_context: Callable[..., BrowserContext], three: list[Anomaly]
 ) -> None:
