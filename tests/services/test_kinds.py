@@ -1,6 +1,7 @@
 """Every kind of channel, told what is announced: by the same rules, and of one anomaly under one key."""
 
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -105,3 +106,17 @@ def test_a_test_is_sent_and_no_secret_is_in_its_record(kind: str, there: Receive
     one.refresh_from_db()
     assert "0" * 32 not in str(one.test_outcome)
     assert "secretsecret" not in str(one.test_outcome)
+
+
+def test_a_mail_that_is_not_taken_for_everybody_yet_is_not_delivered_until_it_is(
+    there: Receiver, post: MailReceiver
+) -> None:
+    made("email", there, recipients="ana@example.com\nvic@example.com")
+    say(make.anomaly())
+    post.answers["RCPT TO:<vic"] = b"451 greylisted"
+    assert tell() == 1
+    assert Delivery.objects.get().status == "failed"
+    post.answers.clear()
+    assert tell(make.NOW + timedelta(hours=1)) == 1
+    assert Delivery.objects.get().status == "delivered"
+    assert post.envelopes == [["ana@example.com"], ["ana@example.com", "vic@example.com"]]
