@@ -39,13 +39,13 @@ def call(key: str) -> Call:
             headers["authorization"] = f"Bearer {key}"
         content = body if isinstance(body, bytes) else json.dumps(body).encode()
         answer: Any = client.generic(method, path, content, content_type="application/json", headers=headers)
-        return _whole(answer) if answer.streaming else answer
+        return _whole(answer) if answer.streaming and answer["Content-Type"] == "application/json" else answer
 
     return request
 
 
 def _whole(answer: Any) -> Any:
-    """An answer that is sent in parts, read to its end."""
+    """JSON that is sent in parts, read to its end; files are left to who reads them."""
     whole: Any = HttpResponse(answer.getvalue(), status=answer.status_code, headers=answer.headers)
     whole.json = lambda: json.loads(whole.content)
     return whole
