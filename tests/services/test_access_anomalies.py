@@ -12,7 +12,7 @@ from anomalies.services import evidence, recompute, scans
 from tests.services.access_requests import APPROVED, HOUR, REJECTED, life, told, unit
 from tests.services.days import MONDAY, forget, record, run, store
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.once]
 
 TODAY = MONDAY + timedelta(days=120)
 END = TODAY + timedelta(days=2)

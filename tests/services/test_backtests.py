@@ -16,7 +16,7 @@ from anomalies.services.locks import Lock
 from tests import make
 from tests.services.days import MONDAY, burst, forget, record, store, usual
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.once]
 
 ANA = Actor(name="ana")
 NOW = MONDAY + timedelta(days=22)
