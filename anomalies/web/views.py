@@ -1,5 +1,7 @@
 """The pages that show: the list, the details, the events behind an anomaly, the types."""
 
+from urllib.parse import urlsplit
+
 from django.db.models import Q, QuerySet
 from django.http import Http404, HttpResponse, QueryDict
 from django.shortcuts import redirect, render
@@ -49,7 +51,7 @@ def anomaly_list(request: Request) -> HttpResponse:
         context["frame"] = frame_of(request)
     if request.htmx.target == "results":
         response = fragment(request, "anomalies/anomaly_list.html#swap", {**context, "swap": True})
-        return push_url(response, context["here_url"])
+        return push_url(response, listing.url(**listing.here(), open=_open_beside(request)))
     context["chosen"] = unsent(request)
     if request.user.has_perm(REVIEW):
         context["choosing"] = choosing_of(request, now=timezone.now())
@@ -61,6 +63,11 @@ def anomaly_list(request: Request) -> HttpResponse:
         else:
             listing.complaints.append(f"Open: there is no anomaly “{listing.open[:40]}”.")
     return page(request, "anomalies/anomaly_list.html", context)
+
+
+def _open_beside(request: Request) -> str:
+    """The anomaly whose panel stays where it is while the list changes, by the address that the browser shows."""
+    return QueryDict(urlsplit(request.htmx.current_url_abs_path or "").query).get("open", "")
 
 
 @require_safe

@@ -1,6 +1,6 @@
 """All APIs: no call that a document allows, or nearly allows, is answered otherwise than the document says.
 
-Some thousand calls are made each time, always the same. With ANOMALIES_TEST_API_EXAMPLES=500 there are more than
+Some thousand calls are made each time, always the same. With ANOMALIES_TEST_API_EXAMPLES=150 there are more than
 10,000; the end of the tests says how many of which API.
 """
 

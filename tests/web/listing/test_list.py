@@ -405,6 +405,14 @@ def test_htmx_swaps_the_table_and_the_counts_and_gets_a_short_address(as_ana: Cl
     assert f'<tr id="row-{high.public_id}" class="high">' in response.text
 
 
+def test_what_is_open_beside_the_list_stays_in_the_address_when_it_is_filtered(as_vic: Client) -> None:
+    anomaly = make.anomaly(severity=Severity.LOW)
+    shown = {**RESULTS, "HX-Current-URL": f"http://testserver/?status=open&open={anomaly.public_id}"}
+    response = as_vic.get("/", {"severity": "high"}, headers=shown)
+    assert response.headers["HX-Push-Url"] == f"/?severity=high&open={anomaly.public_id}"
+    assert 'id="panel-' in as_vic.get(response.headers["HX-Push-Url"]).text
+
+
 def test_every_link_that_htmx_follows_is_a_link_without_it_too(as_ana: Client) -> None:
     many(60)
     page = as_ana.get("/?severity=high").text
