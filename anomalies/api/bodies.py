@@ -1,15 +1,16 @@
 """JSON as all APIs read and write it."""
 
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from datetime import UTC, datetime
 from itertools import islice
 from typing import Any
 
 import msgspec
-from asgiref.sync import sync_to_async
 from django.core.handlers.asgi import ASGIRequest
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from ninja.parser import Parser
+
+from anomalies.services.parts import one_by_one
 
 ROWS_AT_ONCE = 2000  # of a list that is streamed
 
@@ -49,24 +50,18 @@ def streamed(request: HttpRequest, name: str, rows: Iterable[dict[str, Any]]) ->
     """An object with one list, `{"name": [...]}`, of which some rows are held at a time, however long it is."""
     parts = _parts(name, iter(rows))
     return StreamingHttpResponse(
-        _one_by_one(parts) if isinstance(request, ASGIRequest) else parts,
+        one_by_one(parts) if isinstance(request, ASGIRequest) else parts,
         content_type="application/json",
         headers={"Content-Encoding": "identity"},  # else each part would be a gzip file of its own
     )
 
 
-def _parts(name: str, rows: Iterator[dict[str, Any]]) -> Iterator[bytes]:
+def _parts(name: str, rows: Iterator[dict[str, Any]]) -> Generator[bytes, None, None]:
     before = msgspec.json.encode({name: []}).removesuffix(b"]}")
     while some := list(islice(rows, ROWS_AT_ONCE)):
         yield before + b",".join(map(msgspec.json.encode, some))
         before = b","
     yield (b"" if before == b"," else before) + b"]}"
-
-
-async def _one_by_one(parts: Iterator[bytes]) -> AsyncIterator[bytes]:
-    """Each part is read when the client takes it."""
-    while part := await sync_to_async(lambda: next(parts, b""))():
-        yield part
 
 
 def encoded(rows: Iterable[dict[str, Any]]) -> list[msgspec.Raw]:

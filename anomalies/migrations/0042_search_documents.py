@@ -1,6 +1,7 @@
 """Decide faster: the words of anomalies in a table of their own, and no index of what few anomalies have.
 
-Drops columns and builds indexes in one transaction: meanwhile nobody else reads or writes anomalies.
+All is done in one transaction, and meanwhile nobody else reads or writes anomalies. What the words took in each row is
+free once that is written again: VACUUM FULL anomalies_anomaly does so for all, when there is time.
 """
 
 import anomalies.models.public_id
@@ -45,6 +46,8 @@ class Migration(migrations.Migration):
     ]
 
     operations = [
+        # At once: a lock that grows later would wait in a ring with whoever read anomalies and is about to change one.
+        migrations.RunSQL("LOCK TABLE anomalies_anomaly IN ACCESS EXCLUSIVE MODE", migrations.RunSQL.noop),
         migrations.CreateModel(
             name='SearchDocument',
             fields=[

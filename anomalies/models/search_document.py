@@ -15,7 +15,8 @@ INNER_SIGNS = "_.-"
 class SearchDocument(models.Model):
     """The words of an anomaly, which a trigger of its table keeps (migration 0042).
 
-    Not among its columns: each decision would write all of them into their index again.
+    Not among its columns: each decision would write all of them into their index again. `UPDATE anomalies_anomaly SET
+    title = title` makes documents that are missing, such as after anomalies alone were restored without triggers.
     """
 
     anomaly = models.OneToOneField(Anomaly, models.CASCADE, primary_key=True, related_name="document", editable=False)

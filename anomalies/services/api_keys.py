@@ -143,7 +143,9 @@ def rotate(key: ApiKey, *, at: datetime, overlap_hours: int = 0, by: Actor = COM
     )
     new.replaces, new.created_at = old, at
     new.save(force_insert=True)
-    ApiKeyUse.objects.filter(api_key=old).update(api_key=new)
+    # Copied: a call locks what its key made before the key itself, and so neither waits for the other in a ring.
+    if used := ApiKeyUse.objects.filter(api_key=old).first():
+        ApiKeyUse.objects.create(api_key=new, since=used.since, calls=used.calls)
     changes.record(
         "api_key",
         new.start,

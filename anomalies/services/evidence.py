@@ -50,6 +50,7 @@ STORED_TO = timedelta(milliseconds=1)  # as exact as times in the evidence are
 MINUTE, FIVE_MINUTES = 60, 300  # seconds
 FINE_UP_TO = timedelta(hours=24)  # longer spans are shown by the hour,
 HOURS_UP_TO = timedelta(days=7)  # or, if these are longer yet, by the day where whole days deviate
+METRICS_AT_ONCE = 5
 
 
 class Band(StrEnum):
@@ -159,36 +160,36 @@ def _held_against(told: Mapping[str, Any]) -> Iterator[float]:
 
 
 def banded_series(
-    anomaly: Anomaly, metric: Metric | None = None, *, span: timedelta, now: datetime, until: datetime | None = None
+    anomaly: Anomaly, metric: Metric | None = None, *, span: timedelta, now: datetime
 ) -> BandedSeries | None:
-    """A series of the anomaly over a span that ends then, by default shortly after it.
-
-    None if nothing was counted of its entity by then.
+    """A series of the anomaly over a span that ends shortly after it, or None if nothing was counted of it by then.
 
     Without a metric it is all that the anomaly's own entity did. The band is what the detector expects with the
     parameters that the anomaly was judged by; a day is shown at the resolution at which the series deviated most.
     """
     ends = [interval.ended_at for interval in metric.intervals.all()] if metric else []
-    until = min(now, until or max(ends, default=anomaly.active_until) + span / 8)
-    return banded_series_of(anomaly, [metric], span=span, until=until)[0]
+    until = min(now, max(ends, default=anomaly.active_until) + span / 8)
+    return next(banded_series_of(anomaly, [metric], span=span, until=until))
 
 
 def banded_series_of(
     anomaly: Anomaly, metrics: Sequence[Metric | None], *, span: timedelta, until: datetime
-) -> list[BandedSeries | None]:
-    """Return for each of some metrics of an anomaly what `banded_series` does of it, over a span that ends then.
+) -> Iterator[BandedSeries | None]:
+    """Yield for each of some metrics of an anomaly what `banded_series` returns of it, over a span that ends then.
 
-    The counts of each kind of entity are read once, of however many metrics.
+    The counts of a few entities of a kind are read at once: those of a year take megabytes of each.
     """
-    series = [_series_of(anomaly, metric) for metric in metrics]
-    entities: dict[str, set[str]] = defaultdict(set)
-    for kind, entity, _ in series:
-        entities[kind].add(entity)
-    known = {kind: _histories(kind, wanted, span, until) for kind, wanted in entities.items()}
-    return [
-        _banded(anomaly, metric, *known[kind][entity], span, until) if entity in known[kind] else None
-        for metric, (kind, entity, _) in zip(metrics, series, strict=True)
-    ]
+    for start in range(0, len(metrics), METRICS_AT_ONCE):
+        some = metrics[start : start + METRICS_AT_ONCE]
+        entities: dict[str, set[str]] = defaultdict(set)
+        for kind, entity, _ in (_series_of(anomaly, metric) for metric in some):
+            entities[kind].add(entity)
+        known = {kind: _histories(kind, wanted, span, until) for kind, wanted in entities.items()}
+        for metric in some:
+            kind, entity, _ = _series_of(anomaly, metric)
+            history, windows = known[kind]
+            window = windows.get(entity)
+            yield _banded(anomaly, metric, history.of([entity]), window, span, until) if history and window else None
 
 
 def _series_of(anomaly: Anomaly, metric: Metric | None) -> tuple[str, str, str]:
@@ -198,8 +199,8 @@ def _series_of(anomaly: Anomaly, metric: Metric | None) -> tuple[str, str, str]:
 
 def _histories(
     kind: str, entities: Collection[str], span: timedelta, until: datetime
-) -> dict[str, tuple[History, histories.Window]]:
-    """Return the history of each entity of which anything was counted by then, and from when on it is shown."""
+) -> tuple[History | None, dict[str, histories.Window]]:
+    """Return the history of the entities of which anything was counted by then, and from when on each is shown."""
     counted = Series.objects.filter(kind=kind, entity__in=entities, metric=Series.Metric.REQUESTS)
     known = counted.values("entity").annotate(first=Min("first_time"), last=Max("last_time"))
     windows = [
@@ -207,10 +208,8 @@ def _histories(
         for one in known.order_by("entity")
         if one["first"] < until
     ]
-    if not windows:
-        return {}
-    history = histories.load(kind, windows, until=until)
-    return {window.entity: (history.of([window.entity]), window) for window in windows}
+    history = histories.load(kind, windows, until=until) if windows else None
+    return history, {window.entity: window for window in windows}
 
 
 def _banded(

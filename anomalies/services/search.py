@@ -23,22 +23,18 @@ def found_by(text: str) -> Q:
     """The condition on anomalies that hold all words of a text.
 
     Each word counts from its beginning: `bill proj/17` finds ag_billing, proj/170. An address that is whole is no
-    beginning: 10.0.0.1 does not find 10.0.0.17. A type is found by the words of its label.
+    beginning of another: 10.0.0.1 finds 10.0.0.1.example.com and not 10.0.0.17; 2001:db8:: is one. A type is found by
+    the words of its label.
     """
     return Q(document__words=WordQuery(Value(" & ".join(_one_of(word) for word in text.split()))))
 
 
-def _address(text: str) -> str:
-    """Return an address as PostgreSQL writes it. Raises ValueError."""
-    address = ipaddress.ip_address(text)
-    mapped = getattr(address, "ipv4_mapped", None)
-    return f"::ffff:{mapped}" if mapped else str(address)
-
-
 def _one_of(word: str) -> str:
     """What holds the word: itself, all its parts where it is a path, or the type with such a label."""
-    with contextlib.suppress(ValueError):
-        return _quoted(_address(word))
+    if not word.endswith("::"):
+        with contextlib.suppress(ValueError):
+            address = _spelled(ipaddress.ip_address(word))
+            return f"({_quoted(address)} | {_quoted(f'{address}.')}:*)"
     found = [f"{_quoted(word)}:*"]
     parts = [part for part in _BETWEEN_PARTS.split(word) if part]
     if parts and parts != [word]:
@@ -48,6 +44,14 @@ def _one_of(word: str) -> str:
         if any(said.startswith(sought) for said in detector.label.casefold().split()):
             found.append(_quoted(type_))
     return f"({' | '.join(found)})"
+
+
+def _spelled(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> str:
+    """The address as PostgreSQL writes it: the last part of some of version 6 as one of version 4."""
+    number = int(address)
+    if address.version == 6 and number >> 32 in (0, 0xFFFF) and number >> 16:
+        return f"::{'ffff:' if number >> 32 else ''}{ipaddress.IPv4Address(number & 0xFFFFFFFF)}"
+    return str(address)
 
 
 def _quoted(word: str) -> str:

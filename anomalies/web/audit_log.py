@@ -3,13 +3,12 @@
 import csv
 import json
 import re
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from io import StringIO
 from typing import Any
 
-from asgiref.sync import sync_to_async
 from django.contrib.auth.models import User
 from django.core.handlers.asgi import ASGIRequest
 from django.http import HttpResponse, QueryDict, StreamingHttpResponse
@@ -22,6 +21,7 @@ from anomalies.detection.wording import span
 from anomalies.models import Anomaly, AuditEntry, Severity
 from anomalies.services import audit_trail
 from anomalies.services.audit_trail import ANOMALY, Happening, Wanted
+from anomalies.services.parts import one_by_one
 from anomalies.services.spreadsheet import guarded
 from anomalies.web.access import requires
 from anomalies.web.frame import page
@@ -212,7 +212,7 @@ def audit_log_csv(request: Request) -> HttpResponse:
     parts = _csv(log.wanted)
     name = f"audit-log-{timezone.now():%Y%m%dT%H%M%SZ}.csv"
     return StreamingHttpResponse(  # type: ignore[return-value]  # as good a response as any
-        _one_by_one(parts) if isinstance(request, ASGIRequest) else parts,
+        one_by_one(parts) if isinstance(request, ASGIRequest) else parts,
         content_type="text/csv; charset=utf-8; header=present",
         headers={
             "Content-Disposition": f'attachment; filename="{name}"',
@@ -222,13 +222,7 @@ def audit_log_csv(request: Request) -> HttpResponse:
     )
 
 
-async def _one_by_one(parts: Iterator[str]) -> AsyncIterator[str]:
-    """Each part is read when the client takes it; no statement outlives one."""
-    while part := await sync_to_async(lambda: next(parts, ""))():
-        yield part
-
-
-def _csv(wanted: Wanted) -> Iterator[str]:
+def _csv(wanted: Wanted) -> Generator[str, None, None]:
     buffer = StringIO()
     writer = csv.writer(buffer)
     writer.writerow(COLUMNS)

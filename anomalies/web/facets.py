@@ -90,7 +90,7 @@ def in_time(count: Callable[[AnomalyQuerySet], R], rows: AnomalyQuerySet) -> tup
     if oldest is None:
         return count(rows), True
     # By time alone, and what is kept beside an anomaly one by one: other indexes are what took too long.
-    with _set(enable_bitmapscan="off", enable_hashjoin="off"):
+    with _set(enable_bitmapscan="off", enable_hashjoin="off", enable_mergejoin="off"):
         return count(rows.filter(detected_at__gte=oldest)), False
 
 

@@ -1,11 +1,12 @@
 """services/api_keys: who is let in, how often, and what takes a key's place."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.db import connection
+from django.db.models import QuerySet
 
 from anomalies.models import ApiKey, ApiKeyUse, Change
 from anomalies.services import api_keys
@@ -202,6 +203,21 @@ def test_the_calls_of_the_old_key_and_the_new_one_are_counted_together() -> None
     for plain in (before, after, last):
         with pytest.raises(api_keys.TooManyCallsError):
             _left(plain, seconds=20)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_who_rotates_a_key_and_who_calls_with_it_do_not_wait_in_a_ring(
+    in_turn: Callable[[QuerySet[Any], Sequence[Callable[[], object]]], list[object]],
+) -> None:
+    old, plain = api_keys.create(name="ci", scopes=["read"])
+    api_keys.authenticate(plain, at=NOW)
+    later = NOW + timedelta(minutes=5)  # when its use is noted again
+    calls = [
+        lambda: api_keys.rotate(old, at=later, overlap_hours=1),
+        lambda: api_keys.authenticate(plain, at=later),
+    ]
+    _, admitted = in_turn(ApiKey.objects.filter(pk=old.pk), calls)
+    assert admitted is not None
 
 
 def test_the_new_key_has_as_long_a_life_and_the_old_no_longer_one() -> None:

@@ -32,6 +32,10 @@ def found(text: str) -> list[str]:
         ("2001:db8::1", "2001:0DB8:0:0::1", True),
         ("2001:db8::17", "2001:db8::1", False),
         ("2001:db8::17", "2001:db8:", True),
+        ("2001:db8:1:2::17", "2001:db8:1:2::", True),  # whole as well, and a beginning as people write one
+        ("fe80::1", "fe80::", True),
+        ("::1", "::1", True),
+        ("::1.2.3.4", "::102:304", True),  # as it was written once
         ("::ffff:10.2.0.14", "::ffff:10.2.0.14", True),
         ("::ffff:10.2.0.14", "::ffff:a02:e", True),
     ],
@@ -46,6 +50,11 @@ def test_an_address_in_a_description_is_found() -> None:
     make.anomaly(description="From 198.51.100.7 (Berlin)")
     assert found("198.51.100.7") == ["From 198.51.100.7 (Berlin)"]
     assert found("198.51.100.70") == []
+
+
+def test_a_name_that_begins_with_an_address_is_found() -> None:
+    make.anomaly(description="10.0.0.1.proxy.example.com was reached")
+    assert len(found("10.0.0.1")) == 1
 
 
 @pytest.mark.parametrize("change", [{"description": "payroll"}, {"title": "payroll"}, {"resource": "db/payroll"}])

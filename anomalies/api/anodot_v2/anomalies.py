@@ -116,7 +116,7 @@ def _with_points(
     now = timezone.now()
     rows = Metric.objects.in_bulk([one.pk for one in metrics])
     metrics = [one for one in metrics if one.pk in rows]  # none that was deleted meanwhile
-    window = window_of(anomaly, start=wanted.start_date, end=wanted.end_date, now=now)
+    window = window_of(anomaly, list(rows.values()), start=wanted.start_date, end=wanted.end_date, now=now)
     others = others_of(metrics, window)
     told = points(anomaly, [rows[one.pk] for one in metrics], window, now=now)
     return [

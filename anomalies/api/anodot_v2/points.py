@@ -23,13 +23,14 @@ class Window:
     until: datetime
 
 
-def window_of(anomaly: Anomaly, *, start: datetime | None, end: datetime | None, now: datetime) -> Window:
-    """Return the time that is asked for, or else enough to see all of the deviation; 400 days at most."""
-    deviated = Interval.objects.filter(metric__anomaly=anomaly).aggregate(
-        began=Min("started_at"), ended=Max("ended_at")
-    )
+def window_of(
+    anomaly: Anomaly, metrics: Sequence[Metric], *, start: datetime | None, end: datetime | None, now: datetime
+) -> Window:
+    """Return the time that is asked for, or else enough to see how these metrics deviated; 400 days at most."""
+    deviated = Interval.objects.filter(metric__in=metrics).aggregate(began=Min("started_at"), ended=Max("ended_at"))
     begins, ends = deviated["began"] or anomaly.started_at, deviated["ended"] or anomaly.active_until
-    usual = OF_DAYS if anomaly.resolution_seconds >= DAY else USUAL
+    coarsest = max((one.evidence.get("resolution_seconds", 0) for one in metrics), default=0)
+    usual = OF_DAYS if coarsest >= DAY else USUAL
     span = max(usual, told_over(anomaly) or usual, AROUND * (ends - begins))
     until = min(now, end + timedelta(seconds=1) if end else ends + ((ends - start if start else span) / 8))
     since = start or until - span
@@ -49,7 +50,7 @@ def points(
     if span > timedelta() and anomaly.type in DETECTORS:
         known = [counted_series(anomaly, one, span=span, now=now, until=window.until) for one in metrics]
         others = [one for one, series in zip(metrics, known, strict=True) if series is None]
-        banded = iter(banded_series_of(anomaly, others, span=span, until=window.until))
+        banded = banded_series_of(anomaly, others, span=span, until=window.until)
         known = [series or next(banded) for series in known]
     for metric, series in zip(metrics, known, strict=True):
         yield _told(series if series and series.name == metric.name else None)

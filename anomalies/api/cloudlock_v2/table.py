@@ -1,19 +1,19 @@
 """Threats as CSV, read and sent in parts: a million of them take no more memory than two thousand."""
 
 import csv
-from collections.abc import AsyncIterator, Generator, Iterator
+from collections.abc import Generator, Iterator
 from io import StringIO
 from itertools import islice
 from typing import Any
 
-from asgiref.sync import sync_to_async
 from django.core.handlers.asgi import ASGIRequest
-from django.db import close_old_connections, transaction
+from django.db import transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest, StreamingHttpResponse
 
 from anomalies.api.cloudlock_v2.threat import ROWS_AT_ONCE, told
 from anomalies.models import Anomaly
+from anomalies.services.parts import one_by_one
 from anomalies.services.spreadsheet import guarded
 
 HEADER = (
@@ -25,7 +25,7 @@ def csv_answer(request: HttpRequest, anomalies: QuerySet[Anomaly]) -> StreamingH
     """The answer that streams these, whatever server runs."""
     parts = _parts(anomalies)
     return StreamingHttpResponse(
-        _threaded(parts) if isinstance(request, ASGIRequest) else parts,
+        one_by_one(parts) if isinstance(request, ASGIRequest) else parts,
         content_type="text/csv; charset=utf-8",
         headers={
             "Content-Disposition": 'attachment; filename="threats.csv"',
@@ -66,23 +66,3 @@ def _lines(rows: Iterator[Any] | list[Any]) -> bytes:
     text = StringIO()
     csv.writer(text).writerows(rows)
     return text.getvalue().encode()
-
-
-async def _threaded(parts: Generator[bytes, None, None]) -> AsyncIterator[bytes]:
-    """Yield the parts, each made in the thread that has the connection, which is given back when the client goes."""
-    try:
-        while part := await sync_to_async(_next)(parts):
-            yield part
-    finally:
-        await sync_to_async(_close)(parts)
-
-
-def _next(parts: Generator[bytes, None, None]) -> bytes:
-    return next(parts, b"")
-
-
-def _close(parts: Generator[bytes, None, None]) -> None:
-    try:
-        parts.close()
-    finally:
-        close_old_connections()

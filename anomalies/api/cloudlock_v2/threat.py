@@ -127,7 +127,8 @@ class User(Schema):
 
 
 class Threat(Schema):
-    """One anomaly. `short_description` is what reviewers call it; `users` are at most 100, the busiest first.
+    """One anomaly. `short_description` is what reviewers call it; `users` are at most 100, the busiest first;
+    `event_count` are the events of the whole buckets by which it was judged, in which it may have begun later.
 
     ACTIVE: somebody may be asked to act on it. It is open, also if it is snoozed, which ends by itself, or was seen and
     not judged yet. DISMISSED: nobody is asked any more. It was resolved, with `dismissed_at` and a reason; or, at no

@@ -11,7 +11,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from anomalies.models import Anomaly, BucketBlock, Interval, Metric, Rule
-from anomalies.services import merging
+from anomalies.services import evidence, merging
 from tests import make
 from tests.api.anodot_v2.expected import BASE, GROUP, INVESTIGATED, deviating, error, investigated, of_the_seed
 from tests.api.conftest import Call
@@ -30,6 +30,10 @@ def leak(db: None) -> Anomaly:
     run(SPIKE_SEEN)
     run(SPIKE_SEEN + 3 * HOUR)
     return Anomaly.objects.get(type="rate_spike", kind="agent")
+
+
+# Without times a list is told over all that its metrics deviated, and one alone over what it did.
+AROUND = {"startDate": int((STARTED - 2 * HOUR).timestamp()), "endDate": int((STARTED + 2 * HOUR).timestamp())}
 
 
 def read(call: Call, path: str, **parameters: Any) -> Any:
@@ -80,11 +84,11 @@ def test_data_points_and_baseline_show_the_deviation(call: Call, leak: Anomaly) 
 
 
 def test_each_metric_has_points_of_its_own(call: Call, leak: Anomaly) -> None:
-    told = read(call, f"{leak}/metrics")
+    told = read(call, f"{leak}/metrics", **AROUND)
     names = {one["name"] for one in told["metrics"]}
     assert names >= {"what=requests.agent=ag_billing", "what=requests.agent=ag_billing.action=secrets.read"}
     for metric in told["metrics"]:
-        one = read(call, f"{leak}/metric/{metric['id']}")
+        one = read(call, f"{leak}/metric/{metric['id']}", **AROUND)
         assert one == metric
         assert sum(count for _, count in one["dataPoints"]) >= 300
 
@@ -236,21 +240,24 @@ def test_it_costs_the_same_queries_for_any_history(call: Call, leak: Anomaly, dj
 
 
 def test_many_metrics_cost_no_more_queries_than_one_of_each_kind(
-    call: Call, leak: Anomaly, django_assert_num_queries: Any
+    call: Call, leak: Anomaly, django_assert_num_queries: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(evidence, "METRICS_AT_ONCE", 20)
     others = [f"ag_{number}" for number in range(2, 9)]
     store([one for agent in others for one in burst(STARTED, 20, agent_id=agent, seconds=9)])
     run(SPIKE_SEEN + 4 * HOUR)
     first = make.metric(leak, entity="ag_2")
     with CaptureQueriesContext(connection) as few:
-        before = {one["name"]: one for one in read(call, f"{leak}/metrics")["metrics"]}
+        before = {one["name"]: one for one in read(call, f"{leak}/metrics", **AROUND)["metrics"]}
     for agent in others:
         for action in ("token.issue", "") if agent != "ag_2" else ("token.issue",):
             make.metric(leak, entity=agent, action=action)
     with django_assert_num_queries(len(few)):
-        told = {one["name"]: one for one in read(call, f"{leak}/metrics")["metrics"]}
+        told = {one["name"]: one for one in read(call, f"{leak}/metrics", **AROUND)["metrics"]}
     assert len(told) == len(before) + 13
     assert {name: told[name] for name in before} == before
     for name in (first.name, "what=requests.agent=ag_8", "what=requests.agent=ag_8.action=token.issue"):
         assert sum(count for _, count in told[name]["dataPoints"]) == 20
-        assert told[name] == read(call, f"{leak}/metric/{name}")
+        assert told[name] == read(call, f"{leak}/metric/{name}", **AROUND)
+    monkeypatch.setattr(evidence, "METRICS_AT_ONCE", 3)  # more are read a few at a time, and are the same
+    assert {one["name"]: one for one in read(call, f"{leak}/metrics", **AROUND)["metrics"]} == told
