@@ -140,7 +140,7 @@ def test_relative_time(page: Page, now: datetime) -> None:
     In the Last text field, enter a number. (Optional) Click Round to the hours to begin the time filtering from the
     nearest hour. Click Apply. The filter turns blue and shows a summary of the filter.
     """
-    first = page.locator("#filters summary").first
+    first = page.locator("#filters summary", has=page.locator("#chip-time"))
     expect(first).to_have_text("All time")
     grey = page.evaluate("getComputedStyle(document.querySelector('#chip-time')).color")
     first.click()
@@ -169,7 +169,7 @@ def test_absolute_time(page: Page, utc: bool) -> None:
     start, end = (newest.replace(second=0) + timedelta(minutes=n) for n in (0, 1))
     if not utc:  # the browser stands in Berlin
         start, end = start + HOUR, end + HOUR
-    page.locator("#filters summary").first.click()
+    page.locator("#filters summary", has=page.locator("#chip-time")).click()
     page.get_by_text("Absolute").click()
     page.get_by_label("From").fill(f"{start:%Y-%m-%dT%H:%M}")
     page.get_by_label("To", exact=True).fill(f"{end:%Y-%m-%dT%H:%M}")

@@ -238,15 +238,17 @@ def test_each_anomaly_of_a_digest_arrives_and_none_is_lost_whatever_dies(worker:
     assert set(Delivery.objects.values_list("status", flat=True)) <= {"pending", "failed"}
     _killed(worker)
 
-    _clock(worker, lambda: Delivery.objects.filter(status="delivered").count() == len(TYPES) * ANOMALIES)
+    # What came meanwhile may have been announced before a kill or after all of them, and so be due by now or not.
+    _clock(worker, lambda: Delivery.objects.filter(status="delivered").count() >= len(TYPES) * ANOMALIES)
     _clock(worker, lambda: Delivery.objects.count() == len(TYPES) * ANOMALIES + 1)
-    _killed(worker)  # once more an hour later, what came meanwhile is due
+    _killed(worker)
     _clock(worker, lambda: not Delivery.objects.unfinished().exists())
 
     assert set(Delivery.objects.values_list("status", flat=True)) == {"delivered"}
-    *first, second = [one.json["data"] for one in there.received]
+    every = [one.json["data"] for one in there.received]
+    first = [told for told in every if told["id"] == every[0]["id"]]
+    (second,) = [told for told in every if told not in first]
     assert len(first) == 3  # held, answered and not noted, and answered
-    assert len({one["id"] for one in first}) == 1
     for told in first:
         assert {one["id"]: one["told"] for one in told["anomalies"]} == {
             anomaly.public_id: ["detected", "updated", "closed"] for anomaly in anomalies
