@@ -36,13 +36,15 @@ def answer(request: Request, anomalies: Sequence[Anomaly], toast: Toast, *, type
         return redirect(next_url(request))
     present = request.headers.get("X-Present", "").split(",")
     there = urlsplit(request.htmx.current_url_abs_path or "")
+    state = list_state(QueryDict(there.query))
+    shown = [one for one in anomalies if f"row-{one.public_id}" in present]
     context: dict[str, Any] = {
         "toast": toast,
         "swap": True,
-        "state": list_state(QueryDict(there.query)),
+        "state": state,
         "here_url": request.htmx.current_url_abs_path or "/",
         "typed": typed,
-        "rows": rows_of([one for one in anomalies if f"row-{one.public_id}" in present], request.user),
+        "rows": rows_of(shown, request.user, state=state),
     }
     for one in anomalies:
         if f"panel-{one.public_id}" in present:

@@ -207,7 +207,7 @@ class Listing:
         here = self.here()
         return {
             "listing": self,
-            "rows": rows_of(page.rows, self.user),
+            "rows": rows_of(page.rows, self.user, state=self.query(**here)),
             "older_url": self.url(older=page.next_from.public_id) if page.next_from else "",
             "newer_url": self.url(newer=page.previous_from.public_id) if page.previous_from else "",
             "first_url": self.url(),

@@ -26,6 +26,18 @@ class Row:
     anomaly: Anomaly
     marked: bool = False  # by who looks, for themselves
     spark: "Sparkline | None" = None  # what happened around it, where a series tells
+    state: str = ""  # the list that it is a line of, as its query string
+
+    @property
+    def address(self) -> str:
+        """Of its details, from which leads back to the list."""
+        there = reverse("anomaly_detail", args=[self.anomaly.public_id])
+        return f"{there}?{self.state}" if self.state else there
+
+    @property
+    def opens(self) -> str:
+        """The address of the list with it opened beside."""
+        return f"{reverse('anomaly_list')}?{self.state}{'&' if self.state else ''}open={self.anomaly.public_id}"
 
     @property
     def type_label(self) -> str:

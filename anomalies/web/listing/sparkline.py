@@ -42,13 +42,15 @@ def sparkline(spark: Spark) -> Sparkline:
     return Sparkline("".join(bars[False]), "".join(bars[True]), words)
 
 
-def rows_of(anomalies: Sequence[Anomaly], user: User | AnonymousUser) -> list[Row]:
-    """Return anomalies as lines of somebody's list: with what happened around each, and whether they marked it."""
+def rows_of(anomalies: Sequence[Anomaly], user: User | AnonymousUser, *, state: str) -> list[Row]:
+    """Return anomalies as lines of somebody's list: with what happened around each, and whether they marked it.
+
+    `state` is the list as its query string.
+    """
     if not anomalies:
         return []
     marked = set(Bookmark.objects.filter(user=user.pk, anomaly__in=anomalies).values_list("anomaly", flat=True))
     drawn = sparks(anomalies, now=timezone.now())
     return [
-        Row(one, marked=one.pk in marked, spark=sparkline(drawn[one.pk]) if one.pk in drawn else None)
-        for one in anomalies
+        Row(one, one.pk in marked, sparkline(drawn[one.pk]) if one.pk in drawn else None, state) for one in anomalies
     ]
