@@ -6,6 +6,7 @@ from typing import Any
 
 from django.http import HttpResponse
 from django.shortcuts import render
+from django.urls import reverse
 from django.utils import timezone
 
 from anomalies.web.access import REVIEW
@@ -63,4 +64,5 @@ def shared(request: Request) -> dict[str, Any]:
         "zone_name": zone,
         "zone_city": zone.rpartition("/")[2].replace("_", " "),
         "this_year": this_year(),
+        "anomalies_url": reverse("anomaly_list"),
     }

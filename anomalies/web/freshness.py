@@ -53,7 +53,8 @@ def freshness(*, now: datetime) -> Freshness:
 
     What was judged is complete but for the delay of the slowest live source that is not itself named as late.
     """
-    scan = Scan.objects.filter(finished_at__isnull=False).order_by("-started_at").first()
+    finished = Scan.objects.filter(finished_at__isnull=False).order_by("-started_at")
+    scan = finished.only("now", "started_at").first()
     sources = list(Source.objects.order_by("watermark"))
     live = [source for source in sources if source.received_at and source.received_at >= now - LIVE]
     late = [

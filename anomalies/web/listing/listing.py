@@ -125,8 +125,8 @@ class Listing:
         return self.view is not None and not same_list(self.view.query, self.query(view=""))
 
     def _row(self, public_id: str) -> Anomaly | None:
-        known = Anomaly.objects.with_sort_key(self.column)
-        row = known.filter(public_id=public_id.replace("\x00", "")).first()
+        known = Anomaly.objects.only("public_id", "detected_at")  # and by what it is sorted: no more is needed to go on
+        row = self._sortable(known).filter(public_id=public_id.replace("\x00", "")).first()
         if row is None:
             self.complaints.append(f"There is no anomaly “{public_id[:40]}” to go on from; this is the first page.")
         return row
@@ -143,7 +143,10 @@ class Listing:
 
     def matching(self) -> AnomalyQuerySet:
         """The anomalies that pass the filters, with the key that they are sorted by."""
-        return self.filters.matching().with_sort_key(self.column)
+        return self._sortable(self.filters.matching())
+
+    def _sortable(self, rows: AnomalyQuerySet) -> AnomalyQuerySet:
+        return rows if self.column == "detected" else rows.with_sort_key(self.column)
 
     def page(self) -> Page[Anomaly]:
         older, newer = self.boundary.get("older"), self.boundary.get("newer")

@@ -29,7 +29,7 @@ from tests.web.conftest import after_login
 
 pytestmark = pytest.mark.django_db
 URL, CHANGE, EVENTS = "/agents/ag_billing/", "/change/agents/ag_billing/", "/events/agents/ag_billing/"
-QUERIES = 26
+QUERIES = 24
 COUNTS_OF_MORE = 4  # anomalies, what became of them, grants, of which are being revoked: if any, or more than shown
 
 

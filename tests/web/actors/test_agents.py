@@ -22,7 +22,7 @@ def test_the_list_says_what_is_open_about_each(as_vic: Client) -> None:
     assert 'href="/agents/ag_billing/"' in text
 
 
-@pytest.mark.parametrize(("path", "most"), [("/agents/", 16), ("/principals/", 11)])
+@pytest.mark.parametrize(("path", "most"), [("/agents/", 14), ("/principals/", 9)])
 def test_a_longer_list_takes_no_more_queries(
     as_vic: Client, django_assert_num_queries: Callable[[int], AbstractContextManager[object]], path: str, most: int
 ) -> None:
@@ -71,3 +71,19 @@ def test_names_of_any_script_and_markup_stay_text(as_vic: Client) -> None:
 def test_a_young_agent_is_said_to_learn(as_vic: Client) -> None:
     make.agent()
     assertContains(as_vic.get("/agents/"), "learned hours need 14 days, 100 events and 5 active days")
+
+
+@pytest.mark.parametrize(
+    ("path", "leads_to"),
+    [
+        ("/agents/nobody/", "/agents/"),
+        ("/events/agents/ag_billing/", "/agents/"),
+        ("/principals/nobody/", "/principals/"),
+        ("/events/principals/user_1/", "/principals/"),
+        ("/access-requests/nothing/", "/access-requests/"),
+    ],
+)
+def test_the_way_back_leads_to_the_list_that_it_names(as_vic: Client, path: str, leads_to: str) -> None:
+    make.agent()
+    make.principal("user_1")
+    assert f'class="back"><a href="{leads_to}">' in as_vic.get(path).text

@@ -286,14 +286,14 @@ def test_the_way_back_leads_to_the_list_one_came_from(as_ana: Client) -> None:
     assert 'href="/?severity=high"' in page
 
 
-@pytest.mark.parametrize(("count", "queries"), [(5, 21), (50, 22)])  # the last one counts them
+@pytest.mark.parametrize(("count", "queries"), [(5, 19), (50, 20)])  # the last one counts them
 def test_the_panel_asks_the_database_as_often_for_50_events_as_for_5(
     as_ana: Client, count: int, queries: int, django_assert_num_queries: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("anomalies.web.details.panel.banded_series", lambda *args, **kwargs: banded())
     anomaly = with_events(count)
     make.interval(make.metric(anomaly))
-    # session, user, two of permissions; the anomaly, its parts, its series, their intervals, what was still learned,
+    # session, user with permissions; the anomaly, its parts, its series, their intervals, what was still learned,
     # its events, when some were dropped, their facts, requests by name, its neighbours, two of before, timeline,
     # the bookmark, the other reviewers
     with django_assert_num_queries(queries):  # type: ignore[operator]

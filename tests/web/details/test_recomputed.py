@@ -13,8 +13,8 @@ from tests.services.days import MONDAY, SPIKE_SEEN, burst, run, store, usual
 from tests.web.details.test_panel import path, words
 
 pytestmark = pytest.mark.django_db
-# Session, user, two of permissions, and the anomaly; the others are of what it is derived from.
-RECOMPUTE_QUERIES = 15
+# Session, user with permissions, and the anomaly; the others are of what it is derived from.
+RECOMPUTE_QUERIES = 13
 
 
 def test_recompute_says_that_the_same_figures_come_out_and_writes_nothing(as_vic: Client) -> None:

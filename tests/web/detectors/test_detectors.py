@@ -54,7 +54,7 @@ def test_the_list_takes_no_more_queries_with_more_anomalies_and_agents(
     for number in range(20):
         agent = make.agent(f"ag_{number}", last_seen=timezone.now())
         make.anomaly(agent=agent, detected_at=timezone.now())
-    with django_assert_num_queries(17):
+    with django_assert_num_queries(15):
         as_vic.get("/detectors/")
 
 

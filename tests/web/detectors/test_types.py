@@ -63,7 +63,7 @@ def test_what_is_configured_stands_beside_the_default(as_vic: Client) -> None:
 def test_the_reference_asks_little(
     as_vic: Client, django_assert_num_queries: Callable[[int], AbstractContextManager[object]]
 ) -> None:
-    with django_assert_num_queries(7):
+    with django_assert_num_queries(5):
         as_vic.get("/types/")
 
 

@@ -324,18 +324,18 @@ def test_the_list_asks_the_database_as_often_for_50_rows_as_for_5(
 ) -> None:
     many(count)
     as_ana.get("/")
-    # session, user, two of permissions; rows, their bookmarks and series, newest id; counts of the filters, between
+    # session, user with permissions; rows, their bookmarks and series, newest id; counts of the filters, between
     # two limits of time in a transaction; assignees; six views, those that were saved; scan, sources,
     # the other reviewers, notices
-    with django_assert_num_queries(25):  # type: ignore[operator]
+    with django_assert_num_queries(23):  # type: ignore[operator]
         as_ana.get("/")
     as_ana.cookies["local_zone"] = "Europe%2FBerlin"
-    # session, user, two of permissions; rows, their bookmarks and series, newest id; assignees, views that were saved;
+    # session, user with permissions; rows, their bookmarks and series, newest id; views that were saved;
     # scan, sources, the other reviewers, notices: nothing is counted before
-    with django_assert_num_queries(14):  # type: ignore[operator]
+    with django_assert_num_queries(11):  # type: ignore[operator]
         as_ana.get("/")
-    # session, user, two of permissions; six views; what matches, between two limits of time in a transaction
-    with django_assert_num_queries(15):  # type: ignore[operator]
+    # session, user with permissions; six views; what matches, between two limits of time in a transaction
+    with django_assert_num_queries(13):  # type: ignore[operator]
         as_ana.get("/anomalies/counts/")
 
 
