@@ -61,7 +61,7 @@ def closed_menus(filters: AnomalyFilter) -> list[Menu]:
             options=[],
             hidden=0,
             unseen=filters.values[name],
-            total=len(facet.known or ()),
+            total=0 if facet.more else len(facet.known or ()),  # more filters have no button that says it
             chosen=[facet.label_of(word) for word in filters.values[name]],
             search="",
             more=facet.more,
