@@ -335,6 +335,30 @@ def test_on_a_phone_a_menu_sorts_with_and_without_scripts(open_context: Callable
         expect(menu).to_be_hidden()
 
 
+@pytest.mark.parametrize(
+    ("path", "label", "query"),
+    [
+        ("/agents/?q=b", "Last seen", "q=b&sort=-seen"),
+        ("/principals/", "First seen", "sort=-first"),
+        ("/access-requests/?status=pending", "Requested", "status=pending&sort=requested"),
+    ],
+)
+def test_on_a_phone_the_same_menu_sorts_the_other_lists(
+    open_context: Callable[..., BrowserContext], path: str, label: str, query: str
+) -> None:
+    for scripts in (True, False):
+        page = log_in(open_context(viewport={"width": 390, "height": 844}, java_script_enabled=scripts))
+        page.goto(path)
+        menu = page.locator("#sorting")
+        menu.locator("summary").click()
+        menu.get_by_role("link", name=label).click()
+        page.wait_for_url(f"**{path.partition('?')[0]}?{query}")
+        expect(menu.locator("summary")).to_contain_text(f"Sort: {label}")
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        page.set_viewport_size({"width": 1440, "height": 900})
+        expect(menu).to_be_hidden()
+
+
 def test_on_a_phone_bars_that_scroll_show_what_is_current(open_context: Callable[..., BrowserContext]) -> None:
     page = log_in(open_context(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True))
     expect(page.locator("#views [aria-current]")).to_be_in_viewport(ratio=1)

@@ -8,7 +8,7 @@ from django.db import connection
 
 from anomalies.models import AccessFlow, AccessRequest
 from anomalies.services import access_requests
-from anomalies.web.access_requests.listing import ORDER, RequestListing
+from anomalies.web.access_requests.listing import NEWEST_FIRST, RequestListing
 from anomalies.web.facets import MOST_ROWS, Counts, count_values
 
 MOST_CHOICES = 200
@@ -63,7 +63,7 @@ def filters_of(listing: RequestListing, *, counted: bool) -> list[Filter]:
 
 def counts_of(listing: RequestListing, name: str) -> Counts:
     """Return how often each value of a filter occurs among the newest 10,000 that pass the other filters."""
-    rows = listing.matching(without=name).order_by(*ORDER)
+    rows = listing.matching(without=name).order_by(*NEWEST_FIRST)
     if name != "integration":
         return count_values(rows, [name])
     try:
@@ -77,6 +77,6 @@ def counts_of(listing: RequestListing, name: str) -> Counts:
 
 
 def _integrations(listing: RequestListing) -> list[str]:
-    lately = AccessRequest.objects.order_by(*ORDER).values_list("units", flat=True)[:LATELY]
+    lately = AccessRequest.objects.order_by(*NEWEST_FIRST).values_list("units", flat=True)[:LATELY]
     named = {access_requests.integration_of(unit) for units in lately for unit in units}
     return sorted((named | {listing.integration}) - {""})[: MOST_CHOICES + 1]

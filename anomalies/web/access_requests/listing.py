@@ -11,12 +11,16 @@ from anomalies.models import AccessFlow, AccessRequest
 from anomalies.services import access_requests, request_anomalies
 from anomalies.web.facets import bounded_count, said
 from anomalies.web.paging import Page, page_of
+from anomalies.web.sorting import Column, headers
 
 PAGE_SIZE = 50
 SEARCH_LENGTH = 200
-ORDER = ("-requested_at", "-id")
+NEWEST_FIRST = ("-requested_at", "-id")
+OLDEST_FIRST = ("requested_at", "id")
+DEFAULT_SORT = "-requested"
+COLUMNS = (Column("when", "Requested", DEFAULT_SORT),)
 FILTERS = ("q", "status", "requester", "integration", "flow")
-PLACES = ("older", "newer", "open")
+OTHER_PARAMETERS = ("sort", "older", "newer", "open")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,10 +47,12 @@ class RequestRow:
 
 
 class RequestListing:
-    """Filters and page of one URL; what makes no sense in it is left out and named in `complaints`."""
+    """Filters, order and page of one URL; what makes no sense in it is left out and named in `complaints`."""
 
     def __init__(self, query: QueryDict) -> None:
-        self.complaints = [f"There is no filter “{one[:40]}”." for one in query if one not in (*FILTERS, *PLACES)]
+        self.complaints = [
+            f"There is no filter “{one[:40]}”." for one in query if one not in (*FILTERS, *OTHER_PARAMETERS)
+        ]
         self.text = self._text("Search", query.get("q", ""))
         self.requester = self._text("Requester", query.get("requester", ""))
         self.integration = self._text("Integration", query.get("integration", ""))
@@ -59,6 +65,10 @@ class RequestListing:
         if self.flow and not AccessFlow.objects.filter(public_id=self.flow).exists():
             self.complaints.append(f"Access flow: there is no “{self.flow[:40]}”.")
             self.flow = ""
+        self.sort = query.get("sort") or DEFAULT_SORT
+        if self.sort.removeprefix("-") != "requested":
+            self.complaints.append(f"Sort: “{self.sort[:40]}” is neither requested nor -requested.")
+            self.sort = DEFAULT_SORT
         self.open = self._called("Open", query.get("open", ""))
         self.older = self._called("Older", query.get("older", ""))
         self.newer = self._called("Newer", query.get("newer", ""))
@@ -88,8 +98,13 @@ class RequestListing:
     def in_use(self) -> bool:
         return bool(self.values)
 
+    @property
+    def is_newest_first(self) -> bool:
+        return self.sort == DEFAULT_SORT
+
     def url(self, name: str = "request_list", **changes: str) -> str:
-        query = _query(**{**self.values, **changes})
+        asked = {**self.values, "sort": self.sort, **changes}
+        query = _query(**{**asked, "sort": "" if asked["sort"] == DEFAULT_SORT else asked["sort"]})
         return f"{reverse(name)}?{query}" if query else reverse(name)
 
     def matching(self, *, without: str = "") -> QuerySet[AccessRequest]:
@@ -119,7 +134,8 @@ class RequestListing:
 
     def page(self) -> Page[AccessRequest]:
         rows = self.matching().select_related("requester", "flow")
-        return page_of(rows, ORDER, size=PAGE_SIZE, after=self.older, before=None if self.older else self.newer)
+        order = NEWEST_FIRST if self.is_newest_first else OLDEST_FIRST
+        return page_of(rows, order, size=PAGE_SIZE, after=self.older, before=None if self.older else self.newer)
 
     def match_count(self) -> str:
         return said(bounded_count(self.matching()))
@@ -132,6 +148,7 @@ class RequestListing:
         back = self.url(**{name: row.public_id for name, row in place.items() if row})
         return {
             "requests": self,
+            "headers": headers(COLUMNS, self.sort, lambda sort: self.url(sort=sort)),
             "rows": [RequestRow(row, counts[row.public_id], back) for row in shown.rows],
             "match_count": said(len(shown.rows)) if not any(place.values()) and not shown.next_from else "",
             "first_url": self.url() if self.older or self.newer else "",

@@ -13,22 +13,13 @@ from anomalies.services.actors import Lately, Wanted
 from anomalies.services.detectors import Learns, learning_of_each
 from anomalies.web.facets import MOST_ROWS, said
 from anomalies.web.listing.spark import spark
+from anomalies.web.sorting import Column, Header, headers
 
 PAGE_SIZE = 50
 SEARCH_LENGTH = 200
 MOST_GROUPS = 200
 DEFAULT_SORT = "-open"
 SEVERITIES = ((3, "high"), (2, "medium"), (1, "low"))
-
-
-@dataclass(frozen=True, slots=True)
-class Column:
-    """`first` is how it is sorted when it is chosen: names rise, numbers fall."""
-
-    name: str
-    label: str
-    first: str
-    help: str = ""
 
 
 SHARED = (
@@ -54,13 +45,6 @@ COLUMNS = {
     ),
 }
 WORDS = {Series.Kind.AGENT: "agent", Series.Kind.PRINCIPAL: "user"}
-
-
-@dataclass(frozen=True, slots=True)
-class Header:
-    column: Column
-    url: str
-    direction: str  # in the words of ARIA
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,20 +136,13 @@ class ActorListing:
 
     def url(self, **changes: str) -> str:
         query = QueryDict(mutable=True)
-        kept = {"q": self.text, "status": self.status, "group": self.group, "sort": self.sort}
-        kept["sort"] = "" if self.sort == DEFAULT_SORT else self.sort
-        query.update({name: value for name, value in {**kept, **changes}.items() if value})
+        kept = {"q": self.text, "status": self.status, "group": self.group, "sort": self.sort, **changes}
+        query.update({name: value for name, value in kept.items() if value and (name, value) != ("sort", DEFAULT_SORT)})
         return f"{self.path}?{query.urlencode()}" if query else self.path
 
     def headers(self) -> list[Header]:
-        found = []
-        for column in self.columns:
-            turned = column.first[1:] if column.first.startswith("-") else f"-{column.first}"
-            mine = self.sort.removeprefix("-") == column.name
-            direction = ("descending" if self.sort.startswith("-") else "ascending") if mine else "none"
-            wanted = turned if self.sort == column.first else column.first
-            found.append(Header(column, self.url(sort="" if wanted == DEFAULT_SORT else wanted), direction))
-        return found
+        shown = [column for column in self.columns if column.name != "group" or self.groups]
+        return headers(shown, self.sort, lambda sort: self.url(sort=sort))
 
     def context(self) -> dict[str, Any]:
         page = actors.listed(self.kind, self.wanted, now=self.now, size=PAGE_SIZE, after=self.after, before=self.before)

@@ -19,22 +19,13 @@ from anomalies.web.facets import bounded_count, said, said_count
 from anomalies.web.listing.filters import PARAMETERS, AnomalyFilter
 from anomalies.web.listing.sparkline import rows_of
 from anomalies.web.paging import Page, page_of
+from anomalies.web.sorting import Column, Header, headers
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import AnonymousUser
 
 PAGE_SIZE = 50
 DEFAULT_SORT = "-detected"
-
-
-@dataclass(frozen=True, slots=True)
-class Column:
-    """`first` is how it is sorted when it is chosen: the newest first, the worst, or what begins with A."""
-
-    name: str  # also the class of its cells
-    label: str
-    first: str
-    help: str = ""
 
 
 ALL_COLUMNS = (
@@ -48,7 +39,7 @@ ALL_COLUMNS = (
     Column("when", "Detected", "-detected"),
     Column("status", "Status", "status"),
 )
-COLUMNS = {column.first.lstrip("-"): column for column in ALL_COLUMNS}
+COLUMNS = {column.sort: column for column in ALL_COLUMNS}
 SORTS = {sort for name in COLUMNS for sort in (name, f"-{name}")}
 VIEWS = {
     "Needs review": "status=open",
@@ -77,13 +68,6 @@ class View:
     current: bool
     changed: bool = False  # the list shows something else by now
     owner: str = ""  # of another's
-
-
-@dataclass(frozen=True, slots=True)
-class Header:
-    column: Column
-    url: str
-    direction: str  # in the words of ARIA
 
 
 class Listing:
@@ -175,17 +159,7 @@ class Listing:
         return {name: row.public_id for name, row in self.boundary.items() if row is not None}
 
     def headers(self) -> list[Header]:
-        """The head of the table: each column with the link that sorts by it, or turns the order."""
-        found = []
-        for name, column in COLUMNS.items():
-            turned = name if column.first.startswith("-") else f"-{name}"
-            direction = "none"
-            if self.column == name:
-                direction = "descending" if self.sort.startswith("-") else "ascending"
-            found.append(
-                Header(column, self.url(sort=turned if self.sort == column.first else column.first), direction)
-            )
-        return found
+        return headers(ALL_COLUMNS, self.sort, lambda sort: self.url(sort=sort))
 
     def saved_links(self) -> list[View]:
         """The views that somebody kept or others share; not counted: there may be many."""

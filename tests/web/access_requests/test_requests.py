@@ -101,13 +101,14 @@ def test_filters_combine_and_stay_in_the_url(as_vic: Client, query: str, found: 
 
 def test_what_makes_no_sense_in_the_address_is_named(as_vic: Client) -> None:
     fold(told("created"))
-    text = as_vic.get("/access-requests/?status=gone&flow=x&older=y&colour=red&requester=%00").text
+    text = as_vic.get("/access-requests/?status=gone&flow=x&older=y&colour=red&requester=%00&sort=status").text
     for complaint in (
         "Status: “gone” is none of pending,",
         "Access flow: there is no “x”.",
         "Older: there is no access request “y”.",
         "There is no filter “colour”.",
         "Requester: it is no text of at most 200 characters.",
+        "Sort: “status” is neither requested nor -requested.",
     ):
         assert complaint in text
     assert "AR-1" in text
@@ -130,6 +131,28 @@ def test_pages_follow_each_other_and_a_longer_list_takes_no_more_queries(
         as_vic.get("/access-requests/")
     with django_assert_num_queries(9):
         as_vic.get("/counts/access-requests/")
+
+
+def test_the_oldest_come_first_when_asked_for_and_pages_go_on_from_there(as_vic: Client) -> None:
+    fold(*(told("created", MONDAY + timedelta(minutes=n), f"req_{n:03}") for n in range(60)))
+    first = as_vic.get("/access-requests/?sort=requested&requester=ana")
+    assertContains(first, "oldest first</caption>")
+    assertContains(first, 'aria-sort="ascending"')
+    assertContains(first, '<input type="hidden" name="sort" value="requested">')
+    assert [row.request.public_id for row in first.context["rows"]] == [f"req_{n:03}" for n in range(50)]
+    assert first.context["headers"][0].url == "/access-requests/?requester=ana"
+    second = as_vic.get(first.context["older_url"])
+    assert [row.request.public_id for row in second.context["rows"]] == [f"req_{n:03}" for n in range(50, 60)]
+    back = as_vic.get(second.context["newer_url"])
+    assert [row.request.public_id for row in back.context["rows"]] == [f"req_{n:03}" for n in range(50)]
+    assertContains(as_vic.get("/access-requests/"), "newest first</caption>")
+
+
+def test_where_no_headers_are_shown_a_menu_sorts_and_keeps_the_filters(as_vic: Client) -> None:
+    fold(told("created"))
+    menu = as_vic.get("/access-requests/?status=pending").text.partition('id="sorting"')[2].partition("</details>")[0]
+    assert "Sort: Requested " in menu
+    assert '<a class="item" href="/access-requests/?status=pending&amp;sort=requested" aria-current="true">' in menu
 
 
 def test_an_empty_list_says_how_requests_come_to_be_known(as_vic: Client) -> None:

@@ -45,6 +45,18 @@ def test_pages_follow_each_other(as_vic: Client) -> None:
     assertNotContains(second, "/agents/ag_49/")
 
 
+@pytest.mark.parametrize(("path", "first"), [("/agents/", "Agent"), ("/principals/", "User")])
+def test_where_no_headers_are_shown_a_menu_sorts_and_keeps_the_filters(as_vic: Client, path: str, first: str) -> None:
+    menu = as_vic.get(f"{path}?q=b&sort=-seen").text.partition('id="sorting"')[2].partition("</details>")[0]
+    assert "Sort: Last seen " in menu
+    assert f'<a class="item" href="{path}?q=b&amp;sort=id">{first}</a>' in menu
+    assert f'<a class="item" href="{path}?q=b">Open</a>' in menu
+    assert menu.count('aria-current="true"') == 1
+    assert "Group" not in menu
+    make.agent("ag_1", group="billing")
+    assert ("?sort=group" in as_vic.get(path).text) is (path == "/agents/")
+
+
 def test_what_makes_no_sense_is_named_and_the_rest_applies(as_vic: Client) -> None:
     make.agent("ag_1", name="One")
     response = as_vic.get("/agents/?status=gone&sort=%3Cb%3E&type=x&q=one&after=%00")
