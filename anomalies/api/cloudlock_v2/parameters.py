@@ -4,15 +4,13 @@ import re
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
-from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 from ninja import Schema
 from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from anomalies.api.cloudlock_v2.answers import FieldError
-from anomalies.api.cloudlock_v2.threat import ACTIVE, DISMISSED, IS_DISMISSED, SCALARS, count_threats, ordered, threats
-from anomalies.models import Anomaly
+from anomalies.api.cloudlock_v2.threat import ACTIVE, DISMISSED, IS_DISMISSED, SCALARS, Page, Where
 
 DEFAULT_LIMIT, MOST = 50, 100_000
 MOST_DAYS = 36_500  # a hundred years
@@ -91,33 +89,20 @@ class Parameters(Schema):
         str, BeforeValidator(_order), WithJsonSchema({"type": "string", "examples": ["created_at", "-start_time"]})
     ] = Field("-created_at", description="A field that is no list, descending after `-`; the same in it: by id")
 
-    def total(self) -> int:
-        """Return how many pass the filters."""
-        return count_threats(self._matching())
+    def where(self) -> Where:
+        """Return the filters as SQL."""
+        dismissed = IS_DISMISSED if self.status == DISMISSED else f"NOT {IS_DISMISSED}"
+        bounds = {
+            "a.started_at >= %s": self.start_time,
+            "a.created_at >= %s": self.created_after,
+            "a.created_at < %s": self.created_before,
+        }
+        asked = {sql: value for sql, value in bounds.items() if value is not None}
+        return Where(" AND ".join([dismissed if self.status else "true", *asked]), [*asked.values()])
 
-    def _matching(self) -> QuerySet[Anomaly]:
-        rows = Anomaly.objects.all()
-        if self.status is not None:
-            rows = rows.filter(IS_DISMISSED if self.status == DISMISSED else ~IS_DISMISSED)
-        if self.start_time is not None:
-            rows = rows.filter(started_at__gte=self.start_time)
-        if self.created_after is not None:
-            rows = rows.filter(created_at__gte=self.created_after)
-        if self.created_before is not None:
-            rows = rows.filter(created_at__lt=self.created_before)
-        return rows
-
-    def page(self, limit: int | None) -> QuerySet[Anomaly]:
+    def page(self, limit: int | None) -> Page:
         """Those that pass the filters, in order, from the offset on."""
-        field, descending = self.order.removeprefix("-"), self.order.startswith("-")
-        rows = ordered(threats(self._matching()), field, descending=descending)
-        if limit is None and not self.offset:
-            return rows
-        # What is told is not read of those before the page.
-        stop = None if limit is None else self.offset + limit
-        return ordered(
-            Anomaly.objects.filter(pk__in=rows[self.offset : stop].values("pk")), field, descending=descending
-        )
+        return Page(self.where(), self.order, self.offset, limit)
 
 
 def check_names(request: HttpRequest) -> None:

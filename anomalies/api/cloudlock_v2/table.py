@@ -8,11 +8,9 @@ from typing import Any
 
 from django.core.handlers.asgi import ASGIRequest
 from django.db import transaction
-from django.db.models import QuerySet
 from django.http import HttpRequest, StreamingHttpResponse
 
-from anomalies.api.cloudlock_v2.threat import ROWS_AT_ONCE, told
-from anomalies.models import Anomaly
+from anomalies.api.cloudlock_v2.threat import ROWS_AT_ONCE, Page, told
 from anomalies.services.parts import one_by_one
 from anomalies.services.spreadsheet import guarded
 
@@ -21,9 +19,9 @@ HEADER = (
 )  # fmt: skip
 
 
-def csv_answer(request: HttpRequest, anomalies: QuerySet[Anomaly]) -> StreamingHttpResponse:
-    """The answer that streams these, whatever server runs."""
-    parts = _parts(anomalies)
+def csv_answer(request: HttpRequest, page: Page) -> StreamingHttpResponse:
+    """The answer that streams it, whatever server runs."""
+    parts = _parts(page)
     return StreamingHttpResponse(
         one_by_one(parts) if isinstance(request, ASGIRequest) else parts,
         content_type="text/csv; charset=utf-8",
@@ -36,11 +34,11 @@ def csv_answer(request: HttpRequest, anomalies: QuerySet[Anomaly]) -> StreamingH
     )
 
 
-def _parts(anomalies: QuerySet[Anomaly]) -> Generator[bytes, None, None]:
+def _parts(page: Page) -> Generator[bytes, None, None]:
     """Yield the header, then lines, in one transaction: without one PostgreSQL would keep all rows for the cursor."""
     yield _lines([HEADER])
     with transaction.atomic():
-        rows = (_cells(item) for item in told(anomalies))
+        rows = (_cells(item) for item in told(page))
         while some := list(islice(rows, ROWS_AT_ONCE)):
             yield _lines(some)
 

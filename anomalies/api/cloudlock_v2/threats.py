@@ -14,7 +14,7 @@ from anomalies.api.bodies import encoded, json_answer
 from anomalies.api.cloudlock_v2.answers import ConflictError, FieldAnswer, FieldError
 from anomalies.api.cloudlock_v2.parameters import DEFAULT_LIMIT, Parameters, Status, check_names
 from anomalies.api.cloudlock_v2.table import HEADER, csv_answer
-from anomalies.api.cloudlock_v2.threat import ACTIVE, DISMISSED, EXAMPLE, OTHER, VERDICTS, Threat, threats, told
+from anomalies.api.cloudlock_v2.threat import ACTIVE, DISMISSED, EXAMPLE, OTHER, VERDICTS, Page, Threat, Where, told
 from anomalies.api.errors import Error
 from anomalies.models import Anomaly, ApiKey
 from anomalies.services import decisions, reviews
@@ -82,7 +82,7 @@ def list_threats(request: HttpRequest, wanted: Query[Parameters]) -> HttpRespons
     else:
         limit = wanted.limit or DEFAULT_LIMIT
         items = encoded(told(wanted.page(limit)))
-        total = wanted.total()
+        total = wanted.where().total()
         answer = json_answer(
             {"limit": limit, "offset": wanted.offset, "total": total, "results": len(items), "items": items}
         )
@@ -177,7 +177,7 @@ def _number(threat_id: str) -> int:
 
 
 def _item(pk: int) -> dict[str, Any]:
-    item = next(told(threats(Anomaly.objects.filter(pk=pk))), None)
+    item = next(told(Page(Where("a.id = %s", [pk]), limit=1)), None)
     if item is None:
         raise Http404(f"There is no threat {pk}.")
     return item

@@ -5,6 +5,8 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from anomalies.detection.registry import DETECTORS
@@ -212,8 +214,24 @@ def test_the_list_costs_the_same_queries_for_any_length(call: Call, django_asser
         template._state.adding = True
         template.save(force_insert=True)
     for limit in (50, 1000):
-        with django_assert_num_queries(6):  # the key, the page, its users, and three counts for the total
+        with django_assert_num_queries(4):  # the key, the page, its users and the total
             assert call("GET", f"/api/v2/threats?limit={limit}").json()["results"] == limit
+
+
+@pytest.mark.parametrize(("limit", "by_cursor"), [(2000, False), (2001, True)])
+def test_a_cursor_reads_what_does_not_come_at_once(call: Call, limit: int, by_cursor: bool) -> None:
+    with CaptureQueriesContext(connection) as made:
+        assert call("GET", f"/api/v2/threats?limit={limit}").status_code == 200
+    assert any("CURSOR" in query["sql"] for query in made.captured_queries) is by_cursor
+
+
+@pytest.mark.parametrize("microsecond", [0, 1, 16_438, 500_000])
+def test_times_are_as_isoformat_has_them(call: Call, microsecond: int) -> None:
+    at = CREATED.replace(microsecond=microsecond)
+    make.anomaly(id=1, created_at=at, updated_at=at, started_at=at, active_until=at)
+    told = call("GET", "/api/v2/threats/1").json()
+    for name in ("created_at", "updated_at", "detected_at", "start_time", "end_time"):
+        assert told[name] == at.isoformat()
 
 
 def test_what_is_behind_it_is_told(call: Call) -> None:
@@ -323,6 +341,14 @@ def test_what_a_scan_raises_is_shown_once_the_scan_is_over(call: Call) -> None:
     assert ids(call) == [1]
     Scan.objects.filter(pk=under_way.pk).update(finished_at=make.NOW)
     assert {*ids(call)} == {1, 2}
+
+
+def test_what_a_scan_merges_while_it_runs_is_left_out_of_the_total_once(call: Call) -> None:
+    make.anomaly(id=1)
+    under_way = make.scan(finished_at=None)
+    part = make.anomaly(id=2, scan=under_way, merged_into=make.anomaly(id=3, scan=under_way))
+    ReviewEntry.objects.create(anomaly=part, action="merged", at=under_way.now, actor="detection")
+    assert ids(call) == [1]
 
 
 def test_what_a_scan_raised_that_died_is_shown_when_the_next_one_begins(call: Call) -> None:
