@@ -10,9 +10,7 @@ from django.core.handlers.asgi import ASGIRequest
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from ninja.parser import Parser
 
-from anomalies.services.parts import one_by_one
-
-ROWS_AT_ONCE = 2000  # of a list that is streamed
+from anomalies.services.parts import ROWS_AT_ONCE, one_by_one
 
 
 def in_utc(time: datetime) -> datetime:
@@ -46,9 +44,14 @@ def json_answer(content: Any, status: int = 200) -> HttpResponse:
     return HttpResponse(msgspec.json.encode(content), content_type="application/json", status=status)
 
 
-def streamed(request: HttpRequest, name: str, rows: Iterable[dict[str, Any]]) -> StreamingHttpResponse:
-    """An object with one list, `{"name": [...]}`, of which some rows are held at a time, however long it is."""
-    parts = _parts(name, iter(rows))
+def streamed(
+    request: HttpRequest, name: str, rows: Iterable[dict[str, Any]], *, total: bool = False
+) -> StreamingHttpResponse:
+    """An object with one list, `{"name": [...]}`, of which some rows are held at a time, however long it is.
+
+    With `total` it says after the list how many these are.
+    """
+    parts = _parts(name, iter(rows), total=total)
     return StreamingHttpResponse(
         one_by_one(parts) if isinstance(request, ASGIRequest) else parts,
         content_type="application/json",
@@ -56,12 +59,12 @@ def streamed(request: HttpRequest, name: str, rows: Iterable[dict[str, Any]]) ->
     )
 
 
-def _parts(name: str, rows: Iterator[dict[str, Any]]) -> Generator[bytes, None, None]:
-    before = msgspec.json.encode({name: []}).removesuffix(b"]}")
+def _parts(name: str, rows: Iterator[dict[str, Any]], *, total: bool) -> Generator[bytes, None, None]:
+    before, count = msgspec.json.encode({name: []}).removesuffix(b"]}"), 0
     while some := list(islice(rows, ROWS_AT_ONCE)):
         yield before + b",".join(map(msgspec.json.encode, some))
-        before = b","
-    yield (b"" if before == b"," else before) + b"]}"
+        before, count = b",", count + len(some)
+    yield (b"" if count else before) + (b'],"total":%d}' % count if total else b"]}")
 
 
 def encoded(rows: Iterable[dict[str, Any]]) -> list[msgspec.Raw]:

@@ -4,10 +4,13 @@ from collections.abc import Generator
 
 import pytest
 from asgiref.sync import async_to_sync
-from django.db import connections, transaction
+from django.db import connection, connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from anomalies.services.parts import one_by_one
+from anomalies.models import Anomaly
+from anomalies.services import parts as told_by_parts
+from anomalies.services.parts import each_once, one_by_one
+from tests import make
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -23,6 +26,20 @@ def parts() -> Generator[BaseDatabaseWrapper, None, None]:
 def parts_of_one_transaction() -> Generator[BaseDatabaseWrapper, None, None]:
     with transaction.atomic():
         yield from parts()
+
+
+def test_what_matched_is_told_once_each_as_it_is_when_it_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(told_by_parts, "ROWS_AT_ONCE", 2)
+    several = [make.anomaly(description=f"{number}") for number in range(6)]
+    told = each_once(Anomaly.objects.filter(severity=3).order_by("-id"), Anomaly.objects.only("description"))
+    read = [next(told).description, next(told).description]
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM pg_cursors")
+        assert cursor.fetchone() == (0,)  # no statement waits for who reads
+    make.anomaly(description="late")
+    Anomaly.objects.filter(pk=several[3].pk).update(severity=1, description="changed meanwhile")
+    several[2].delete()
+    assert read + [one.description for one in told] == ["5", "4", "changed meanwhile", "1", "0"]
 
 
 @async_to_sync

@@ -1,31 +1,32 @@
 """Detect, list and acknowledge anomalies; what is done unasked to agents with a rate spike."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import Annotated, Any
 
-import msgspec
-from django.db.models import Q, QuerySet
+from django.db.models import Q
 from django.http import Http404, HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
 from django.utils import timezone
 from ninja import Body, Router
 from ninja.errors import HttpError
 from pydantic import Field
 
 from anomalies.api.auth import ApiKeyAuth, caller
-from anomalies.api.bodies import encoded, json_answer
+from anomalies.api.bodies import encoded, json_answer, streamed
 from anomalies.api.errors import CamelSchema, Error, exemplified
 from anomalies.api.grantex_v1.answers import NO_NUL, path_id
 from anomalies.models import Anomaly, ApiKey, ReviewEntry, Scan
+from anomalies.models.anomaly import AnomalyQuerySet
 from anomalies.services import access, reviews, scans
 from anomalies.services.audit import wire_time
 from anomalies.services.outbox import facts
+from anomalies.services.parts import each_once
 
 READ, REVIEW, ADMIN = map(ApiKeyAuth, (ApiKey.Scope.READ, ApiKey.Scope.REVIEW, ApiKey.Scope.ADMIN))
 
 # A deviation that is over still answers `detect` for so long: clients that detect now and then miss none.
 HOLDS_FOR = timedelta(hours=24)
-ROWS_AT_ONCE = 2000
 # What `facts` tells of: lists may be long, and reading whole rows takes a third longer.
 TOLD = (
     "public_id",
@@ -130,9 +131,8 @@ def to_wire(facts: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _rows(anomalies: QuerySet[Anomaly]) -> list[msgspec.Raw]:
-    newest_first = anomalies.order_by("-detected_at", "-id").only(*TOLD)
-    return encoded(to_wire(facts(each)) for each in newest_first.iterator(ROWS_AT_ONCE))
+def _told(anomalies: AnomalyQuerySet) -> Iterator[dict[str, Any]]:
+    return (to_wire(facts(each)) for each in each_once(anomalies.newest_first(), Anomaly.objects.only(*TOLD)))
 
 
 def _wire_time(iso: str | None) -> str | None:
@@ -155,7 +155,7 @@ def detect(request: HttpRequest) -> HttpResponse:
         | Q(scan=scan)
         | Q(updated_at__gte=scan.now)
     )
-    rows = _rows(holding)
+    rows = encoded(_told(holding))
     return json_answer(
         {
             "detectedAt": wire_time(scan.now),
@@ -168,10 +168,13 @@ def detect(request: HttpRequest) -> HttpResponse:
 
 
 @router.get("/anomalies", auth=READ, response=AnomalyList)
-def list_anomalies(request: HttpRequest, unacknowledged: str = "") -> HttpResponse:
-    """Return all anomalies, newest first; with `unacknowledged=true` those that nobody has decided about."""
-    rows = _rows(Anomaly.objects.needs_review() if unacknowledged == "true" else Anomaly.objects.standing())
-    return json_answer({"anomalies": rows, "total": len(rows)})
+def list_anomalies(request: HttpRequest, unacknowledged: str = "") -> HttpResponseBase:
+    """Return all anomalies, newest first; with `unacknowledged=true` those that nobody has decided about.
+
+    They are sent as they are read, however many they are.
+    """
+    matching = Anomaly.objects.needs_review() if unacknowledged == "true" else Anomaly.objects.standing()
+    return streamed(request, "anomalies", _told(matching), total=True)
 
 
 @router.api_operation(

@@ -4,24 +4,25 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from django.http import Http404, HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
 from django.utils import timezone
 from ninja import Body, Query, Router
 from ninja.errors import HttpError
 from pydantic import AfterValidator, Field
 
 from anomalies.api.auth import ApiKeyAuth, caller
-from anomalies.api.bodies import encoded, in_utc, json_answer
+from anomalies.api.bodies import in_utc, json_answer, streamed
 from anomalies.api.errors import CamelSchema, Error, exemplified
 from anomalies.api.grantex_v1.answers import NO_NUL, path_id
 from anomalies.ingest.record import FieldError
 from anomalies.models import ApiKey, AuditEntry
 from anomalies.services import audit
 from anomalies.services.audit import wire_time
+from anomalies.services.parts import each_once
 
 READ, INGEST = ApiKeyAuth(ApiKey.Scope.READ), ApiKeyAuth(ApiKey.Scope.INGEST)
 
 PAGE_SIZE = 100  # of a client that names a page and no size; one that names neither gets all entries
-ROWS_AT_ONCE = 2000
 
 Id = Annotated[str, Field(max_length=200), NO_NUL]
 GivenId = Annotated[str, Field(min_length=1, max_length=200), NO_NUL]
@@ -146,8 +147,11 @@ def log(request: HttpRequest, entry: Body[NewEntry | None] = None) -> HttpRespon
 
 
 @router.get("/audit/entries", auth=READ, response={200: EntryList, 400: Error})
-def list_entries(request: HttpRequest, wanted: Query[EntryFilter]) -> HttpResponse:
-    """Return entries, oldest first: all that match, or one page of them if `page` or `pageSize` is given."""
+def list_entries(request: HttpRequest, wanted: Query[EntryFilter]) -> HttpResponseBase:
+    """Return entries, oldest first: all that match, or one page of them if `page` or `pageSize` is given.
+
+    All of them are sent as they are read, however many they are; a page has 100, or as many as `pageSize` says.
+    """
     entries = AuditEntry.objects.order_by("id")
     for field in ("agent_id", "grant_id", "principal_id", "action"):
         if (value := getattr(wanted, field)) is not None:
@@ -160,7 +164,8 @@ def list_entries(request: HttpRequest, wanted: Query[EntryFilter]) -> HttpRespon
         size = wanted.page_size or PAGE_SIZE
         start = ((wanted.page or 1) - 1) * size
         entries = entries[start : start + size]
-    return json_answer({"entries": encoded(to_wire(entry) for entry in entries.iterator(ROWS_AT_ONCE))})
+        return json_answer({"entries": [to_wire(entry) for entry in entries]})
+    return streamed(request, "entries", map(to_wire, each_once(entries, AuditEntry.objects.all())))
 
 
 @router.get("/audit/{path:entry_id}", auth=READ, response={200: EntryAnswer, 404: Error})

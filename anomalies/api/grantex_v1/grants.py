@@ -1,11 +1,9 @@
 """Grants: listed, taken back, and passed on in parts."""
 
-from collections.abc import Iterator
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from django.conf import settings
-from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.utils import timezone
@@ -14,13 +12,14 @@ from ninja.errors import HttpError
 from pydantic import Field
 
 from anomalies.api.auth import ApiKeyAuth, caller
-from anomalies.api.bodies import ROWS_AT_ONCE, json_answer, streamed
+from anomalies.api.bodies import json_answer, streamed
 from anomalies.api.errors import CamelSchema, Error, exemplified
 from anomalies.api.grantex_v1.agents import EXAMPLE as AGENT
 from anomalies.api.grantex_v1.answers import NO_NUL, path_id
 from anomalies.models import ApiKey, Grant
 from anomalies.services import access, issuing, revocations
 from anomalies.services.audit import wire_time
+from anomalies.services.parts import each_once
 
 READ, REVIEW = ApiKeyAuth(ApiKey.Scope.READ), ApiKeyAuth(ApiKey.Scope.REVIEW)
 
@@ -170,7 +169,8 @@ def list_grants(request: HttpRequest, wanted: Query[GrantFilter]) -> HttpRespons
     All of them are sent as they are read, however many they are; a page has 100, or as many as `pageSize` says.
     """
     at = timezone.now()
-    grants = Grant.objects.select_related("parent").order_by("-id")
+    told = Grant.objects.select_related("parent")
+    grants = told.order_by("-id")
     if wanted.agent_id is not None:
         grants = grants.filter(agent_id=wanted.agent_id)
     if wanted.principal_id is not None:
@@ -181,17 +181,7 @@ def list_grants(request: HttpRequest, wanted: Query[GrantFilter]) -> HttpRespons
         size = wanted.page_size or PAGE_SIZE
         start = ((wanted.page or 1) - 1) * size
         return json_answer({"grants": [to_wire(grant, at=at) for grant in grants[start : start + size]]})
-    return streamed(request, "grants", (to_wire(grant, at=at) for grant in _in_parts(grants)))
-
-
-def _in_parts(grants: QuerySet[Grant]) -> Iterator[Grant]:
-    """Yield them in order, without a statement that is open for as long as a client takes to read."""
-    rest = grants
-    while part := list(rest[:ROWS_AT_ONCE]):
-        yield from part
-        if len(part) < ROWS_AT_ONCE:
-            return
-        rest = grants.filter(pk__lt=part[-1].pk)
+    return streamed(request, "grants", (to_wire(grant, at=at) for grant in each_once(grants, told)))
 
 
 @router.post("/grants/delegate", auth=REVIEW, response={201: Delegated, (400, 404, 422): Error})
