@@ -5,8 +5,9 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db.models import BooleanField, ExpressionWrapper, Q
-from django.db.models.fields.json import KeyTransform
+import msgspec
+from django.db import connection
+from django.db.models import Q
 from ninja import Schema
 
 from anomalies.api.anodot_v2.points import Window
@@ -56,7 +57,11 @@ EXAMPLE: dict[str, Any] = {
     "baseline": [],
 }
 
-_OF_METRICS = ("pk", "anomaly_id", "name", "what", "kind", "entity", "action", "type", "score")
+_METRICS = """
+SELECT id, anomaly_id, name, what, kind, entity, action, type, score, evidence->'observed' FROM anomalies_metric
+WHERE anomaly_id = ANY(%s) ORDER BY score DESC, name
+"""
+_INTERVALS = "SELECT * FROM anomalies_interval WHERE metric_id = ANY(%s) AND main ORDER BY started_at, id"
 
 
 class IntervalAnswer(CamelSchema):
@@ -140,19 +145,22 @@ class Deviating:
 
 
 def metrics_of(anomalies: Collection[int], wanted: Q) -> dict[int, list[Deviating]]:
-    """Return all metrics of anomalies by the number of each, the most surprising first. Two statements."""
-    passes = ExpressionWrapper(wanted, BooleanField()) if wanted else ExpressionWrapper(Q(pk__gt=0), BooleanField())
-    known = Metric.objects.filter(anomaly__in=anomalies).annotate(passes=passes)
-    rows = known.order_by("-score", "name").values_list(*_OF_METRICS, KeyTransform("observed", "evidence"), "passes")
+    """Return all metrics of anomalies by the number of each, the most surprising first.
+
+    Two statements, and one more if something is asked of them.
+    """
+    chosen = set(Metric.objects.filter(wanted, anomaly__in=anomalies).values_list("pk", flat=True)) if wanted else None
     found: dict[int, list[Deviating]] = {}
     by_number: dict[int, Deviating] = {}
-    for row in rows:
-        one = Deviating(*row)
-        found.setdefault(one.anomaly, []).append(one)
-        by_number[one.pk] = one
+    with connection.cursor() as cursor:
+        cursor.execute(_METRICS, [[*anomalies]])
+        for *known, observed in cursor:
+            value = None if observed is None else msgspec.json.decode(observed)
+            one = Deviating(*(*known, value, chosen is None or known[0] in chosen))
+            found.setdefault(one.anomaly, []).append(one)
+            by_number[one.pk] = one
     passing = [pk for pk, one in by_number.items() if one.passes]
-    intervals = Interval.objects.filter(metric__in=passing, main=True) if passing else Interval.objects.none()
-    for interval in intervals.order_by("started_at", "pk"):
+    for interval in Interval.objects.raw(_INTERVALS, [passing]) if passing else ():
         by_number[interval.metric_id].intervals.append(interval)
     return found
 
