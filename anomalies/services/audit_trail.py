@@ -142,8 +142,9 @@ def _beyond(
 def _entries(wanted: Wanted) -> QuerySet[ReviewEntry]:
     rows = ReviewEntry.objects.exclude(actor=DETECTION.name).select_related("anomaly")
     if wanted.subject:
-        named = Q(anomaly__public_id=wanted.subject) | Q(anomaly__description__icontains=wanted.subject)
-        rows = rows if wanted.subject == ANOMALY else rows.filter(named)
+        text = wanted.subject
+        called = Q(anomaly__title__icontains=text) | Q(anomaly__description__icontains=text)
+        rows = rows if text == ANOMALY else rows.filter(Q(anomaly__public_id=text) | called)
     return _common(rows, wanted)
 
 

@@ -51,6 +51,15 @@ def test_what_was_done_at_one_moment_is_on_exactly_one_page() -> None:
     assert list(chain(*reversed(back))) == everything[:-1]
 
 
+def test_what_a_reviewer_renamed_is_found_by_the_name_that_is_shown_and_by_its_sentence() -> None:
+    _entry(anomaly=make.anomaly(title="The nightly export"))
+    _entry()
+    for text in ("nightly", "The nightly export"):
+        (found,) = audit_trail.page(Wanted(subject=text), size=10).rows
+        assert found.subject_name == "The nightly export"
+    assert len(audit_trail.page(Wanted(subject="412 requests"), size=10).rows) == 2
+
+
 def test_what_detection_does_stands_on_timelines_alone() -> None:
     _entry(actor="detection", action="detected")
     assert not audit_trail.page(Wanted(), size=10).rows
