@@ -289,6 +289,27 @@ def test_rows_are_36_pixels_high(page: Page) -> None:
     assert box["height"] == pytest.approx(36, abs=1)
 
 
+CUT_SENTENCES = """() => [...document.querySelectorAll("td.what :is(a, a > span)")]
+    .filter(one => one.scrollHeight > one.clientHeight + 1 || one.scrollWidth > one.clientWidth)
+    .map(one => one.innerText)"""
+
+
+@pytest.mark.parametrize("width", [1024, 1280, 1440])
+def test_a_long_sentence_takes_two_lines_of_a_row_as_high_as_the_others(
+    open_context: Callable[..., BrowserContext], three: list[Anomaly], width: int
+) -> None:
+    Anomaly.objects.filter(pk=three[0].pk).update(
+        description="Success for user_carla.ivanova after 88 failures from 203.0.113.100 in 9 minutes"
+    )
+    page = log_in(open_context(viewport={"width": width, "height": 900}))
+    for _ in ("alone", "beside the panel"):
+        heights = {row.bounding_box()["height"] for row in page.locator(".list tbody tr").all()}  # type: ignore[index]
+        assert heights == {36}
+        assert page.evaluate(CUT_SENTENCES) == []
+        page.locator("tbody .what a").first.click()
+        expect(page.locator("#panel h2")).to_be_visible()
+
+
 def test_beside_the_panel_the_list_still_shows_which_view_it_is(open_context: Callable[..., BrowserContext]) -> None:
     page = log_in(open_context(viewport={"width": 1100, "height": 800}))
     page.locator("tbody .what a").first.click()
