@@ -24,13 +24,11 @@ class ScanAdmin(ReadOnlyAdmin):
         "id",
         "trigger",
         "now",
-        "started_at",
         "finished_at",
         "events_counted",
         "series_judged",
         "series_failed",
         "anomalies_raised",
-        "anomalies_of_the_past",
     )
     list_filter = ("trigger",)
     ordering = ("-started_at",)
