@@ -71,6 +71,14 @@ def test_the_request_of_an_anomaly_is_revoked_beside_the_list(page: Page, risky:
     assert Grant.objects.get().revoked_by == "ana"
 
 
+def test_the_grants_and_requests_of_a_user_fit_a_phone(page: Page, risky: Anomaly) -> None:
+    page.set_viewport_size({"width": 360, "height": 844})
+    page.goto("/principals/ana/")
+    expect(page.get_by_role("heading", name="Access requests")).to_be_visible()
+    for wide in ("document.documentElement", *(f"document.querySelectorAll('.sideways')[{n}]" for n in range(2))):
+        assert page.evaluate(f"{wide}.scrollWidth <= {wide}.clientWidth"), wide
+
+
 def test_closing_it_leads_back_to_the_list_and_so_does_back(page: Page, risky: Anomaly) -> None:
     page.goto(f"/?severity=high&open={risky.public_id}")
     page.locator("#panel").get_by_role("link", name="AR-1").click()
