@@ -204,12 +204,14 @@ class Page:
         field, direction = self.order.removeprefix("-"), "DESC" if self.order.startswith("-") else "ASC"
         order = f"{SCALARS[field]} {direction}, a.id {direction}"
         rows = _PAGE.format(where=self.where.sql, order=order)
-        # What is told is not read of those before the page, nor sorted with them.
-        if SCALARS[field] in _BY_INDEX:
-            found = f"(SELECT a.* {rows}) AS a"
+        # What is told is not read of those that are not on the page, nor sorted with them.
+        if self.limit is None and not self.offset:
+            sql = f"SELECT {_COLUMNS} {rows}"
+        elif SCALARS[field] in _BY_INDEX:
+            sql = f"SELECT {_COLUMNS} FROM (SELECT a.* {rows}) AS a ORDER BY {order}"  # noqa: S608  of constants
         else:
-            found = f"anomalies_anomaly a WHERE a.id IN (SELECT a.id {rows})"
-        sql = f"SELECT {_COLUMNS} FROM {found} ORDER BY {order}"  # noqa: S608  of constants
+            found = f"SELECT a.id {rows}"
+            sql = f"SELECT {_COLUMNS} FROM anomalies_anomaly a WHERE a.id IN ({found}) ORDER BY {order}"  # noqa: S608
         return sql, [*self.where.values, self.limit, self.offset]
 
 
