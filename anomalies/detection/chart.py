@@ -6,7 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from anomalies.detection import baseline
+from anomalies.detection.band import Band
 from anomalies.detection.history import DAY, HOUR, History
+from anomalies.detection.prior import PRIOR, YOUNG_DAYS, Prior
 
 Floats = NDArray[np.float64]
 BAND = 0.9999  # of all cases lie below its upper edge, and as many above its lower one
@@ -29,8 +31,8 @@ def of_requests(
     history: History,
     width: int,
     *,
-    prior: baseline.Prior = baseline.PRIOR,
-    young_days: float = baseline.YOUNG_DAYS,
+    prior: Prior = PRIOR,
+    young_days: float = YOUNG_DAYS,
     fit_days: float = baseline.FIT_DAYS,
 ) -> Chart:
     """Return the requests of the last series of a history, from `judge_from` on, with their baseline.
@@ -60,7 +62,7 @@ def of_requests(
     )
 
 
-def _by_day(history: History, bands: baseline.Bands, band: baseline.Band, row: int) -> Chart:
+def _by_day(history: History, bands: baseline.Bands, band: Band, row: int) -> Chart:
     first = history.hours.index(bands.start)
     hourly = history.hours.requests[row, first : first + 24 * bands.days]
     return Chart(

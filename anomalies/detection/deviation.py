@@ -8,10 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from anomalies.detection import baseline, interval, scoring, wording
-from anomalies.detection.baseline import FIVE_MINUTES, MINUTE, RESOLUTIONS, WEEK, Band, Bands, Prior, Rows
+from anomalies.detection.band import Band
+from anomalies.detection.baseline import RESOLUTIONS, Bands, Rows
 from anomalies.detection.finding import PATTERN_CHANGE, TRANSIENT, Interval, Metric, metric, plain
-from anomalies.detection.history import DAY, HOUR, Counts, History
+from anomalies.detection.history import DAY, FIVE_MINUTES, HOUR, MINUTE, WEEK, Counts, History
+from anomalies.detection.prior import Prior
 from anomalies.detection.screening import Glance
+from anomalies.detection.week import Weeks, of_weeks
 
 Floats = NDArray[np.float64]
 Observed = NDArray[np.int32]
@@ -165,7 +168,7 @@ def spells(history: History, limits: Limits, rows: Rows | None = None) -> list[S
     Raises ValueError if no day is to be judged.
     """
     wanted = np.arange(len(history.entities)) if rows is None else rows
-    weeks = baseline.of_weeks(history, prior=limits.prior) if WEEK in limits.widths else None
+    weeks = of_weeks(history, prior=limits.prior) if WEEK in limits.widths else None
     deep = wanted[:0]
     if weeks is not None:
         hot = _hot(limits, WEEK, weeks.observed, weeks.band) & _judged(history, weeks.starts, WEEK, limits, None)
@@ -286,9 +289,7 @@ def _judged(history: History, starts: Floats, width: int, limits: Limits, since:
     return reached & (starts[None, :] + width > begin[:, None])
 
 
-def _deviations(
-    history: History, bands: Bands, rows: Rows, limits: Limits, weeks: baseline.Weeks | None
-) -> list[Deviation]:
+def _deviations(history: History, bands: Bands, rows: Rows, limits: Limits, weeks: Weeks | None) -> list[Deviation]:
     found: list[Deviation] = []
     explained = np.zeros((len(rows), 24 * bands.days), dtype=np.bool_)
     since = bands.start if weeks is not None else None
@@ -392,7 +393,7 @@ def _days(
 
 
 def _weeks(
-    history: History, bands: Bands, rows: Rows, limits: Limits, weeks: baseline.Weeks, explained: Mask
+    history: History, bands: Bands, rows: Rows, limits: Limits, weeks: Weeks, explained: Mask
 ) -> Iterator[Deviation]:
     judged = _judged(history, weeks.starts, WEEK, limits, None)
     monday = ((weeks.starts - bands.start) // DAY).astype(np.intp)

@@ -9,8 +9,11 @@ from numpy.typing import NDArray
 
 from anomalies.detection.request import Requester
 
+MINUTE = 60
+FIVE_MINUTES = 300
 HOUR = 3600
 DAY = 86400
+WEEK = 604800
 T = TypeVar("T")
 
 

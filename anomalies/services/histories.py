@@ -12,9 +12,10 @@ from django.db import connection
 from django.db.models import Q
 from numpy.typing import NDArray
 
-from anomalies.detection.baseline import FIVES_DAYS, MINUTES_DAYS, MOST_YOUNG_DAYS, TENANT_DAYS
+from anomalies.detection.baseline import FIVES_DAYS, MINUTES_DAYS
 from anomalies.detection.history import DAY, HOUR, Attempts, Calendar, Counts, History, Meeting, Peers
 from anomalies.detection.lateness import SETTLED_DAYS
+from anomalies.detection.prior import MOST_YOUNG_DAYS, TENANT_DAYS
 from anomalies.models import Agent, Series
 from anomalies.services import access_requests, logins, rules
 from anomalies.services.counts import BLOCK_SECONDS

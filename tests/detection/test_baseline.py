@@ -6,17 +6,17 @@ import numpy as np
 import pytest
 
 from anomalies.detection import baseline
+from anomalies.detection.band import Band
 from anomalies.detection.history import DAY, History, Peers
+from anomalies.detection.prior import PRIOR, YOUNG_DAYS, of_group
 from tests.detection import build
 
 
 def _bands(history: History) -> baseline.Bands:
-    return baseline.of_days(
-        history, prior=baseline.PRIOR, young_days=baseline.YOUNG_DAYS, fit_days=baseline.FIT_DAYS, quiet_days=True
-    )
+    return baseline.of_days(history, prior=PRIOR, young_days=YOUNG_DAYS, fit_days=baseline.FIT_DAYS, quiet_days=True)
 
 
-def _hours(history: History) -> baseline.Band:
+def _hours(history: History) -> Band:
     return _bands(history).hours(np.arange(len(history.entities)))
 
 
@@ -71,8 +71,8 @@ def test_the_young_are_judged_by_the_prior_and_no_surer_than_it() -> None:
     counts = np.zeros((2, 24), dtype=int)
     counts[0, :10], counts[1, :10] = 60, 900
     band = _hours(build.history(counts))
-    assert band.mean[:, 10].tolist() == [baseline.PRIOR.events_per_hour, 900]
-    assert band.variance[:, 10] == pytest.approx(band.mean[:, 10] ** 2 / baseline.PRIOR.shape, rel=0.3)
+    assert band.mean[:, 10].tolist() == [PRIOR.events_per_hour, 900]
+    assert band.variance[:, 10] == pytest.approx(band.mean[:, 10] ** 2 / PRIOR.shape, rel=0.3)
 
 
 def test_few_events_at_once_of_a_rare_entity_are_one_session() -> None:
@@ -114,18 +114,18 @@ def _group(members: int, *, days: int = 30, level: float = 2000.0) -> Peers:
 
 def test_a_group_draws_the_prior_the_further_the_more_members_and_hours_it_has() -> None:
     day = build.START + 30 * DAY
-    none, one, ten = (baseline.of_group(_group(members), day, baseline.PRIOR) for members in (0, 1, 10))
-    assert none == baseline.PRIOR
-    assert baseline.PRIOR.events_per_hour < one.events_per_hour < ten.events_per_hour < 2000
-    assert baseline.PRIOR.shape < one.shape < ten.shape
-    new = baseline.of_group(_group(10), build.START + 3 * DAY, baseline.PRIOR)
-    assert baseline.PRIOR.events_per_hour < new.events_per_hour < ten.events_per_hour
+    none, one, ten = (of_group(_group(members), day, PRIOR) for members in (0, 1, 10))
+    assert none == PRIOR
+    assert PRIOR.events_per_hour < one.events_per_hour < ten.events_per_hour < 2000
+    assert PRIOR.shape < one.shape < ten.shape
+    new = of_group(_group(10), build.START + 3 * DAY, PRIOR)
+    assert PRIOR.events_per_hour < new.events_per_hour < ten.events_per_hour
 
 
 def test_an_attack_by_one_member_does_not_change_what_its_group_expects() -> None:
     usual, attacked = _group(10), _group(10)
     attacked.requests[3, 100:105] = 1_000_000
     day = build.START + 30 * DAY
-    before, after = (baseline.of_group(group, day, baseline.PRIOR) for group in (usual, attacked))
+    before, after = (of_group(group, day, PRIOR) for group in (usual, attacked))
     assert after.events_per_hour == pytest.approx(before.events_per_hour, rel=0.01)
     assert after.shape == pytest.approx(before.shape, rel=0.05)

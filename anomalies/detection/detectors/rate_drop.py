@@ -13,6 +13,7 @@ from anomalies.detection.deviation import Deviation, Limits, Spell
 from anomalies.detection.finding import LOW, MEDIUM, PATTERN_CHANGE, TRANSIENT, Finding, plain
 from anomalies.detection.history import DAY, History
 from anomalies.detection.parameter import parameter
+from anomalies.detection.prior import PRIOR
 from anomalies.detection.screening import Glance, Mask
 
 VERSION = 3
@@ -81,7 +82,7 @@ class Config:
             min_ratio=self.min_ratio,
             min_expected=self.min_expected,
             full_days=self.full_days,
-            prior=baseline.PRIOR,
+            prior=PRIOR,
             young_days=self.full_days,
             fit_days=self.fit_days,
         )

@@ -9,6 +9,7 @@ from anomalies.detection.deviation import Deviation, Limits, Spell
 from anomalies.detection.finding import LOW, MEDIUM, PATTERN_CHANGE, TRANSIENT, Finding, plain
 from anomalies.detection.history import DAY, History
 from anomalies.detection.parameter import parameter
+from anomalies.detection.prior import MOST_YOUNG_DAYS, PRIOR, YOUNG_DAYS, Prior
 from anomalies.detection.screening import Glance, Mask
 
 VERSION = 5
@@ -49,11 +50,11 @@ class Config:
         help="Least multiple of the expected count",
     )
     young_days: float = parameter(
-        baseline.YOUNG_DAYS,
+        YOUNG_DAYS,
         label="Judged by the prior for",
         unit="days",
         low=0,
-        high=baseline.MOST_YOUNG_DAYS,
+        high=MOST_YOUNG_DAYS,
         help="Younger than this, an entity is judged by the prior and its own mean",
     )
     settled_days: float = parameter(
@@ -76,7 +77,7 @@ class Config:
         help="History that the baseline is fitted to",
     )
     prior_events_per_hour: float = parameter(
-        baseline.PRIOR.events_per_hour,
+        PRIOR.events_per_hour,
         label="Expected an hour of a newcomer",
         unit="events",
         low=0.1,
@@ -84,7 +85,7 @@ class Config:
         help="Expected of an entity never seen before",
     )
     prior_shape: float = parameter(
-        baseline.PRIOR.shape,
+        PRIOR.shape,
         label="How sure that is",
         unit="",
         low=0.01,
@@ -92,7 +93,7 @@ class Config:
         help="How sure that is: shape of the Gamma prior, smaller is less sure",
     )
     prior_dispersion: float = parameter(
-        baseline.PRIOR.dispersion,
+        PRIOR.dispersion,
         label="Scatter of a newcomer",
         unit="",
         low=0,
@@ -100,7 +101,7 @@ class Config:
         help="Over-dispersion assumed until the entity's own history says more",
     )
     prior_session: float = parameter(
-        baseline.PRIOR.session,
+        PRIOR.session,
         label="Further events that come with one",
         unit="events",
         low=0,
@@ -109,8 +110,8 @@ class Config:
     )
 
     @property
-    def prior(self) -> baseline.Prior:
-        return baseline.Prior(self.prior_events_per_hour, self.prior_shape, self.prior_dispersion, self.prior_session)
+    def prior(self) -> Prior:
+        return Prior(self.prior_events_per_hour, self.prior_shape, self.prior_dispersion, self.prior_session)
 
     @property
     def limits(self) -> Limits:
