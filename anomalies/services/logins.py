@@ -9,6 +9,7 @@ from django.db import connection
 
 from anomalies.detection.history import Login, Origin, Past
 from anomalies.detection.lateness import SETTLED_DAYS
+from anomalies.detection.travel import SAME_DEGREES
 from anomalies.services.sightings import DEVICE
 
 PAST_DAYS = 33  # before the day that is judged: 30, and the flights before
@@ -60,8 +61,7 @@ WHERE principal_id = judged.principal AND action = ANY(%(actions)s) AND status =
   AND time >= %(took_off)s AND time < %(landed)s
 """
 
-# The last login before, the last one elsewhere before that, and the first of the stay between them. A place is what
-# lies within half a degree either way, as the detector says.
+# The last login before, the last one elsewhere before that, and the first of the stay between them (`travel`).
 _LOCATED_BEFORE = f"""
 {_EVENT}
 CROSS JOIN LATERAL (
@@ -69,7 +69,8 @@ CROSS JOIN LATERAL (
     ORDER BY time DESC, host(ip) DESC, latitude DESC, longitude DESC, external_id DESC LIMIT 1
 ) AS last
 LEFT JOIN LATERAL (
-    {_LOCATED} AND time < last.time AND (abs(latitude - last.latitude) > 0.5 OR abs(longitude - last.longitude) > 0.5)
+    {_LOCATED} AND time < last.time
+      AND (abs(latitude - last.latitude) > {SAME_DEGREES} OR abs(longitude - last.longitude) > {SAME_DEGREES})
     ORDER BY time DESC, host(ip) DESC, latitude DESC, longitude DESC, external_id DESC LIMIT 1
 ) AS elsewhere ON true
 LEFT JOIN LATERAL (

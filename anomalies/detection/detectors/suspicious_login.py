@@ -2,49 +2,26 @@
 
 import math
 from bisect import bisect_left
-from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import stats
 
-from anomalies.detection import scoring, screening, wording
+from anomalies.detection import scoring, screening, travel, wording
 from anomalies.detection.chart import BAND, Chart
 from anomalies.detection.detector import Detector
 from anomalies.detection.finding import HIGH, LOW, Finding, Interval, metric, plain
-from anomalies.detection.history import DAY, HOUR, History, Login, Origin, Past
+from anomalies.detection.history import DAY, HOUR, History, Login
+from anomalies.detection.login_profile import FAILED_LOGINS, FURTHER_NETWORKS, HISTORY_DAYS, LoginProfile
 from anomalies.detection.parameter import parameter
 
 VERSION = 1
-EARTH_RADIUS_KM = 6371.0
 QUIET_SECONDS = 2 * HOUR  # without a sign, that end a finding
-HISTORY_DAYS = 30  # of logins that a login is held against
 MOST_SURPRISE = 6.0  # that novelty alone can give
-SHRINKAGE = 5.0  # weight of what is usual of all users, in days or squared counts, against the user's own days
-SAME_DEGREES = 0.5  # of latitude and longitude: logins in a row are one stay; as in services/logins
-BUSY_HOUR = 1 / 3  # of a day's networks may fall into one hour
 SEEN_BY_RATE = 10  # requests in an hour from which the rate of failures is judged as such,
 SEEN_SHARE = 0.3  # if they are that much of it
-
-Place = tuple[float, float]
-Floats = NDArray[np.float64]
-
-
-@dataclass(frozen=True, slots=True)
-class _Usual:
-    """What a day is like until the user's own days say more."""
-
-    mean: float
-    dispersion: float  # variance mean + dispersion * mean^2
-
-
-FURTHER_NETWORKS = _Usual(mean=0.5, dispersion=0.5)  # beyond the first
-# Who forgot a password fails several times at once. Eight failures of who never fails: 1 in 10^8.
-FAILED_LOGINS = _Usual(mean=0.5, dispersion=2.0)
 
 ENTITIES = {"travel": "location", "new_country": "location", "addresses": "ip", "failures": "user"}
 
@@ -119,6 +96,10 @@ class Config:
         20, label="Warm-up logins", unit="logins", low=0, high=10_000, help="With fewer in 30 days, the same"
     )
 
+    @property
+    def limits(self) -> travel.Limits:
+        return travel.Limits(speed_kmh=self.max_speed_kmh, distance_km=self.min_distance_km)
+
 
 @dataclass(frozen=True, slots=True)
 class _Sign:
@@ -132,147 +113,6 @@ class _Sign:
     figures: dict[str, Any]  # observed, expected, lower, upper, p, unit
     why: str
     logins: tuple[Login, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class _Trip:
-    """From the login before to this one, in km and km/h."""
-
-    since: Login
-    distance: float
-    speed: float
-
-
-@dataclass(frozen=True, slots=True)
-class _Stay:
-    """Logins in a row from one place."""
-
-    elsewhere: Login | None  # the last one before
-    first: Login
-    last: Login
-
-
-class _Known:
-    """What a day's logins are held against: those of the 30 days before."""
-
-    def __init__(self, past: Past, day: int) -> None:
-        self.day = day
-        self.past = past
-        mine = [one for one in past.origins if day - HISTORY_DAYS <= one.day < day]
-        self.succeeded = [one for one in mine if one.succeeded]
-        self.failed = [one for one in mine if not one.succeeded]
-        self.logins = sum(one.logins for one in self.succeeded)
-        self.days = min(day - past.first_day, HISTORY_DAYS)
-        self._stays: dict[Place, tuple[Floats, Floats]] = {}
-
-    def is_warm(self, config: Config) -> bool:
-        """Return whether enough is known of the user to say what is unusual."""
-        return self.day - self.past.first_day >= config.warm_up_days and self.logins >= config.warm_up_logins
-
-    @cached_property
-    def _devices(self) -> dict[str, float]:
-        """Since when each device is known, of those used in 30 days or today."""
-        known: dict[str, float] = {}
-        for one in self.past.origins:
-            if one.succeeded and self.day - HISTORY_DAYS <= one.day <= self.day:
-                known[one.device] = min(one.first_time, known.get(one.device, math.inf))
-        return known
-
-    def knows(self, device: str, time: float) -> bool:
-        return self._devices.get(device, math.inf) < time
-
-    @cached_property
-    def _located(self) -> tuple[Floats, Floats]:
-        """Of located origins of 30 days and today: places in degrees, (n, 2); first and last times and days, (n, 3)."""
-        located = [
-            (*one.place, one.first_time, one.last_time, one.day)
-            for one in self.past.origins
-            if one.succeeded and one.place and self.day - HISTORY_DAYS <= one.day <= self.day
-        ]
-        table = np.array(located, dtype=np.float64).reshape(-1, 5)
-        return table[:, :2], table[:, 2:]
-
-    def stays(self, place: Place, within_km: float) -> tuple[Floats, Floats]:
-        """Return first and last times of the days at a place before today, and first times of today, each sorted.
-
-        Today's last are left out: what comes later must not change what is said of now.
-        """
-        if place not in self._stays:
-            places, times = self._located
-            times = times[_distances(place, places) <= within_km]
-            today = times[:, 2] == self.day
-            self._stays[place] = np.sort(times[~today, :2], axis=None), np.sort(times[today, 0])
-        return self._stays[place]
-
-    @cached_property
-    def _counts(self) -> tuple[Counter[tuple[Any, ...]], Counter[tuple[Any, ...]], Counter[tuple[Any, ...]]]:
-        """Logins of each value within what it lies in, the same by day, and distinct values."""
-        total: Counter[tuple[Any, ...]] = Counter()
-        by_day: Counter[tuple[Any, ...]] = Counter()
-        distinct: Counter[tuple[Any, ...]] = Counter()
-        for one in self.succeeded:
-            for within, value in _values(one):
-                distinct[within] += (within, value) not in total
-                total[within, value] += one.logins
-                total[within] += one.logins
-                by_day[one.day, within, value] += one.logins
-        return total, by_day, distinct
-
-    def rarity(self, login: Login | Origin, *, but_day: int | None = None) -> float:
-        """Return the smoothed log-rarity of where a login comes from, as if there were no logins on `but_day`.
-
-        A value seen c times in n logins has (c + 0.5)/(n + 1); one never seen, as probable as new ones were so far.
-        """
-        total, by_day, distinct = self._counts
-        rarity = 0.0
-        for within, value in _values(login):
-            n = total[within]
-            count = total[within, value] - (by_day[but_day, within, value] if but_day is not None else 0)
-            if n:
-                seen = count if count > 0 else max(distinct[within] - 1, 0)
-                rarity -= math.log10(min((seen + 0.5) / (n + 1), 1.0))
-        return rarity
-
-    @cached_property
-    def _ranked(self) -> tuple[Floats, NDArray[np.int64]]:
-        """The rarities of the user's logins when they were, ascending, and how many are at least as rare."""
-        rarities = np.array([self.rarity(one, but_day=one.day) for one in self.succeeded])
-        order = np.argsort(rarities, kind="stable")
-        counts = np.array([one.logins for one in self.succeeded], dtype=np.int64)[order]
-        return rarities[order], np.append(np.cumsum(counts[::-1])[::-1], 0)
-
-    def rank(self, login: Login) -> float:
-        """Return the share of the user's logins that were at least as rare when they were, with half a login more."""
-        rarities, at_least = self._ranked
-        as_rare = int(at_least[np.searchsorted(rarities, self.rarity(login) - 1e-9)])
-        return (as_rare + 0.5) / (self.logins + 1)
-
-    @cached_property
-    def further_networks(self) -> list[float]:
-        """How many networks beyond the first an hour of each day with logins can have had.
-
-        Those of its busiest hour as far as that is known; but a good part of the day's at least.
-        """
-        spans: dict[int, dict[str, tuple[float, float]]] = defaultdict(dict)
-        for one in self.succeeded:
-            first, last = spans[one.day].get(one.network, (one.first_time, one.last_time))
-            spans[one.day][one.network] = min(first, one.first_time), max(last, one.last_time)
-        busiest = []
-        for of_day in spans.values():
-            firsts = np.array([first for first, _ in of_day.values()])
-            lasts = np.array([last for _, last in of_day.values()])
-            # The hour that ends with each first login: a network that was used before and after counts as used.
-            within = (firsts[None, :] <= firsts[:, None]) & (lasts[None, :] > firsts[:, None] - HOUR)
-            busiest.append(max(float(within.sum(axis=1).max() - 1), (len(firsts) - 1) * BUSY_HOUR))
-        return busiest
-
-    @cached_property
-    def failures_a_day(self) -> list[int]:
-        """How many logins failed on each day, those without any among them."""
-        failed: dict[int, int] = defaultdict(int)
-        for one in self.failed:
-            failed[one.day] += one.logins
-        return [failed[day] for day in range(self.day - self.days, self.day)]
 
 
 def detect(history: History, config: Config) -> list[Finding]:
@@ -343,24 +183,24 @@ def _signs(history: History, row: int, config: Config) -> list[_Sign]:
     logins, past = history.logins[principal], history.pasts[principal]
     times = [login.time for login in logins]
     first, last = (bisect_left(times, time) for time in (history.judge_from[row], history.until))
-    stay: _Stay | None = None
+    stay: travel.Stay | None = None
     signs: list[_Sign] = []
-    days: dict[int, _Known] = {}
+    days: dict[int, LoginProfile] = {}
 
-    def known_at(login: Login) -> _Known:
+    def known_at(login: Login) -> LoginProfile:
         day = int(login.time // DAY)
         if day not in days:
-            days[day] = _Known(past, day)
+            days[day] = LoginProfile(past, day)
         return days[day]
 
     for index, login in enumerate(logins[:last]):
         before = stay
         if login.succeeded and login.place:
-            stay = _stay(stay, login)
+            stay = travel.stay(stay, login)
         if index < first:
             continue
         known = known_at(login)
-        if not known.is_warm(config):
+        if not _is_warm(known, config):
             continue
         lately = logins[bisect_left(times, login.time - HOUR + 1e-6) : index + 1]
         if login.succeeded:
@@ -374,23 +214,14 @@ def _signs(history: History, row: int, config: Config) -> list[_Sign]:
     return signs
 
 
-def _stay(before: _Stay | None, login: Login) -> _Stay:
-    """Return the stay that a located login begins or goes on with."""
-    if before is None:
-        return _Stay(None, login, login)
-    if _same_place(before.first, login):
-        return _Stay(before.elsewhere, before.first, login)
-    return _Stay(before.last, login, login)
+def _is_warm(known: LoginProfile, config: Config) -> bool:
+    """Return whether enough is known of the user to say what is unusual."""
+    return known.day - known.past.first_day >= config.warm_up_days and known.logins >= config.warm_up_logins
 
 
-def _same_place(one: Login, other: Login) -> bool:
-    """Return whether two located logins are less than half a degree apart either way."""
-    assert one.place is not None
-    assert other.place is not None
-    return all(abs(a - b) <= SAME_DEGREES for a, b in zip(one.place, other.place, strict=True))
-
-
-def _is_return(login: Login, before: _Stay | None, known_at: Callable[[Login], _Known], config: Config) -> bool:
+def _is_return(
+    login: Login, before: travel.Stay | None, known_at: Callable[[Login], LoginProfile], config: Config
+) -> bool:
     """Return whether a user is where and with what they often are, after a stay that began with a suspicious login.
 
     The two are one incident, and it is the other login that people should look at.
@@ -398,22 +229,22 @@ def _is_return(login: Login, before: _Stay | None, known_at: Callable[[Login], _
     if before is None or not _is_usual(login, known_at(login), config):
         return False
     known = known_at(before.first)
-    if not known.is_warm(config) or _is_usual(before.first, known, config):
+    if not _is_warm(known, config) or _is_usual(before.first, known, config):
         return False
     return any(True for _ in _location(before.first, before.elsewhere, known, config))
 
 
-def _is_usual(login: Login, known: _Known, config: Config) -> bool:
+def _is_usual(login: Login, known: LoginProfile, config: Config) -> bool:
     """Return whether a user was at that place on an earlier day, and comes with no new device."""
     if login.place is None or (login.device and not known.knows(login.device, login.time)):
         return False
-    earlier, _ = known.stays(login.place, config.min_distance_km / 2)
+    earlier, _ = known.stays(login.place, config.limits.distance_km / 2)
     return len(earlier) > 0
 
 
-def _location(login: Login, before: Login | None, known: _Known, config: Config) -> Iterator[_Sign]:
+def _location(login: Login, before: Login | None, known: LoginProfile, config: Config) -> Iterator[_Sign]:
     """Yield what is wrong with where a login comes from."""
-    trip = _trip(before, login, known, config)
+    trip = known.trip(before, login, config.limits)
     travelled = trip is not None
     first = known.past.countries.get(login.country, math.inf) >= login.time and bool(login.country)
     rank = known.rank(login) if travelled or first else 1.0
@@ -484,13 +315,12 @@ def _location(login: Login, before: Login | None, known: _Known, config: Config)
         )
 
 
-def _addresses(login: Login, lately: Sequence[Login], known: _Known, config: Config) -> Iterator[_Sign]:
+def _addresses(login: Login, lately: Sequence[Login], known: LoginProfile, config: Config) -> Iterator[_Sign]:
     """Yield a sign if a login is from one network more in an hour than the user's days explain."""
     networks = {one.network for one in lately if one.network}
     if len(networks) < config.min_networks:
         return
-    usual = known.further_networks
-    p, mean, upper = _tail(len(networks) - 1, usual, FURTHER_NETWORKS, config.alpha)
+    p, mean, upper = FURTHER_NETWORKS.tail(len(networks) - 1, known.further_networks, config.alpha)
     yield from _counted(
         "addresses",
         login,
@@ -502,9 +332,9 @@ def _addresses(login: Login, lately: Sequence[Login], known: _Known, config: Con
     )
 
 
-def _failures(login: Login, failures: Sequence[Login], known: _Known, config: Config) -> Iterator[_Sign]:
+def _failures(login: Login, failures: Sequence[Login], known: LoginProfile, config: Config) -> Iterator[_Sign]:
     """Yield a sign if so many logins failed in an hour as the user's days do not explain."""
-    p, mean, upper = _tail(len(failures), known.failures_a_day, FAILED_LOGINS, config.alpha)
+    p, mean, upper = FAILED_LOGINS.tail(len(failures), known.failures_a_day, config.alpha)
     yield from _counted(
         "failures",
         login,
@@ -542,20 +372,6 @@ def _counted(
     )
 
 
-def _tail(k: int, by_day: Sequence[float], usual: _Usual, alpha: float) -> tuple[float, float, float]:
-    """Return the chance of k or more in a day by the days before, their mean, and the most that is usual.
-
-    Negative binomial: over-dispersed by moments, shrunk, and wider the fewer days are known.
-    """
-    days = len(by_day)
-    mean = (sum(by_day) + SHRINKAGE * usual.mean) / (days + SHRINKAGE)
-    excess = sum((count - mean) ** 2 - mean for count in by_day)
-    dispersion = (max(excess, 0.0) + SHRINKAGE * usual.dispersion) / (days * mean**2 + SHRINKAGE)
-    shape = 1 / (dispersion + 1 / (days + SHRINKAGE))
-    p = shape / (shape + mean)
-    return float(stats.nbinom.sf(k - 1, shape, p)), mean, float(stats.nbinom.isf(alpha, shape, p))
-
-
 def _seen_by_rate(history: History, row: int, time: float, failures: int) -> bool:
     """Return whether the failures are so much of the user's last hour that high_failure_rate judges them."""
     if not history.fives.start + HOUR <= time < history.fives.end:
@@ -563,59 +379,6 @@ def _seen_by_rate(history: History, row: int, time: float, failures: int) -> boo
     last = history.fives.index(time)
     requests = int(history.fives.requests[row, max(0, last - 12) : last + 1].sum())
     return requests >= SEEN_BY_RATE and failures >= SEEN_SHARE * requests
-
-
-def _values(one: Login | Origin) -> tuple[tuple[tuple[str, ...], str], ...]:
-    """Each value of where a login comes from, after what it lies in."""
-    return (
-        (("country",), one.country),
-        (("network", one.country), one.network),
-        (("address", one.network), one.ip),
-        (("device",), one.device),
-    )
-
-
-def _trip(before: Login | None, login: Login, known: _Known, config: Config) -> _Trip | None:
-    """Return what lies between two logins if nobody travels so, and the places were not seen together before."""
-    if before is None or before.place is None or login.place is None:
-        return None
-    seconds = login.time - before.time
-    speed = _impossible(before.place, login.place, seconds, config)
-    if speed is None or _together(before.place, login.place, before.time, known, config):
-        return None
-    return _Trip(before, _distance(before.place, login.place), speed)
-
-
-def _impossible(one: Place, other: Place, seconds: float, config: Config) -> float | None:
-    distance = _distance(one, other)
-    if distance <= config.min_distance_km:
-        return None
-    speed = distance / max(seconds, 1.0) * HOUR
-    return speed if speed > config.max_speed_kmh else None
-
-
-def _together(one: Place, other: Place, time: float, known: _Known, config: Config) -> bool:
-    """Return whether both places were used before that time, and sooner after each other than anybody travels."""
-    here, there = (np.concatenate(known.stays(place, config.min_distance_km / 2)) for place in (one, other))
-    here, there = np.sort(here[here < time]), np.sort(there[there < time])
-    if not len(here) or not len(there):
-        return False
-    after = np.searchsorted(there, here)
-    gaps = np.minimum(
-        np.abs(there[np.minimum(after, len(there) - 1)] - here), np.abs(here - there[np.maximum(after - 1, 0)])
-    )
-    return _impossible(one, other, float(gaps.min()), config) is not None
-
-
-def _distance(one: Place, other: Place) -> float:
-    return float(_distances(one, np.array([other]))[0])
-
-
-def _distances(one: Place, others: Floats) -> Floats:
-    """Return the great-circle distances in km to places in degrees, (n, 2)."""
-    (lat1, lon1), (lat2, lon2) = np.radians(one), np.radians(others).T
-    h = np.sin((lat2 - lat1) / 2) ** 2 + math.cos(lat1) * np.cos(lat2) * np.sin((lon2 - lon1) / 2) ** 2
-    return np.asarray(2 * EARTH_RADIUS_KM * np.arcsin(np.sqrt(np.minimum(h, 1.0))))
 
 
 def _where(login: Login) -> str:
