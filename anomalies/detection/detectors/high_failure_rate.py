@@ -2,43 +2,23 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from anomalies.detection import brute_force, interval, scoring, wording
+from anomalies.detection import brute_force, failure_ratio, interval, last_attempts, scoring, wording
 from anomalies.detection.chart import BAND, Chart
 from anomalies.detection.detector import Detector, Learning, Seen
 from anomalies.detection.finding import HIGH, LOW, MEDIUM, Finding, Interval, metric, plain
 from anomalies.detection.history import DAY, HOUR, Counts, History
-from anomalies.detection.lateness import SETTLED_DAYS
+from anomalies.detection.last_attempts import LastAttempts
 from anomalies.detection.parameter import parameter
 from anomalies.detection.screening import Glance, Mask
 
 VERSION = 4
-Floats = NDArray[np.float64]
 
-TENANT_PRIOR_RATIO = 0.05  # refused, before anything is known
-TENANT_PRIOR_REQUESTS = 100.0
-OWN_PRIOR_REQUESTS = 50.0  # weight of the tenant's ratio in an entity's own
-CONCENTRATION_PRIOR_HOURS = 50.0
-LEAST_CONCENTRATION, MOST_CONCENTRATION = 5.0, 500.0
-WILSON_Z = 1.96
-
-# Who acts rarely is judged by its last attempts, so many at most, whichever hours they were made in, and in so many
-# days. Of agents with 2, 10 and 30 requests a day of whose next 15 to 40 then 50 to 90 % are refused, 0.56, 0.65 and
-# 0.63 are found (`method.refusals`), after 8, 1.1 and 0.3 days, each told once; by the last 50 alone 0.50, 0.37 and
-# 0.31; by hours and 5 minutes alone none, none and 0.01. Whole days and weeks found 0.41, 0.48 and 0.56 of a like
-# simulation at ten times the alpha, many of them when the week was over.
-LAST_ATTEMPTS = (20, 50)
-LAST_DAYS = 14  # with 30, 0.53, 0.65 and 0.63
-# Of alpha, since each attempt is looked at many times: with all of it 4 and, where the rate differs a lot from day to
-# day, 8 of 150 agents with 30 requests a day were found falsely within 30 days; with this none and 5.
-LAST_ALPHA = 0.1
 LAST_OPEN_SECONDS = DAY  # without a further refusal
-RUN_DAYS = 45  # from which a spell may go on: so much of the history has 30 days and a spell's attempts before it
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +114,17 @@ class Config:
     )
 
     @property
+    def limits(self) -> failure_ratio.Limits:
+        return failure_ratio.Limits(
+            alpha=self.alpha,
+            min_requests=self.min_requests,
+            min_failures=self.min_failures,
+            min_excess=self.min_excess_ratio,
+            concentration=self.concentration,
+            history_days=self.history_days,
+        )
+
+    @property
     def rules(self) -> brute_force.Rules:
         return brute_force.Rules(
             failures=self.brute_force_failures,
@@ -182,8 +173,8 @@ def detect(history: History, config: Config) -> list[Finding]:
     for counts in (history.hours, history.fives):
         for row, rate in _rates(history, counts, config):
             rates.setdefault(row, []).append(rate)
-    for row, rate in _last_rates(history, config):
-        rates.setdefault(row, []).append(rate)
+    for row, run in last_attempts.spells(history, _complete(history, history.hours), config.limits):
+        rates.setdefault(row, []).append(_rate_of_last_attempts(history, row, run))
     row_of = {history.entities[row]: row for row in history.totals}
     guessed = {
         row_of[entity]: [
@@ -202,13 +193,11 @@ def detect(history: History, config: Config) -> list[Finding]:
 
 def screen(glance: Glance, config: Config) -> Mask:
     """Return the rows with many failures, or of which more failed than of one that never fails may, (n,)."""
-    history = glance.history
+    history, limits = glance.history, config.limits
     found = glance.rows_of(glance.news.attempts)
     for counts in (history.hours, history.fives):
-        hot = _complete(history, counts) & _enough(counts, config)
-        hot &= _wilson(counts.failures, counts.requests) > config.min_excess_ratio
-        found |= hot.any(axis=1)
-    found |= _may_have_last_rates(history, config)
+        found |= (_complete(history, counts) & limits.possible(counts.requests, counts.failures)).any(axis=1)
+    found |= last_attempts.possible(history.hours, _complete(history, history.hours), limits)
     found[len(history.totals) :] = False
     return found
 
@@ -221,16 +210,15 @@ def chart(history: History, config: Config, width: int) -> Chart:
     usual, kappa = np.zeros(len(judged)), np.ones(len(judged))
     for day in np.unique(starts // DAY * DAY).tolist():
         today = starts // DAY * DAY == day
-        usual[today], kappa[today] = _usual(history, np.array([0]), day, config)
-    a, b = usual * kappa, (1 - usual) * kappa
+        usual[today], kappa[today] = failure_ratio.usual(history, np.array([0]), day, config.limits)
     return Chart(
         unit="failures",
         width=counts.width,
         starts=starts,
         observed=counts.failures[0, judged],
         expected=usual * n,
-        lower=np.asarray(stats.betabinom.ppf(1 - BAND, n, a, b)),
-        upper=np.asarray(stats.betabinom.ppf(BAND, n, a, b)),
+        lower=failure_ratio.quantile(1 - BAND, n, usual, kappa),
+        upper=failure_ratio.quantile(BAND, n, usual, kappa),
     )
 
 
@@ -243,9 +231,9 @@ def learning(seen: Seen, config: Config) -> Learning | None:
 
 
 def _rates(history: History, counts: Counts, config: Config) -> Iterator[tuple[int, _Rate]]:
-    starts = counts.starts
+    starts, limits = counts.starts, config.limits
     due = _complete(history, counts)
-    enough = due & _enough(counts, config)
+    enough = due & limits.enough(counts.requests, counts.failures)
     enough[len(history.totals) :] = False
     rows = np.flatnonzero(enough.any(axis=1))
     if not len(rows):
@@ -255,21 +243,18 @@ def _rates(history: History, counts: Counts, config: Config) -> Iterator[tuple[i
     p, usual, kappa = np.ones(n.shape), np.zeros(n.shape), np.zeros(n.shape)
     for day in np.unique(days).tolist():
         today = (starts >= day) & (starts < day + DAY)
-        own, steadiness = _usual(history, rows, day, config)
+        own, steadiness = failure_ratio.usual(history, rows, day, limits)
         usual[:, today], kappa[:, today] = own[:, None], steadiness[:, None]
     judged = due & (k > n * usual)
-    p[judged] = stats.betabinom.sf(
-        k[judged] - 1, n[judged], usual[judged] * kappa[judged], (1 - usual[judged]) * kappa[judged]
-    )
-    hot = enough[rows] & (p < config.alpha) & (_wilson(k, n) > usual + config.min_excess_ratio)
+    p[judged] = failure_ratio.tail(n[judged], k[judged], usual[judged], kappa[judged])
+    hot = enough[rows] & (p < limits.alpha) & limits.exceeded(n, k, usual)
     for i in np.flatnonzero(hot.any(axis=1)).tolist():
         first_time = float(history.first_time[rows[i]])
         for first, last in interval.runs(hot[i], p[i] < config.extend_alpha, counts.width):
             best = first + int(np.argmin(p[i, first : last + 1]))
             opened = first + int(np.argmax(hot[i, first : last + 1]))
             inside = slice(first, last + 1)
-            a, b = usual[i, inside] * kappa[i, inside], (1 - usual[i, inside]) * kappa[i, inside]
-            uppers = stats.betabinom.ppf(BAND, n[i, inside], a, b)
+            uppers = failure_ratio.quantile(BAND, n[i, inside], usual[i, inside], kappa[i, inside])
             upper = float(uppers[best - first])
             end = float(starts[last]) + counts.width
             yield (
@@ -302,112 +287,12 @@ def _rates(history: History, counts: Counts, config: Config) -> Iterator[tuple[i
             )
 
 
-@dataclass(frozen=True, slots=True)
-class _Last:
-    """The last attempts of a series at the end of an hour in which it was refused."""
-
-    first: int  # hour of the first of them
-    last: int
-    requests: int
-    failures: int
-    usual: float
-    kappa: float
-    p: float
-
-
-def _last_rates(history: History, config: Config) -> Iterator[tuple[int, _Rate]]:
-    """Yield the spells in which the last attempts of those who act rarely were refused too often.
-
-    They last from the first of these refusals to the last one after which it is so. What began before the time to
-    judge is told as a whole: a refusal belongs to one spell alone.
-    """
-    hours = history.hours
-    due = _complete(history, hours) & _rarely(hours)
-    due[len(history.totals) :] = False
-    for row in np.flatnonzero(due.any(axis=1)).tolist():
-        without = _without_hot_hours(history, row, config)
-        if not _hot_lasts(history, row, without, np.flatnonzero(due[row]), config):
-            continue
-        until = int(np.flatnonzero(due[row])[-1])
-        earliest = max(0, int(np.flatnonzero(due[row])[0]) - 24 * RUN_DAYS)
-        at = earliest + np.flatnonzero(_rarely(hours.of(np.array([row])))[0, earliest : until + 1])
-        for run in _runs_of_lasts(_hot_lasts(history, row, without, at, config)):
-            if hours.starts[run[-1].last] + HOUR > history.judge_from[row]:
-                yield row, _rate_of_lasts(history, row, run)
-
-
-def _rarely(hours: Counts) -> NDArray[np.bool_]:
-    """Return the hours with a refusal that alone do not hold its last attempts."""
-    return np.asarray((hours.failures > 0) & (hours.requests < max(LAST_ATTEMPTS)))
-
-
-def _without_hot_hours(history: History, row: int, config: Config) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return the requests and failures of each hour, 0 in those that are hot by themselves."""
-    n, k = (counts[row].astype(np.int64) for counts in (history.hours.requests, history.hours.failures))
-    enough = (n >= config.min_requests) & (k >= config.min_failures) & (_wilson(k, n) > config.min_excess_ratio)
-    for hour in np.flatnonzero(enough).tolist():
-        usual, kappa = _usual_at(history, row, hour, config)
-        if _is_hot(n[hour], k[hour], usual, _tail(n[hour], k[hour], usual, kappa), config.alpha, config):
-            n[hour] = k[hour] = 0
-    return n, k
-
-
-def _hot_lasts(
-    history: History,
-    row: int,
-    counts: tuple[NDArray[np.int64], NDArray[np.int64]],
-    at: NDArray[np.intp],
-    config: Config,
-) -> list[_Last]:
-    """Return the last attempts at the ends of these hours where they are hot, the fewest that are."""
-    sums = [np.concatenate([[0], np.cumsum(each)]) for each in counts]
-    found: dict[int, _Last] = {}
-    for most in sorted(LAST_ATTEMPTS, reverse=True):
-        first = np.searchsorted(sums[0], sums[0][at + 1] - most, side="right") - 1
-        first = np.maximum(first, np.maximum(at + 1 - 24 * LAST_DAYS, 0))
-        first = np.searchsorted(sums[0], sums[0][first], side="right") - 1  # the hour of the first of them
-        n, k = (each[at + 1] - each[first] for each in sums)
-        enough = (n >= config.min_requests) & (k >= config.min_failures) & (_wilson(k, n) > config.min_excess_ratio)
-        for i in np.flatnonzero(enough & (first < at)).tolist():
-            usual, kappa = _usual_at(history, row, int(first[i]), config)
-            p = _tail(n[i], k[i], usual, kappa)
-            if _is_hot(n[i], k[i], usual, p, LAST_ALPHA * config.alpha, config):
-                found[int(at[i])] = _Last(int(first[i]), int(at[i]), int(n[i]), int(k[i]), usual, kappa, p)
-    return [found[hour] for hour in sorted(found)]
-
-
-def _usual_at(history: History, row: int, hour: int, config: Config) -> tuple[float, float]:
-    day = float(history.hours.starts[hour] // DAY * DAY)
-    usual, kappa = _usual(history, np.array([row]), day, config)
-    return float(usual[0]), float(kappa[0])
-
-
-def _tail(n: int, k: int, usual: float, kappa: float) -> float:
-    return float(stats.betabinom.sf(k - 1, n, usual * kappa, (1 - usual) * kappa))
-
-
-def _is_hot(n: int, k: int, usual: float, p: float, alpha: float, config: Config) -> bool:
-    return p < alpha and float(_wilson(np.array(k), np.array(n))) > usual + config.min_excess_ratio
-
-
-def _runs_of_lasts(hot: Sequence[_Last]) -> list[list[_Last]]:
-    """Join those that share attempts."""
-    runs: list[list[_Last]] = []
-    for one in hot:
-        if runs and one.first <= runs[-1][-1].last:
-            runs[-1].append(one)
-        else:
-            runs.append([one])
-    return runs
-
-
-def _rate_of_lasts(history: History, row: int, run: Sequence[_Last]) -> _Rate:
+def _rate_of_last_attempts(history: History, row: int, run: Sequence[LastAttempts]) -> _Rate:
     hours = history.hours
     best = min(run, key=lambda one: one.p)
     refused = np.flatnonzero(hours.failures[row, run[0].first : run[-1].last + 1]) + run[0].first
     start, end = float(hours.starts[refused[0]]), float(hours.starts[run[-1].last]) + HOUR
-    a, b = best.usual * best.kappa, (1 - best.usual) * best.kappa
-    upper = float(stats.betabinom.ppf(BAND, best.requests, a, b))
+    upper = float(failure_ratio.quantile(BAND, best.requests, best.usual, best.kappa))
     since = float(hours.starts[best.first])
     return _Rate(
         interval=Interval(
@@ -434,68 +319,11 @@ def _rate_of_lasts(history: History, row: int, run: Sequence[_Last]) -> _Rate:
     )
 
 
-def _may_have_last_rates(history: History, config: Config) -> NDArray[np.bool_]:
-    """Return the rows whose last attempts may be too many refusals, (n,), of a history that begins days ago only."""
-    hours = history.hours
-    due = _complete(history, hours) & _rarely(hours)
-    found = np.zeros(len(due), dtype=np.bool_)
-    n, k = (np.cumsum(each[:, ::-1], axis=1)[:, ::-1] for each in (hours.requests, hours.failures))
-    for hour in np.flatnonzero(due.any(axis=0)).tolist():
-        after = [each[:, hour + 1 : hour + 2].sum(axis=1, keepdims=True) for each in (n, k)]
-        requests, failures = (each[:, : hour + 1] - rest for each, rest in zip((n, k), after, strict=True))
-        for most in LAST_ATTEMPTS:
-            unknown = requests[:, 0] < most
-            first = np.maximum((requests >= most).sum(axis=1) - 1, 0)[:, None]
-            some = (np.take_along_axis(each, first, axis=1)[:, 0] for each in (failures, requests))
-            found |= due[:, hour] & (unknown | (_wilson(*some) > config.min_excess_ratio))
-    return found
-
-
 def _complete(history: History, counts: Counts) -> NDArray[np.bool_]:
     """Return which buckets are to be judged: complete ones, as successes may yet come. Guessing need not wait."""
     ends = counts.starts[None, :] + counts.width
     lag = history.lag[:, None] if len(history.lag) else 0.0
     return np.asarray((ends > history.judge_from[:, None]) & (ends + lag <= history.until))
-
-
-def _enough(counts: Counts, config: Config) -> NDArray[np.bool_]:
-    return np.asarray((counts.requests >= config.min_requests) & (counts.failures >= config.min_failures))
-
-
-def _usual(history: History, rows: NDArray[np.intp], day: float, config: Config) -> tuple[Floats, Floats]:
-    """Return the usual ratio of failures before that day, and its steadiness kappa, both (len(rows),)."""
-    last = history.hours.index(day)
-    past = slice(max(0, last - round(config.history_days * 24)), last)
-    before = max(0, history.tenant.index(day - SETTLED_DAYS * DAY))
-    lately = slice(max(0, before - round(config.history_days * 24)), before)
-    tenant = (history.tenant.failures[0, lately].sum() + TENANT_PRIOR_RATIO * TENANT_PRIOR_REQUESTS) / (
-        history.tenant.requests[0, lately].sum() + TENANT_PRIOR_REQUESTS
-    )
-    n = history.hours.requests[rows, past].astype(np.float64)
-    k = history.hours.failures[rows, past].astype(np.float64)
-    requests, failures = n.sum(axis=1), k.sum(axis=1)
-    own = (failures + OWN_PRIOR_REQUESTS * tenant) / (requests + OWN_PRIOR_REQUESTS)
-
-    # Intra-class correlation by moments over the hours with at least two requests.
-    informative = n >= 2
-    hours = informative.sum(axis=1)
-    n_in = np.where(informative, n, 0.0)
-    pairs = (n_in * (n_in - 1)).sum(axis=1)
-    spread = np.where(informative, (k - n * own[:, None]) ** 2 - n * (own * (1 - own))[:, None], 0.0).sum(axis=1)
-    correlation = np.clip(spread / np.maximum(pairs * own * (1 - own), 1e-9), 0.0, 1.0)
-    prior = 1 / (config.concentration + 1)
-    correlation = (hours * correlation + CONCENTRATION_PRIOR_HOURS * prior) / (hours + CONCENTRATION_PRIOR_HOURS)
-    return own, np.clip(1 / np.maximum(correlation, 1e-6) - 1, LEAST_CONCENTRATION, MOST_CONCENTRATION)
-
-
-def _wilson(k: NDArray[np.integer[Any]], n: NDArray[np.integer[Any]]) -> Floats:
-    """Return the lower bound of the 95 % Wilson interval of k/n; 0 where n is 0."""
-    trials = np.maximum(n, 1)
-    ratio = k / trials
-    z2 = WILSON_Z**2
-    centre = ratio + z2 / (2 * trials)
-    margin = WILSON_Z * np.sqrt(ratio * (1 - ratio) / trials + z2 / (4 * trials**2))
-    return np.asarray((centre - margin) / (1 + z2 / trials))
 
 
 _Part = _Rate | brute_force.Spell
