@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from anomalies.detection import baseline
 from anomalies.detection.band import Band
-from anomalies.detection.history import DAY, HOUR, History
+from anomalies.detection.history import DAY, HOUR, Counts, History
 from anomalies.detection.prior import PRIOR, YOUNG_DAYS, Prior
 
 Floats = NDArray[np.float64]
@@ -25,6 +25,16 @@ class Chart:
     expected: Floats
     lower: Floats
     upper: Floats
+
+
+def judged_buckets(history: History, width: int) -> tuple[Counts, NDArray[np.intp]]:
+    """Return the counts by the hour, or else by 5 minutes, and the numbers of the buckets of its judged days, (m,).
+
+    Of the only entity of a history; `width` is in seconds.
+    """
+    counts = history.hours if width == history.hours.width else history.fives
+    judged = np.flatnonzero((counts.starts >= history.judge_from[0] // DAY * DAY) & (counts.starts < history.until))
+    return counts, judged
 
 
 def of_requests(

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from anomalies.detection import brute_force, failure_ratio, interval, last_attempts, scoring, wording
-from anomalies.detection.chart import BAND, Chart
+from anomalies.detection.chart import BAND, Chart, judged_buckets
 from anomalies.detection.detector import Detector, Learning, Seen
 from anomalies.detection.finding import HIGH, LOW, MEDIUM, Finding, Interval, metric, plain
 from anomalies.detection.history import DAY, HOUR, Counts, History
@@ -204,8 +204,7 @@ def screen(glance: Glance, config: Config) -> Mask:
 
 def chart(history: History, config: Config, width: int) -> Chart:
     """Return the failures of the only entity of a history with what its requests let expect."""
-    counts = history.hours if width == history.hours.width else history.fives
-    judged = np.flatnonzero((counts.starts >= history.judge_from[0] // DAY * DAY) & (counts.starts < history.until))
+    counts, judged = judged_buckets(history, width)
     starts, n = counts.starts[judged], counts.requests[0, judged]
     usual, kappa = np.zeros(len(judged)), np.ones(len(judged))
     for day in np.unique(starts // DAY * DAY).tolist():

@@ -10,7 +10,7 @@ import numpy as np
 from scipy import stats
 
 from anomalies.detection import scoring, screening, travel, wording
-from anomalies.detection.chart import BAND, Chart
+from anomalies.detection.chart import BAND, Chart, judged_buckets
 from anomalies.detection.detector import Detector
 from anomalies.detection.finding import HIGH, LOW, Finding, Interval, metric, plain
 from anomalies.detection.history import DAY, HOUR, History, Login
@@ -150,8 +150,7 @@ def detect(history: History, config: Config) -> list[Finding]:
 
 def chart(history: History, _: Config, width: int) -> Chart:
     """Return the logins of the only entity of a history with as many as its past lets expect, failed ones too."""
-    counts = history.hours if width == history.hours.width else history.fives
-    judged = np.flatnonzero((counts.starts >= history.judge_from[0] // DAY * DAY) & (counts.starts < history.until))
+    counts, judged = judged_buckets(history, width)
     starts = counts.starts[judged]
     entity = history.entities[0]
     times = [login.time for login in history.logins.get(entity, ())]
