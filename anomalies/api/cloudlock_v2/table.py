@@ -7,11 +7,10 @@ from itertools import islice
 from typing import Any
 
 from django.core.handlers.asgi import ASGIRequest
-from django.db import transaction
 from django.http import HttpRequest, StreamingHttpResponse
 
-from anomalies.api.cloudlock_v2.threat import ROWS_AT_ONCE, Page, told
-from anomalies.services.parts import one_by_one
+from anomalies.api.cloudlock_v2.threat import Page, told
+from anomalies.services.parts import ROWS_AT_ONCE, one_by_one
 from anomalies.services.spreadsheet import guarded
 
 HEADER = (
@@ -35,12 +34,10 @@ def csv_answer(request: HttpRequest, page: Page) -> StreamingHttpResponse:
 
 
 def _parts(page: Page) -> Generator[bytes, None, None]:
-    """Yield the header, then lines, in one transaction: without one PostgreSQL would keep all rows for the cursor."""
     yield _lines([HEADER])
-    with transaction.atomic():
-        rows = (_cells(item) for item in told(page))
-        while some := list(islice(rows, ROWS_AT_ONCE)):
-            yield _lines(some)
+    rows = (_cells(item) for item in told(page))
+    while some := list(islice(rows, ROWS_AT_ONCE)):
+        yield _lines(some)
 
 
 def _cells(item: dict[str, Any]) -> list[str]:

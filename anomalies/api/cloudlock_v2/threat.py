@@ -1,19 +1,20 @@
 """What this contract tells of an anomaly: each field once, as SQL, to be read, filtered and ordered by."""
 
+from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from django.db import connection
+from django.db import connection, transaction
 from ninja import Schema
 
 from anomalies.api.cloudlock_v2.countries import country_name
 from anomalies.detection.registry import DETECTORS
 from anomalies.models import Anomaly, ReviewEntry, Series
 from anomalies.models.anomaly import SUPPRESSED, WITHDRAWN
+from anomalies.services.parts import ROWS_AT_ONCE
 
-ROWS_AT_ONCE = 2000
 ACTIVE, DISMISSED = "ACTIVE", "DISMISSED"
 
 # Dismiss reasons that are offered, and the verdict that each is; another one is kept in its own words.
@@ -33,9 +34,15 @@ IS_DISMISSED = f"({_RESOLVED} OR {_MERGED} OR {_WITHDRAWN} OR {_SUPPRESSED})"
 
 
 def _case(column: str, told: Mapping[str, str], otherwise: str) -> str:
-    """What each value of a column is told as; all of them words of our own."""
-    cases = " ".join(f"WHEN '{value}' THEN '{word}'" for value, word in told.items())
+    """What each value of a column is told as."""
+    cases = " ".join(f"WHEN {_literal(value)} THEN {_literal(word)}" for value, word in told.items())
     return f"CASE {column} {cases} ELSE {otherwise} END"
+
+
+def _literal(word: str) -> str:
+    """A text in a statement that takes values, of which each `%` begins one."""
+    text = word.replace("'", "''").replace("%", "%%")
+    return f"'{text}'"
 
 
 _REASON = f"""CASE
@@ -95,6 +102,8 @@ _MERGED_LATER = f"""EXISTS (
 _NOT_MERGED_AT_ONCE = f"(NOT {_MERGED} OR {_MERGED_LATER})"
 
 _COLUMNS = ", ".join([*map(_spelled, SCALARS), "a.platforms", "a.countries", "a.principal_ids"])
+_NUMBER = "a.id"
+_BY_NUMBER = f"SELECT {_COLUMNS} FROM anomalies_anomaly a WHERE {{where}} AND a.id = ANY(%s)"  # noqa: S608  of constants
 _PAGE = f"""
 FROM anomalies_anomaly a WHERE {{where}} AND {_NOT_MERGED_AT_ONCE} AND a.scan_id NOT IN ({_UNDER_WAY})
 ORDER BY {{order}} LIMIT %s OFFSET %s
@@ -199,32 +208,57 @@ class Page:
     offset: int = 0
     limit: int | None = None
 
-    def statement(self) -> tuple[str, Sequence[Any]]:
-        """The rows as SQL, with their values."""
+    @property
+    def is_short(self) -> bool:
+        return self.limit is not None and self.limit <= ROWS_AT_ONCE
+
+    def statement(self, columns: str) -> tuple[str, Sequence[Any]]:
+        """The rows as SQL, with their values: what is told of each, or its number alone."""
         field, direction = self.order.removeprefix("-"), "DESC" if self.order.startswith("-") else "ASC"
         order = f"{SCALARS[field]} {direction}, a.id {direction}"
         rows = _PAGE.format(where=self.where.sql, order=order)
-        # What is told is not read of those that are not on the page, nor sorted with them.
-        if self.limit is None and not self.offset:
-            sql = f"SELECT {_COLUMNS} {rows}"
+        # What is told is not read of those before the page, nor sorted with them.
+        if columns == _NUMBER:
+            sql = f"SELECT {columns} {rows}"
         elif SCALARS[field] in _BY_INDEX:
-            sql = f"SELECT {_COLUMNS} FROM (SELECT a.* {rows}) AS a ORDER BY {order}"  # noqa: S608  of constants
+            sql = f"SELECT {columns} FROM (SELECT a.* {rows}) AS a ORDER BY {order}"  # noqa: S608  of constants
         else:
             found = f"SELECT a.id {rows}"
-            sql = f"SELECT {_COLUMNS} FROM anomalies_anomaly a WHERE a.id IN ({found}) ORDER BY {order}"  # noqa: S608
+            sql = f"SELECT {columns} FROM anomalies_anomaly a WHERE a.id IN ({found}) ORDER BY {order}"  # noqa: S608
         return sql, [*self.where.values, self.limit, self.offset]
+
+    def numbers(self) -> "array[int]":
+        """The numbers of the anomalies that are the items, 8 bytes each."""
+        found = array("q")
+        with transaction.atomic(), connection.chunked_cursor() as cursor:
+            cursor.execute(*self.statement(_NUMBER))
+            while some := cursor.fetchmany(ROWS_AT_ONCE):
+                found.extend(number for (number,) in some)
+        return found
 
 
 def told(page: Page) -> Iterator[dict[str, Any]]:
-    """Yield each item, 2,000 at a time read from the database, with one query for the users of all of these."""
-    sql, values = page.statement()
-    few = page.limit is not None and page.limit <= ROWS_AT_ONCE
-    with connection.cursor() if few else connection.chunked_cursor() as cursor:
+    """Yield each item. More than 2,000 are those that match when the first is asked for, and still when they are read.
+
+    No statement is open for as long as somebody takes to read them.
+    """
+    if page.is_short:
+        yield from _items(*page.statement(_COLUMNS))
+        return
+    numbers = page.numbers()
+    for start in range(0, len(numbers), ROWS_AT_ONCE):
+        some = numbers[start : start + ROWS_AT_ONCE].tolist()
+        sql, values = _BY_NUMBER.format(where=page.where.sql), [*page.where.values, some]
+        found = {item["id"]: item for item in _items(sql, values)}
+        yield from (found[number] for number in some if number in found)
+
+
+def _items(sql: str, values: Sequence[Any]) -> Iterator[dict[str, Any]]:
+    with connection.cursor() as cursor:
         cursor.execute(sql, values)
-        while some := cursor.fetchmany(ROWS_AT_ONCE):
-            users = _users({principal_id for row in some for principal_id in row[-1]})
-            for row in some:
-                yield _item(row, users)
+        rows = cursor.fetchall()
+    users = _users({principal_id for row in rows for principal_id in row[-1]})
+    return (_item(row, users) for row in rows)
 
 
 def _users(ids: set[str]) -> dict[str, dict[str, str | None]]:

@@ -9,12 +9,14 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+from anomalies.api.cloudlock_v2 import threat
 from anomalies.detection.registry import DETECTORS
 from anomalies.models import Anomaly, ReviewEntry, Scan, Suppression
 from anomalies.services import reviews
 from anomalies.services.actor import Actor
 from tests import make
 from tests.api.cloudlock_v2.expected import CREATED, SEED, error, of_the_seed
+from tests.api.cloudlock_v2.many import copies
 from tests.api.conftest import Call
 
 pytestmark = pytest.mark.django_db
@@ -218,11 +220,16 @@ def test_the_list_costs_the_same_queries_for_any_length(call: Call, django_asser
             assert call("GET", f"/api/v2/threats?limit={limit}").json()["results"] == limit
 
 
-@pytest.mark.parametrize(("limit", "by_cursor"), [(2000, False), (2001, True)])
-def test_a_cursor_reads_what_does_not_come_at_once(call: Call, limit: int, by_cursor: bool) -> None:
+@pytest.mark.parametrize(("limit", "short"), [(2, True), (3, False)])
+def test_more_than_come_at_once_are_read_by_their_numbers(
+    call: Call, monkeypatch: pytest.MonkeyPatch, limit: int, short: bool
+) -> None:
+    monkeypatch.setattr(threat, "ROWS_AT_ONCE", 2)
+    copies(make.anomaly(id=1, created_at=CREATED), [CREATED + timedelta(seconds=n // 2) for n in range(1, 6)], first=2)
     with CaptureQueriesContext(connection) as made:
-        assert call("GET", f"/api/v2/threats?limit={limit}").status_code == 200
-    assert any("CURSOR" in query["sql"] for query in made.captured_queries) is by_cursor
+        items = call("GET", f"/api/v2/threats?limit={limit}&offset=1&order=-description").json()["items"]
+    assert [item["id"] for item in items] == [5, 4, 3][:limit]
+    assert any("= ANY(" in query["sql"] and "anomaly" in query["sql"] for query in made.captured_queries) is not short
 
 
 @pytest.mark.parametrize("microsecond", [0, 1, 16_438, 500_000])
