@@ -97,7 +97,7 @@ def _wilson(n: Counted, k: Counted) -> Floats:
 
     Source: Wilson (1927), JASA 22.
     """
-    trials = np.maximum(n, 1)
+    trials = np.maximum(n, 1).astype(np.float64)  # of 32 bits their square would overflow
     ratio = k / trials
     z2 = WILSON_Z**2
     centre = ratio + z2 / (2 * trials)

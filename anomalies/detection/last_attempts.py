@@ -120,9 +120,9 @@ def _judged(
     ratio, kappa = failure_ratio.usual(history, np.array([row]), day, limits)
     requests, failures = np.array([n]), np.array([k])
     p = failure_ratio.tail(requests, failures, ratio, kappa)
-    if p[0] >= limits.alpha or not limits.exceeded(requests, failures, ratio)[0]:
-        return None
-    return LastAttempts(first, last, int(n), int(k), float(ratio[0]), float(kappa[0]), float(p[0]))
+    if p[0] < limits.alpha and limits.exceeded(requests, failures, ratio)[0]:
+        return LastAttempts(first, last, int(n), int(k), float(ratio[0]), float(kappa[0]), float(p[0]))
+    return None
 
 
 def _joined(hot: Sequence[LastAttempts]) -> list[list[LastAttempts]]:

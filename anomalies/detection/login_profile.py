@@ -62,7 +62,7 @@ class LoginProfile:
         self.failed = [one for one in mine if not one.succeeded]
         self.logins = sum(one.logins for one in self.succeeded)
         self.days = min(day - past.first_day, HISTORY_DAYS)
-        self._stays: dict[Place, tuple[Floats, Floats]] = {}
+        self._stays: dict[tuple[Place, float], tuple[Floats, Floats]] = {}
 
     @cached_property
     def _devices(self) -> dict[str, float]:
@@ -93,12 +93,12 @@ class LoginProfile:
 
         Today's last are left out: what comes later must not change what is said of now.
         """
-        if place not in self._stays:
+        if (place, within_km) not in self._stays:
             places, times = self._located
             times = times[travel.distances(place, places) <= within_km]
             today = times[:, 2] == self.day
-            self._stays[place] = np.sort(times[~today, :2], axis=None), np.sort(times[today, 0])
-        return self._stays[place]
+            self._stays[place, within_km] = np.sort(times[~today, :2], axis=None), np.sort(times[today, 0])
+        return self._stays[place, within_km]
 
     def together(self, one: Place, other: Place, time: float, limits: travel.Limits) -> bool:
         """Return whether both places were used before that time, and sooner after each other than anybody travels."""

@@ -125,6 +125,16 @@ def test_refusals_of_an_hour_that_is_hot_by_itself_are_not_told_again() -> None:
     assert detect(build.history(n, failures=k, judge_days=1), Config()) == []
 
 
+@pytest.mark.parametrize("requests", [30_000, 32_768, 46_341, 393_216])
+def test_refusals_of_any_number_of_requests_are_found(requests: int) -> None:
+    n = np.full((1, 24 * 29), requests)
+    k = np.random.default_rng(3).binomial(n, 0.02)
+    k[0, -3:] = requests
+    history = build.history(n, failures=k)
+    assert len(detect(history, Config())) == 1
+    assert screen(_glance(history), Config()).all()
+
+
 def _glance(history: History) -> Glance:
     """The last day, with three days before it."""
     start = history.hours.end - 4 * DAY
