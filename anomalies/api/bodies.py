@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 from django.core.handlers.asgi import ASGIRequest
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
+from django.http.response import HttpResponseBase
 from ninja.parser import Parser
 
 from anomalies.services.parts import ROWS_AT_ONCE, one_by_one
@@ -46,12 +47,17 @@ def json_answer(content: Any, status: int = 200) -> HttpResponse:
 
 def streamed(
     request: HttpRequest, name: str, rows: Iterable[dict[str, Any]], *, total: bool = False
-) -> StreamingHttpResponse:
+) -> HttpResponseBase:
     """An object with one list, `{"name": [...]}`, of which some rows are held at a time, however long it is.
 
-    With `total` it says after the list how many these are.
+    With `total` it says after the list how many these are. The first rows are read before anything is sent: what fails
+    by then is answered as an error, and a list that ends there is sent whole.
     """
-    parts = _parts(name, iter(rows), total=total)
+    left = iter(rows)
+    first = list(islice(left, ROWS_AT_ONCE))
+    if len(first) < ROWS_AT_ONCE:
+        return json_answer({name: first, **({"total": len(first)} if total else {})})
+    parts = _parts(name, first, left, total=total)
     return StreamingHttpResponse(
         one_by_one(parts) if isinstance(request, ASGIRequest) else parts,
         content_type="application/json",
@@ -59,12 +65,15 @@ def streamed(
     )
 
 
-def _parts(name: str, rows: Iterator[dict[str, Any]], *, total: bool) -> Generator[bytes, None, None]:
-    before, count = msgspec.json.encode({name: []}).removesuffix(b"]}"), 0
-    while some := list(islice(rows, ROWS_AT_ONCE)):
+def _parts(
+    name: str, first: list[dict[str, Any]], left: Iterator[dict[str, Any]], *, total: bool
+) -> Generator[bytes, None, None]:
+    before, some, count = msgspec.json.encode({name: []}).removesuffix(b"]}"), first, 0
+    while some:
         yield before + b",".join(map(msgspec.json.encode, some))
-        before, count = b",", count + len(some)
-    yield (b"" if count else before) + (b'],"total":%d}' % count if total else b"]}")
+        count += len(some)
+        before, some = b",", list(islice(left, ROWS_AT_ONCE))
+    yield b'],"total":%d}' % count if total else b"]}"
 
 
 def encoded(rows: Iterable[dict[str, Any]]) -> list[msgspec.Raw]:

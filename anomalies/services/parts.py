@@ -2,7 +2,7 @@
 
 from array import array
 from collections.abc import AsyncIterator, Generator, Iterator
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from asgiref.sync import sync_to_async
 from django.db import close_old_connections, transaction
@@ -14,12 +14,12 @@ M = TypeVar("M", bound=Model)
 ROWS_AT_ONCE = 2000
 
 
-def each_once(matching: QuerySet[M, Any], rows: QuerySet[M, M]) -> Iterator[M]:
-    """Yield, in their order, the rows that match when the first one is asked for; what `rows` says of each is read.
+def each_once(rows: QuerySet[M, M]) -> Iterator[M]:
+    """Yield, in their order, the rows that match when the first one is asked for, and still when they are read.
 
     Only their numbers are kept, 8 bytes each: no statement is open for as long as somebody takes to read them.
     """
-    numbers = array("q", matching.values_list("pk", flat=True).iterator(ROWS_AT_ONCE))
+    numbers = array("q", rows.values_list("pk", flat=True).iterator(ROWS_AT_ONCE))
     for start in range(0, len(numbers), ROWS_AT_ONCE):
         some = numbers[start : start + ROWS_AT_ONCE].tolist()
         known = rows.in_bulk(some)

@@ -120,7 +120,7 @@ class Group:
 
 
 def groups(numbers: Sequence[int], wanted: Q) -> Iterator[Group]:
-    """Yield the anomalies of these numbers in this order. Three statements, however many they are."""
+    """Yield the anomalies of these numbers in this order. Four statements at most, however many they are."""
     with connection.cursor() as cursor:
         cursor.execute(_ANOMALIES, [[*numbers]])
         rows = {row[0]: row for row in cursor}

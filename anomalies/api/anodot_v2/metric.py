@@ -149,16 +149,20 @@ def metrics_of(anomalies: Collection[int], wanted: Q) -> dict[int, list[Deviatin
 
     Two statements, and one more if something is asked of them.
     """
-    chosen = set(Metric.objects.filter(wanted, anomaly__in=anomalies).values_list("pk", flat=True)) if wanted else None
     found: dict[int, list[Deviating]] = {}
     by_number: dict[int, Deviating] = {}
     with connection.cursor() as cursor:
         cursor.execute(_METRICS, [[*anomalies]])
-        for *known, observed in cursor:
-            value = None if observed is None else msgspec.json.decode(observed)
-            one = Deviating(*(*known, value, chosen is None or known[0] in chosen))
-            found.setdefault(one.anomaly, []).append(one)
-            by_number[one.pk] = one
+        rows = cursor.fetchall()
+    # By their numbers: a scan that ends meanwhile may have made others in their place.
+    chosen = {row[0] for row in rows}
+    if wanted:
+        chosen = set(Metric.objects.filter(wanted, pk__in=chosen).values_list("pk", flat=True))
+    for *known, observed in rows:
+        value = None if observed is None else msgspec.json.decode(observed)
+        one = Deviating(*(*known, value, known[0] in chosen))
+        found.setdefault(one.anomaly, []).append(one)
+        by_number[one.pk] = one
     passing = [pk for pk, one in by_number.items() if one.passes]
     for interval in Interval.objects.raw(_INTERVALS, [passing]) if passing else ():
         by_number[interval.metric_id].intervals.append(interval)

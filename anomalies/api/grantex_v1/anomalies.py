@@ -132,7 +132,7 @@ def to_wire(facts: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _told(anomalies: AnomalyQuerySet) -> Iterator[dict[str, Any]]:
-    return (to_wire(facts(each)) for each in each_once(anomalies.newest_first(), Anomaly.objects.only(*TOLD)))
+    return (to_wire(facts(each)) for each in each_once(anomalies.newest_first().only(*TOLD)))
 
 
 def _wire_time(iso: str | None) -> str | None:

@@ -169,8 +169,7 @@ def list_grants(request: HttpRequest, wanted: Query[GrantFilter]) -> HttpRespons
     All of them are sent as they are read, however many they are; a page has 100, or as many as `pageSize` says.
     """
     at = timezone.now()
-    told = Grant.objects.select_related("parent")
-    grants = told.order_by("-id")
+    grants = Grant.objects.select_related("parent").order_by("-id")
     if wanted.agent_id is not None:
         grants = grants.filter(agent_id=wanted.agent_id)
     if wanted.principal_id is not None:
@@ -181,7 +180,7 @@ def list_grants(request: HttpRequest, wanted: Query[GrantFilter]) -> HttpRespons
         size = wanted.page_size or PAGE_SIZE
         start = ((wanted.page or 1) - 1) * size
         return json_answer({"grants": [to_wire(grant, at=at) for grant in grants[start : start + size]]})
-    return streamed(request, "grants", (to_wire(grant, at=at) for grant in each_once(grants, told)))
+    return streamed(request, "grants", (to_wire(grant, at=at) for grant in each_once(grants)))
 
 
 @router.post("/grants/delegate", auth=REVIEW, response={201: Delegated, (400, 404, 422): Error})
