@@ -17,6 +17,7 @@ from anomalies.admin.bulk import deciding
 from anomalies.detection.registry import DETECTORS
 from anomalies.detection.wording import number, span
 from anomalies.models import Anomaly, Metric, ReviewEntry, Severity
+from anomalies.models.ordering import SORTED_BY
 
 
 class TypeFilter(admin.SimpleListFilter):
@@ -168,7 +169,7 @@ class AnomalyAdmin(ReadOnlyAdmin):
         label = anomaly.get_severity_display()
         return format_html('<span class="severity {}"><b>{}</b> {}</span>', label, label[0].upper(), label)
 
-    @admin.display(description="agent, principal", ordering="agent_id")
+    @admin.display(description="agent, principal", ordering=SORTED_BY["who"])
     def who(self, anomaly: Anomaly) -> SafeString:
         return _lines(anomaly.agent_id, anomaly.principal_id)
 

@@ -29,9 +29,14 @@ class ScanAdmin(ReadOnlyAdmin):
         "series_judged",
         "series_failed",
         "anomalies_raised",
+        "of_the_past",
     )
     list_filter = ("trigger",)
     ordering = ("-started_at",)
+
+    @admin.display(description="of the past", ordering="anomalies_of_the_past")
+    def of_the_past(self, scan: Scan) -> int:
+        return scan.anomalies_of_the_past
 
 
 @admin.register(Series)

@@ -11,7 +11,7 @@ MOST_LISTED = 8  # more are searched for by name
 
 def reviewers() -> QuerySet[User]:
     """Those who may decide, by name."""
-    return User.objects.with_perm(REVIEW, backend="django.contrib.auth.backends.ModelBackend").order_by("username")
+    return User.objects.with_perm(REVIEW).order_by("username")
 
 
 def assignee_called(name: str) -> User | None:

@@ -1,11 +1,8 @@
 """services/accounts: who somebody is and what they may do, by one query."""
 
-from collections.abc import Callable
-
 import pytest
 from django.contrib.auth.backends import ModelBackend
 from django.contrib.auth.models import Group, Permission, User
-from django.test import Client
 from pytest_django import DjangoAssertNumQueries
 
 from anomalies.services.accounts import AccountBackend
@@ -56,15 +53,6 @@ def test_who_is_gone_or_not_active_is_nobody(vic: User) -> None:
     assert BACKEND.get_user(vic.pk) is None
     seen.is_active = False
     assert not seen.has_perm("anomalies.view_anomaly")
-
-
-def test_what_was_taken_away_is_gone_at_the_next_request(vic: User, client_of: Callable[[User], Client]) -> None:
-    as_vic = client_of(vic)
-    assert as_vic.get("/").status_code == 200
-    vic.groups.clear()
-    assert as_vic.get("/").status_code == 403
-    own(vic, "view_anomaly")
-    assert as_vic.get("/").status_code == 200
 
 
 def test_who_logged_in_just_now_is_asked_for_as_django_does(vic: User) -> None:

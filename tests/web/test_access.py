@@ -1,6 +1,7 @@
 """web/access: who may see a page, and what the others are told."""
 
 import pytest
+from django.contrib.auth.models import Permission, User
 from django.test import Client
 
 from anomalies.models import ReviewEntry
@@ -35,6 +36,20 @@ def test_without_the_permission_a_page_is_a_designed_403(as_zoe: Client, path: s
     assert response.status_code == 403
     assert "You have no access to this" in response.text
     assert "zoe" in response.text
+
+
+def test_what_was_taken_away_or_given_counts_from_the_next_request_on(as_vic: Client, vic: User) -> None:
+    assert as_vic.get("/").status_code == 200
+    vic.groups.clear()
+    assert as_vic.get("/").status_code == 403
+    vic.user_permissions.add(Permission.objects.get(content_type__app_label="anomalies", codename="view_anomaly"))
+    assert as_vic.get("/").status_code == 200
+
+
+def test_a_session_of_another_backend_ends(vic: User) -> None:
+    client = Client()
+    client.force_login(vic, backend="django.contrib.auth.backends.ModelBackend")
+    assert client.get("/").status_code == 302
 
 
 @pytest.mark.parametrize("path", PAGES)

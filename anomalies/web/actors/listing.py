@@ -141,7 +141,7 @@ class ActorListing:
         return f"{self.path}?{query.urlencode()}" if query else self.path
 
     def headers(self) -> list[Header]:
-        shown = [column for column in self.columns if column.name != "group" or self.groups]
+        shown = [column for column in self.columns if column.name != "group" or self.groups or "group" in self.sort]
         return headers(shown, self.sort, lambda sort: self.url(sort=sort))
 
     def context(self) -> dict[str, Any]:
