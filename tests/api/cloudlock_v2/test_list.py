@@ -369,3 +369,10 @@ def test_what_a_scan_raised_that_died_is_shown_when_the_next_one_begins(call: Ca
 def test_an_unknown_id_is_404(call: Call, threat_id: str) -> None:
     make.anomaly(id=1)
     assert "no threat" in error(call("GET", f"/api/v2/threats/{quote(threat_id, safe='%')}"), 404, "NOT_FOUND")
+
+
+def test_what_a_detector_is_called_may_hold_any_sign() -> None:
+    told = threat._case("kind", {"agent's": "100% {refused}"}, "''")
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT {told} FROM (SELECT %s AS kind) AS a", ["agent's"])
+        assert cursor.fetchone() == ("100% {refused}",)

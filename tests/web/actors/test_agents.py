@@ -99,3 +99,8 @@ def test_the_way_back_leads_to_the_list_that_it_names(as_vic: Client, path: str,
     make.agent()
     make.principal("user_1")
     assert f'class="back"><a href="{leads_to}">' in as_vic.get(path).text
+
+
+def test_a_list_sorted_by_what_no_agent_has_still_names_its_order(as_vic: Client) -> None:
+    make.agent()
+    assert '<span class="chip">Sort: Group' in as_vic.get("/agents/?sort=group").text
