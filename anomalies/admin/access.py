@@ -15,6 +15,7 @@ from anomalies.admin.base import (
     InnerAdmin,
     ReadOnlyAdmin,
     ToldChangesAdmin,
+    WhetherFilter,
     actor_of,
     in_words,
     link_to,
@@ -56,7 +57,7 @@ class _AgentForm(forms.ModelForm):
         for number, weekday in enumerate(WEEKDAYS):
             if text := self.cleaned_data.get(weekday):
                 try:
-                    hours[str(number)] = working_hours.hours_of(number, text)
+                    hours[str(number)] = working_hours.hours_of(text)
                 except WorkingHoursError as error:
                     self.add_error(weekday, str(error))
         self.cleaned_data["working_hours"] = hours or None
@@ -80,7 +81,7 @@ class AgentAdmin(ToldChangesAdmin):
     show_full_result_count = False
     change_list_template = "admin/anomalies/bounded_change_list.html"
     list_display = ("public_id", "name", "group", "status", "time_zone", "first_seen", "last_seen")
-    list_filter = ("status", ("deleted_at", admin.EmptyFieldListFilter))
+    list_filter = ("status", ("deleted_at", WhetherFilter))
     search_fields = ("public_id", "name", "group__exact")
     ordering = ("public_id",)
     actions = None
@@ -185,7 +186,7 @@ class AgentPrincipalAdmin(InnerAdmin):
 class GrantAdmin(ReadOnlyAdmin):
     list_display = ("public_id", "agent_id", "principal_id", "what", "request", "status", "issued_at", "expires_at")
     list_select_related = ("request",)
-    list_filter = ("status", ("request", admin.EmptyFieldListFilter))
+    list_filter = ("status", ("request", WhetherFilter))
     search_fields = ("public_id__exact", "agent_id__exact", "principal_id__exact", "request_id__exact")
     search_help_text = "The whole id of a grant, an agent, a user or an access request"
     ordering = ("-id",)

@@ -12,11 +12,11 @@ from django.utils.formats import localize
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
 
-from anomalies.admin.base import ReadOnlyAdmin, pretty
+from anomalies.admin.base import ReadOnlyAdmin, SeverityFilter, pretty
 from anomalies.admin.bulk import deciding
 from anomalies.detection.registry import DETECTORS
 from anomalies.detection.wording import number, span
-from anomalies.models import Anomaly, Metric, ReviewEntry, Severity
+from anomalies.models import Anomaly, Metric, ReviewEntry
 from anomalies.models.ordering import SORTED_BY
 
 
@@ -31,20 +31,6 @@ class TypeFilter(admin.SimpleListFilter):
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Anomaly]) -> QuerySet[Anomaly]:
         return queryset.filter(type=self.value()) if self.value() else queryset
-
-
-class SeverityFilter(admin.SimpleListFilter):
-    """The worst first."""
-
-    title = "severity"
-    parameter_name = "severity__exact"
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [(str(value), label) for value, label in reversed(Severity.choices)]
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Anomaly]) -> QuerySet[Anomaly]:
-        value = self.value() or ""
-        return queryset.filter(severity=int(value)) if value in [str(known) for known in Severity.values] else queryset
 
 
 def _lines(*texts: str | None) -> SafeString:

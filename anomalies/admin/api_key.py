@@ -15,7 +15,7 @@ from django.utils import timezone
 from django.utils.cache import add_never_cache_headers
 from django.utils.formats import localize
 
-from anomalies.admin.base import actor_of
+from anomalies.admin.base import WhetherFilter, actor_of
 from anomalies.models import ApiKey
 from anomalies.services import api_keys
 
@@ -66,7 +66,7 @@ class ApiKeyAdmin(admin.ModelAdmin):
     form = _ApiKeyForm
     change_form_template = "admin/anomalies/api_key_change_form.html"
     list_display = ("name", "start", "scopes", "state", "calls_a_minute", "created_at", "last_used_at", "expires_at")
-    list_filter = (("revoked_at", admin.EmptyFieldListFilter), ("replaced_at", admin.EmptyFieldListFilter))
+    list_filter = (("revoked_at", WhetherFilter), ("replaced_at", WhetherFilter))
     search_fields = ("name", "start")
     ordering = ("-created_at", "-id")
     actions = ("rotate", "revoke")

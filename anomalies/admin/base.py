@@ -1,6 +1,7 @@
 """What the pages of the admin site share."""
 
 import json
+from collections.abc import Iterator
 from functools import cached_property
 from typing import Any
 
@@ -12,6 +13,7 @@ from django.urls import reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
 
+from anomalies.models import Severity
 from anomalies.services.actor import Actor
 
 _ESTIMATED_ROWS = """
@@ -51,6 +53,32 @@ class ReadOnlyAdmin(admin.ModelAdmin):
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
         about = {"most_counted": MOST_COUNTED, "rows_estimated": estimated_rows(self.model)}
         return super().changelist_view(request, {**about, **(extra_context or {})})
+
+
+class SeverityFilter(admin.SimpleListFilter):
+    """The worst first."""
+
+    title = "severity"
+    parameter_name = "severity__exact"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [(str(value), label) for value, label in reversed(Severity.choices)]
+
+    def queryset(self, request: HttpRequest, queryset: models.QuerySet[Any]) -> models.QuerySet[Any]:
+        value = self.value() or ""
+        return queryset.filter(severity=int(value)) if value in [str(known) for known in Severity.values] else queryset
+
+
+class WhetherFilter(admin.EmptyFieldListFilter):
+    """Whether a field says anything: `By ended: All, No, Yes`."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.title = str(self.title).removesuffix(" at")
+
+    def choices(self, changelist: Any) -> Iterator[Any]:
+        for choice in super().choices(changelist):
+            yield {**choice, "display": str(choice["display"]).replace("Not empty", "Yes").replace("Empty", "No")}
 
 
 class InnerAdmin(ReadOnlyAdmin):

@@ -10,7 +10,7 @@ from django.utils import timezone
 from django.utils.formats import localize
 from django.utils.text import capfirst
 
-from anomalies.admin.base import ToldChangesAdmin, actor_of
+from anomalies.admin.base import SeverityFilter, ToldChangesAdmin, actor_of
 from anomalies.detection.registry import counting
 from anomalies.detection.wording import plural, span
 from anomalies.models import Anomaly, Rule, Severity
@@ -65,7 +65,7 @@ def _lines(text: str) -> list[str]:
 class RuleAdmin(ToldChangesAdmin):
     form = _RuleForm
     list_display = ("name", "says", "severity_named", "enabled", "raised", "last_raised", "updated_at", "updated_by")
-    list_filter = ("enabled", "severity")
+    list_filter = ("enabled", SeverityFilter)
     search_fields = ("name", "description", "public_id")
     ordering = ("name",)
     actions = ("end",)

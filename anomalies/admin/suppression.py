@@ -15,7 +15,7 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.text import capfirst
 
-from anomalies.admin.base import actor_of
+from anomalies.admin.base import WhetherFilter, actor_of
 from anomalies.detection.registry import DETECTORS
 from anomalies.models import Anomaly, Severity, Suppression
 from anomalies.services import suppressions
@@ -79,7 +79,7 @@ class SuppressionAdmin(admin.ModelAdmin):
     form = _SuppressionForm
     add_form_template = "admin/anomalies/suppression_add.html"
     list_display = ("reason", "covers", "owner", "state", "hit_count", "last_hit", "expires_at")
-    list_filter = (("ended_at", admin.EmptyFieldListFilter),)
+    list_filter = (("ended_at", WhetherFilter),)
     search_fields = ("reason", "owner", "agent_id", "principal_id", "public_id")
     ordering = ("-id",)
     actions = ("end",)

@@ -1,5 +1,6 @@
 """admin/access: names, working hours, grants and the response policy."""
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -75,13 +76,13 @@ def test_all_days_empty_means_learned(as_boss: Client) -> None:
 @pytest.mark.parametrize(
     ("field", "value", "sentence"),
     [
-        ("time_zone", "Mars/Olympus", "'Mars/Olympus' is no time zone"),
+        ("time_zone", "Mars/Olympus", "“Mars/Olympus” is no time zone"),
         ("time_zone", "../etc/passwd", "is no time zone"),
-        ("monday", "9 to five", "'9 to five' is no span of hours"),
+        ("monday", "9 to five", "“9 to five” is no span of hours"),
         ("sunday", "17-9", "from an hour to a later one"),
         ("tuesday", "9-25", "from an hour to a later one"),
-        ("holidays_listed", "2026-02-30", "'2026-02-30' is no date"),
-        ("holidays_listed", "Christmas", "'Christmas' is no date"),
+        ("holidays_listed", "2026-02-30", "“2026-02-30” is no date"),
+        ("holidays_listed", "Christmas", "“Christmas” is no date"),
     ],
 )
 def test_what_is_wrong_is_said_at_its_field(as_boss: Client, field: str, value: str, sentence: str) -> None:
@@ -138,3 +139,21 @@ def test_the_response_policy_says_who_chose_it(as_boss: Client) -> None:
     as_boss.post(reverse("admin:anomalies_responsepolicy_change", args=[policy.pk]), {"mode": "alert_only"})
     policy.refresh_from_db()
     assert policy.mode == "alert_only"
+
+
+def test_agents_are_listed_by_their_id_or_as_a_column_sorts_them(as_boss: Client) -> None:
+    second, third, first = (
+        make.agent(agent, name=name, last_seen=make.NOW - timedelta(days=days))
+        for agent, name, days in (("ag_2", "Ann", 1), ("ag_3", "Cid", 2), ("ag_1", "Bob", 3))
+    )
+    url = reverse("admin:anomalies_agent_changelist")
+
+    columns = as_boss.get(url).context["cl"].list_display
+
+    def listed(turn: str, column: str) -> list[Agent]:
+        return list(as_boss.get(url, {"o": f"{turn}{columns.index(column)}"}).context["cl"].queryset)
+
+    assert list(as_boss.get(url).context["cl"].queryset) == [first, second, third]
+    assert listed("-", "public_id") == [third, second, first]
+    assert listed("", "name") == [second, first, third]
+    assert listed("-", "last_seen") == [second, third, first]

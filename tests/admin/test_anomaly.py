@@ -179,3 +179,13 @@ def test_a_large_table_is_leafed_through_up_to_a_bound_and_says_so(
     answer = as_boss.get(reverse(LIST))
     assert answer.context["cl"].result_count == 2
     assert "these are the first 2" in answer.content.decode()
+
+
+def test_anomalies_are_sorted_by_who_each_row_names(as_boss: Client) -> None:
+    of_agent = make.anomaly(agent=make.agent("ag_b"))
+    of_user = make.anomaly(
+        kind="principal", entity="user_c", agent=make.agent("ag_a"), principal=make.principal("user_c")
+    )
+    columns = as_boss.get(reverse(LIST)).context["cl"].list_display
+    sorted_by_who = as_boss.get(reverse(LIST), {"o": str(columns.index("who"))})
+    assert list(sorted_by_who.context["cl"].queryset) == [of_agent, of_user]

@@ -111,3 +111,13 @@ def test_the_list_says_the_rule_and_what_it_raised(as_boss: Client) -> None:
     page = as_boss.get(LIST).text
     assert "10 events in 15 minutes about exports.read of ag_billing" in page
     assert re.search(r'field-raised">1<', page)
+
+
+def test_the_filter_by_severity_says_it_in_words(as_boss: Client) -> None:
+    high, low = _rule(name="Worst", severity=3), _rule(name="Least", severity=1)
+    listed = as_boss.get(LIST, {"severity__exact": "3"})
+    assert list(listed.context["cl"].queryset) == [high]
+    assert [choice["display"] for choice in listed.context["cl"].filter_specs[1].choices(listed.context["cl"])] == [
+        "All", "high", "medium", "low",
+    ]  # fmt: skip
+    assert low.name in as_boss.get(LIST).text

@@ -119,3 +119,18 @@ def test_it_is_ended_once_and_the_history_says_so(as_reviewing_staff: Client, as
     answer = as_reviewing_staff.post(LIST, wanted)
     told = [str(message) for message in get_messages(answer.wsgi_request)]
     assert f"{suppression.public_id} was ended already by rita." in told
+
+
+def test_the_filter_asks_whether_somebody_ended_it(as_boss: Client) -> None:
+    running, ended = _made(), _made()
+    suppressions.end(ended, by=Actor(name="ana"), at=make.NOW)
+    changes = as_boss.get(LIST).context["cl"]
+    [whether] = changes.filter_specs
+    assert whether.title == "ended"
+    answers = {choice["display"]: choice["query_string"] for choice in whether.choices(changes)}
+    assert list(answers) == ["All", "No", "Yes"]
+    page = as_boss.get(f"{LIST}?_facets=True").text
+    assert ">No (1)</a>" in page
+    assert ">Yes (1)</a>" in page
+    for answer, expected in (("No", [running]), ("Yes", [ended])):
+        assert list(as_boss.get(f"{LIST}{answers[answer]}").context["cl"].queryset) == expected
