@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from itertools import pairwise
+from itertools import groupby, pairwise
 from statistics import median
 
 from django.utils import timezone
@@ -72,7 +72,7 @@ class Chart:
     width: int
     height: int
     band: str
-    expected: str
+    expected: list[str]  # a line for each stretch within the drawing
     observed: str
     failures: str  # empty where they are not told
     marked: tuple[float, float] | None
@@ -101,7 +101,8 @@ def draw(series: BandedSeries, *, start: datetime, end: datetime) -> Chart | Non
     last = series.times[-1] + series.resolution_seconds
     # What was allowed before the series was known is far above all that came; it may be cut off.
     most_allowed = sorted(p.upper for p in points)[int(0.9 * (len(points) - 1))]
-    told_of = max(max(p.observed for p in points), median(p.expected for p in points))
+    missed = (p.expected for p in points if p.observed < p.lower)  # a drop is nothing without what it fell from
+    told_of = max(max(p.observed for p in points), median(p.expected for p in points), *missed)
     highest = max(1.0, 1.05 * told_of, min(most_allowed, MOST_BAND * told_of))
     inner_width, inner_height = WIDTH - LEFT - RIGHT, HEIGHT - TOP - BOTTOM
 
@@ -114,10 +115,11 @@ def draw(series: BandedSeries, *, start: datetime, end: datetime) -> Chart | Non
     edges = [x(point.start.timestamp()) for point in points] + [x(last)]
     steps = list(pairwise(edges))
 
+    def line(over: Iterable[tuple[tuple[float, float], float]]) -> str:
+        return " ".join(f"{left},{y(value)} {right},{y(value)}" for (left, right), value in over)
+
     def path(values: Iterable[float]) -> str:
-        return " ".join(
-            f"{left},{y(value)} {right},{y(value)}" for (left, right), value in zip(steps, values, strict=True)
-        )
+        return line(zip(steps, values, strict=True))
 
     marked = None
     if end.timestamp() > first and start.timestamp() < last:
@@ -140,7 +142,13 @@ def draw(series: BandedSeries, *, start: datetime, end: datetime) -> Chart | Non
         width=WIDTH,
         height=HEIGHT,
         band=f"{path(p.upper for p in points)} {turned(path(p.lower for p in points))}",
-        expected=path(p.expected for p in points),
+        expected=[
+            line(stretch)
+            for seen, stretch in groupby(
+                zip(steps, (p.expected for p in points), strict=True), key=lambda step: step[1] <= highest
+            )
+            if seen
+        ],
         observed=path(p.observed for p in points),
         failures=path(p.failures or 0 for p in points) if series.failures else "",
         marked=marked,

@@ -37,7 +37,7 @@ def test_a_chart_without_points_is_none() -> None:
 def test_everything_lies_within_the_drawing(count: int) -> None:
     chart = draw(banded(count), start=END - timedelta(minutes=5), end=END)
     assert chart is not None
-    for points in (chart.band, chart.observed, chart.expected):
+    for points in (chart.band, chart.observed, *chart.expected):
         for pair in points.split():
             x, y = map(float, pair.split(","))
             assert 0 <= x <= WIDTH
@@ -102,6 +102,33 @@ def test_a_band_far_above_all_that_came_leaves_the_peak_to_be_seen() -> None:
     assert chart is not None
     peak = min(float(pair.split(",")[1]) for pair in chart.observed.split())
     assert peak < chart.floor - chart.plot_height / 4
+
+
+def test_what_is_expected_above_the_drawing_leaves_a_gap_in_its_line() -> None:
+    series = banded(24, peak=100, width=3600)
+    series.expected[:2] = [5000.0] * 2
+    series.expected[8:16] = [5000.0] * 8
+    chart = draw(series, start=END - timedelta(hours=1), end=END)
+    assert chart is not None
+    steps = chart.observed.split()
+    xs = [[pair.split(",")[0] for pair in line.split()] for line in chart.expected]
+    assert xs == [[pair.split(",")[0] for pair in steps[2 * a : 2 * b]] for a, b in ((2, 8), (16, 24))]
+    assert {pair.split(",")[1] for line in chart.expected for pair in line.split()} == {steps[5].split(",")[1]}
+
+
+def test_what_a_drop_fell_from_is_within_the_drawing() -> None:
+    series = banded(24, peak=0, width=3600)
+    series.observed[:] = [0] * 24
+    series.expected[:] = [2.0] * 8 + [400.0] * 8 + [2.0] * 8
+    series.lower[:] = [0.0] * 8 + [340.0] * 8 + [0.0] * 8
+    series.upper[:] = [8.0] * 8 + [460.0] * 8 + [8.0] * 8
+    chart = draw(series, start=END - timedelta(hours=16), end=END - timedelta(hours=8))
+    assert chart is not None
+    (line,) = chart.expected
+    assert len(line.split()) == 2 * 24
+    heights = [float(pair.split(",")[1]) for pair in line.split()]
+    assert chart.top < min(heights) < chart.floor - chart.plot_height / 2
+    assert max(heights) > chart.floor - 2
 
 
 def test_an_interval_out_of_sight_is_not_marked() -> None:

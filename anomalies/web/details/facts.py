@@ -29,6 +29,7 @@ COUNTED = {
     "principal": "Users",
     "ip": "Addresses",
 }
+TIMES = "\N{MULTIPLICATION SIGN}"  # before how often a value occurs
 OWN = ("integration", "resource_type", "resource", "ip")  # that an anomaly names itself
 
 
@@ -178,7 +179,7 @@ def _counted(anomaly: Anomaly) -> Iterator[Fact]:
         shown = len(counts) > 1 or name == "ip"
         called = _names([str(value) for value, _ in counts[:MOST_VALUES]]) if name == "request_id" else {}
         if counts:
-            said = [(str(value), found.said(name, value) if shown else "") for value, _ in counts]
+            said = [(str(value), f"{TIMES}{found.said(name, value)}" if shown else "") for value, _ in counts]
             yield Fact(label, [(called.get(value, value), beside) for value, beside in said])
 
 

@@ -1,14 +1,13 @@
 """The series that deviate in an anomaly, in words, each with its intervals: what the table in its details shows."""
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
-
-from django.utils import timezone
+from datetime import UTC, datetime, timedelta
 
 from anomalies.detection.wording import chance, number, span
 from anomalies.models import Anomaly, Interval, Metric, Series
 from anomalies.services import metrics
 
+NO_BREAK = "\N{NO-BREAK SPACE}"
 MOST_METRICS = 8
 MOST_INTERVALS = 4
 WHAT = {
@@ -45,7 +44,12 @@ class Stretch:
 
     @property
     def expected(self) -> str:
-        return f"{number(self.interval.expected)} ({number(self.interval.lower)} to {number(self.interval.upper)})"
+        """`38 (21 to 61)`: it stands in a narrow column, and breaks before the bracket only."""
+        expected, lower, upper = (
+            number(value).replace("under ", f"<{NO_BREAK}")
+            for value in (self.interval.expected, self.interval.lower, self.interval.upper)
+        )
+        return f"{expected} ({lower}{NO_BREAK}to{NO_BREAK}{upper})"
 
     @property
     def direction(self) -> str:
@@ -57,8 +61,8 @@ class Stretch:
 
     @property
     def is_within_a_day(self) -> bool:
-        start, end = self.interval.started_at, self.interval.ended_at
-        return timezone.localtime(start).date() == timezone.localtime(end).date()
+        """Whether its end needs no date: the clock had not gone round."""
+        return self.interval.ended_at - self.interval.started_at < timedelta(days=1)
 
     @property
     def lasting(self) -> bool:

@@ -7,7 +7,8 @@ from django.contrib.auth.models import AnonymousUser, User
 from django.utils import timezone
 
 from anomalies.detection.wording import span
-from anomalies.models import Anomaly, Bookmark
+from anomalies.models import Anomaly
+from anomalies.services import bookmarks
 from anomalies.services.sparks import Spark, sparks
 from anomalies.web.listing.row import Row
 
@@ -49,7 +50,7 @@ def rows_of(anomalies: Sequence[Anomaly], user: User | AnonymousUser, *, state: 
     """
     if not anomalies:
         return []
-    marked = set(Bookmark.objects.filter(user=user.pk, anomaly__in=anomalies).values_list("anomaly", flat=True))
+    marked = bookmarks.marked((one.pk for one in anomalies), by=user.pk)
     drawn = sparks(anomalies, now=timezone.now())
     return [
         Row(one, one.pk in marked, sparkline(drawn[one.pk]) if one.pk in drawn else None, state) for one in anomalies

@@ -90,10 +90,11 @@ def test_a_type_that_is_no_more_is_still_shown(as_ana: Client) -> None:
 def test_its_state_and_who_has_it(as_ana: Client, ana: User) -> None:
     going_on = make.anomaly(assignee=ana)
     ended = make.anomaly(state="closed", ended_at=make.NOW + timedelta(minutes=7))
+    next_day = make.anomaly(state="closed", ended_at=make.NOW + timedelta(days=1))
     assert "still going on" in as_ana.get(path(going_on)).text
     assert "with <bdi>ana</bdi>" in as_ana.get(path(going_on)).text
-    assert "20 Nov 12:07</time> UTC" in as_ana.get(path(ended)).text
-    assert "unassigned" in as_ana.get(path(ended)).text
+    assert "· ended 12:07 · unassigned" in words(as_ana.get(path(ended)).text)
+    assert "· ended 21 Nov 12:00 UTC · unassigned" in words(as_ana.get(path(next_day)).text)
 
 
 def test_whom_it_is_about_leads_to_all_of_theirs(as_ana: Client) -> None:
@@ -108,7 +109,7 @@ def test_details_come_from_the_events_with_counts(as_ana: Client) -> None:
     page = as_ana.get(path(with_events(3))).text
     assert "<dt>Request ID</dt><dd><bdi>AR-2041</bdi></dd>" in page
     assert "<dt>Grant</dt><dd><bdi>grnt_9f2c</bdi></dd>" in page
-    assert "<bdi>10.2.0.14</bdi> <small>2</small>, <bdi>10.2.0.19</bdi> <small>1</small>" in page
+    assert "10.2.0.14 \N{MULTIPLICATION SIGN}2 · 10.2.0.19 \N{MULTIPLICATION SIGN}1" in words(page)
 
 
 def test_the_first_50_events_open_their_raw_records_and_link_to_all(as_ana: Client) -> None:

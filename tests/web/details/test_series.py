@@ -47,6 +47,16 @@ def test_what_is_counted_over_a_night_is_told_of_the_night(as_ana: Client) -> No
     assert "8 hours 21 ↑" in words(as_ana.get(path(anomaly)).text)
 
 
+def test_a_row_of_the_table_is_short_where_nothing_is_expected_over_midnight(as_ana: Client) -> None:
+    anomaly = with_series()
+    night = make.metric(anomaly, action="x", score=0.4)
+    make.interval(night, started_at=make.NOW - timedelta(hours=13), expected=0.001, lower=0, upper=4)
+    make.interval(make.metric(anomaly, action="y", score=0.2), expected=0.5, lower=0.001, upper=0.004)
+    page = words(as_ana.get(path(anomaly)).text)
+    assert "&lt; 0.01 (0 to 4) 19 Nov 23:00 to 12:00" in page
+    assert "0.5 (&lt; 0.01 to &lt; 0.01)" in page
+
+
 def test_one_series_with_one_interval_is_told_by_its_sentence_alone(as_ana: Client) -> None:
     anomaly = make.anomaly()
     make.interval(make.metric(anomaly))
