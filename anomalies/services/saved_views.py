@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from django.db import IntegrityError, transaction
-from django.db.models import QuerySet
+from django.db.models import QuerySet, prefetch_related_objects
 
 from anomalies.models import SavedView
 from anomalies.services import changes
@@ -17,6 +17,7 @@ NAME_LENGTH = 60
 QUERY_LENGTH = 8000  # what servers take as an address
 SHARE = "anomalies.review_anomaly"
 CHANGE_ANY = "anomalies.change_savedview"  # of those that are shared
+_SEEN = "SELECT * FROM anomalies_savedview WHERE shared OR owner_id = %s ORDER BY name, id"
 
 
 class SavedViewError(Exception):
@@ -36,6 +37,13 @@ class NotYoursError(SavedViewError):
 def seen_by(user: "User") -> QuerySet[SavedView]:
     """Their own and those that others share, by name; each with its owner."""
     return SavedView.objects.seen_by(user).select_related("owner").order_by("name", "id")
+
+
+def listed_for(user: "User") -> list[SavedView]:
+    """The same, as each page of the list shows them: who owns the others' is asked only where there are some."""
+    views = list(SavedView.objects.raw(_SEEN, [user.pk]))  # a third of what the ORM takes to say it
+    prefetch_related_objects([view for view in views if view.owner_id != user.pk], "owner")
+    return views
 
 
 def may_change(view: SavedView, user: "User") -> bool:

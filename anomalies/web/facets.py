@@ -16,7 +16,7 @@ from anomalies.models.anomaly import AnomalyQuerySet
 
 MOST_ROWS = 10_000  # rows that are counted, so that a page costs the same at any size
 # What passes several filters may lie far apart. Where counting takes longer, only those near the newest are counted.
-MOST_MILLISECONDS = 40
+MOST_MILLISECONDS = 30
 NEAR = 10_000  # anomalies, from the newest one that passes
 
 R = TypeVar("R")

@@ -2,13 +2,32 @@
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import NamedTuple
+
+from django.db import connection
 
 from anomalies.detection.wording import span
-from anomalies.models import Scan, Source
 
 LATE = timedelta(minutes=15)
 SLOW_SECONDS = 120.0  # a source that brings its events sooner holds nothing back that anybody would notice
 LIVE = timedelta(days=7)  # a source silent for longer, or fed with older events, is an import and never late
+# Each with the last scan that ended: every page asks for both.
+_SOURCES = """
+SELECT name, watermark, received_at, lag_seconds, scan.now, scan.started_at
+FROM anomalies_source LEFT JOIN (
+    SELECT now, started_at FROM anomalies_scan WHERE finished_at IS NOT NULL ORDER BY started_at DESC LIMIT 1
+) AS scan ON true
+ORDER BY watermark
+"""
+
+
+class _Source(NamedTuple):
+    name: str
+    watermark: datetime | None
+    received_at: datetime | None
+    lag_seconds: float
+    scanned_at: datetime | None
+    scan_started_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +72,10 @@ def freshness(*, now: datetime) -> Freshness:
 
     What was judged is complete but for the delay of the slowest live source that is not itself named as late.
     """
-    finished = Scan.objects.filter(finished_at__isnull=False).order_by("-started_at")
-    scan = finished.only("now", "started_at").first()
-    sources = list(Source.objects.order_by("watermark"))
+    with connection.cursor() as cursor:
+        cursor.execute(_SOURCES)
+        sources = [_Source(*row) for row in cursor.fetchall()]
+    *_, scanned_at, started_at = sources[0] if sources else (None, None)
     live = [source for source in sources if source.received_at and source.received_at >= now - LIVE]
     late = [
         LateSource(source.name, source.watermark)
@@ -69,8 +89,8 @@ def freshness(*, now: datetime) -> Freshness:
     lag = slowest.lag_seconds if slowest else 0
     return Freshness(
         any_source=bool(sources),
-        complete_to=min(scan.now, now) - timedelta(seconds=lag) if scan and sources else None,
-        scan_is_late=bool(scan and now - scan.started_at > LATE),
+        complete_to=min(scanned_at, now) - timedelta(seconds=lag) if scanned_at else None,
+        scan_is_late=bool(started_at and now - started_at > LATE),
         late=late,
         slowest=slowest if lag >= SLOW_SECONDS else None,
     )

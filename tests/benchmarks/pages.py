@@ -77,7 +77,7 @@ FILTERS = {
 }
 
 
-def list_of(client: Client, *, rounds: int = 9) -> Iterator[tuple[str, Seconds]]:
+def list_of(client: Client, *, rounds: int = 19) -> Iterator[tuple[str, Seconds]]:
     """Yield how long each page of the list takes, by what it shows: filters, then orders, both also deep."""
     for name, (query, where) in FILTERS.items():
         yield name, _beside_bare(client, query, _NEWEST.format(where), (), rounds)

@@ -120,7 +120,7 @@ def from_scratch(*, events: int = 10_000_000, agents: int = 500, days: int = 30,
             both = (ours, bare) if turn % 2 else (bare, ours)
             taken.append({work: seconds(work) for work in both})
         mine, theirs = (sorted(turn[work] for turn in taken)[rounds // 2] for work in (ours, bare))
-        return Seconds(mine, theirs)
+        return Seconds(mine, theirs, mine / theirs)
     finally:
         with connection.cursor() as cursor:
             cursor.execute("DROP TABLE IF EXISTS bare_counted")

@@ -1,5 +1,8 @@
 """Two ways to do the same, measured in turns: what else the machine does meets both.
 
+Where it slows down for a while, all of some turns lie in that while. So their ratio is the median of the turns' own,
+not that of two medians, which may be of turns of before and of then.
+
 CPython keeps its stack in chunks. A call at the end of one fetches memory from the system each time, and a page whose
 inmost calls lie there takes a third longer: how deep it is called decides that. So each turn is called deeper than the
 one before it, over about a chunk.
@@ -15,14 +18,14 @@ CALLS_A_CHUNK = 100
 
 
 class Seconds(NamedTuple):
-    """How long ours takes and the bare reference, each the median of all turns; `bare` is None where there is none."""
+    """How long ours takes and the bare reference, and their ratio, each the median of all turns.
+
+    `bare` and `ratio` are None where there is no reference.
+    """
 
     ours: float
     bare: float | None
-
-    @property
-    def ratio(self) -> float | None:
-        return self.ours / self.bare if self.bare else None
+    ratio: float | None
 
 
 def compared(ours: Work, bare: Work, *, rounds: int, before: Work = lambda: None) -> Seconds:
@@ -34,13 +37,13 @@ def compared(ours: Work, bare: Work, *, rounds: int, before: Work = lambda: None
         taken = {work: seconds(work, deeper=_deeper(turn, rounds)) for work in both}
         turns.append((taken[ours], taken[bare]))
     mine, theirs = zip(*turns[1:], strict=True)
-    return Seconds(median(mine), median(theirs))
+    return Seconds(median(mine), median(theirs), median(my / their for my, their in turns[1:]))
 
 
 def alone(ours: Work, *, rounds: int) -> Seconds:
     """Measure what has no reference."""
     ours()
-    return Seconds(median(seconds(ours, deeper=_deeper(turn, rounds)) for turn in range(rounds)), None)
+    return Seconds(median(seconds(ours, deeper=_deeper(turn, rounds)) for turn in range(rounds)), None, None)
 
 
 def _deeper(turn: int, rounds: int) -> int:

@@ -234,7 +234,7 @@ class AnomalyFilter(django_filters.FilterSet):  # type: ignore[misc]  # django-f
         user: "User | AnonymousUser",
         occurring: Mapping[str, Collection[str]] = MappingProxyType({}),  # as `occurring_in` says it
     ) -> None:
-        super().__init__(query, Anomaly.objects.standing())
+        super().__init__(query, Anomaly.objects.all())
         self.viewer = user if isinstance(user, User) else None
         for name, facet in self.facets.items():
             facet.viewer, facet.occurring = self.viewer, occurring.get(name)
@@ -264,9 +264,9 @@ class AnomalyFilter(django_filters.FilterSet):  # type: ignore[misc]  # django-f
         """One sentence for each value in the URL that was left out."""
         return [sentence for field in self.form.fields.values() for sentence in field.complaints]
 
-    def matching(self, *, without: str = "") -> AnomalyQuerySet:
-        """The anomalies that pass all filters, or all but one."""
-        rows: AnomalyQuerySet = Anomaly.objects.standing()
+    def matching(self, among: AnomalyQuerySet | None = None, *, without: str = "") -> AnomalyQuerySet:
+        """The anomalies that pass all filters, or all but one; of all, or of those that one goes by."""
+        rows = (Anomaly.objects if among is None else among).standing()
         for name, value in self.values.items():
             if name != without:
                 rows = self.filters[name].filter(rows, value)

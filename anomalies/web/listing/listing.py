@@ -40,6 +40,8 @@ ALL_COLUMNS = (
     Column("status", "Status", "status"),
 )
 COLUMNS = {column.sort: column for column in ALL_COLUMNS}
+# Made once: to say a key anew for each page takes longer than to look it up.
+KEYED = {name: Anomaly.objects.with_sort_key(name) for name in COLUMNS} | {"detected": Anomaly.objects.all()}
 SORTS = {sort for name in COLUMNS for sort in (name, f"-{name}")}
 VIEWS = {
     "Needs review": "status=open",
@@ -101,7 +103,7 @@ class Listing:
 
     @cached_property
     def saved(self) -> list[SavedView]:
-        return list(saved_views.seen_by(self.user)) if isinstance(self.user, User) else []
+        return saved_views.listed_for(self.user) if isinstance(self.user, User) else []
 
     @property
     def changed(self) -> bool:
@@ -109,8 +111,8 @@ class Listing:
         return self.view is not None and not same_list(self.view.query, self.query(view=""))
 
     def _row(self, public_id: str) -> Anomaly | None:
-        known = Anomaly.objects.only("public_id", "detected_at")  # and by what it is sorted: no more is needed to go on
-        row = self._sortable(known).filter(public_id=public_id.replace("\x00", "")).first()
+        known = KEYED[self.column].only("public_id", "detected_at")  # no more is needed to go on
+        row = known.filter(public_id=public_id.replace("\x00", "")).first()
         if row is None:
             self.complaints.append(f"There is no anomaly “{public_id[:40]}” to go on from; this is the first page.")
         return row
@@ -127,10 +129,7 @@ class Listing:
 
     def matching(self) -> AnomalyQuerySet:
         """The anomalies that pass the filters, with the key that they are sorted by."""
-        return self._sortable(self.filters.matching())
-
-    def _sortable(self, rows: AnomalyQuerySet) -> AnomalyQuerySet:
-        return rows if self.column == "detected" else rows.with_sort_key(self.column)
+        return self.filters.matching(KEYED[self.column])
 
     def page(self) -> Page[Anomaly]:
         older, newer = self.boundary.get("older"), self.boundary.get("newer")
@@ -159,7 +158,8 @@ class Listing:
         return {name: row.public_id for name, row in self.boundary.items() if row is not None}
 
     def headers(self) -> list[Header]:
-        return headers(ALL_COLUMNS, self.sort, lambda sort: self.url(sort=sort))
+        unsorted = self.query(sort="")
+        return headers(ALL_COLUMNS, self.sort, lambda sort: list_url(_sorted(unsorted, sort)))
 
     def saved_links(self) -> list[View]:
         """The views that somebody kept or others share; not counted: there may be many."""
@@ -170,7 +170,7 @@ class Listing:
                 "",
                 current=view == self.view,
                 changed=view == self.view and self.changed,
-                owner="" if view.owner == self.user else view.owner.get_username(),
+                owner="" if view.owner_id == self.user.pk else view.owner.get_username(),
             )
             for view in self.saved
         ]
@@ -205,18 +205,22 @@ class Listing:
 
 def views(listing: Listing, *, counted: bool = True) -> list[View]:
     """Return the views, with how many each shows now or, without counting, how many it did when last counted."""
+    key = f"view-counts:{listing.user.pk}"
+    if counted:
+        viewed = {words: AnomalyFilter(QueryDict(words), listing.user).matching() for words in VIEWS.values()}
+        counts = {words: said(bounded_count(rows)) for words, rows in viewed.items()}
+        cache.set(key, counts)
+    else:
+        counts = cache.get(key, {})
     current = listing.filters.query().urlencode()
-    links = []
-    for label, words in VIEWS.items():
-        key = f"view-count:{listing.user.pk}:{words}"
-        if counted:
-            count = said(bounded_count(AnomalyFilter(QueryDict(words), listing.user).matching()))
-            cache.set(key, count)
-        else:
-            count = cache.get(key, "")
-        same = listing.view is None and same_list(current, words)
-        links.append(View(label, list_url(words), count, same))
-    return links
+    return [
+        View(label, list_url(words), counts.get(words, ""), listing.view is None and same_list(current, words))
+        for label, words in VIEWS.items()
+    ]
+
+
+def _sorted(query: str, sort: str) -> str:
+    return query if sort == DEFAULT_SORT else f"{query}&sort={sort}".lstrip("&")
 
 
 def same_list(one: str, other: str) -> bool:

@@ -4,6 +4,8 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
+from django.urls import reverse
+
 from anomalies.web.facets import Counts, count_anomalies
 from anomalies.web.listing.filters import AnomalyFilter, Facet
 
@@ -21,6 +23,7 @@ class Option:
 @dataclass(frozen=True, slots=True)
 class Menu:
     name: str
+    url: str  # of its options
     label: str
     options: list[Option]
     hidden: int  # options beyond the first 50
@@ -57,6 +60,7 @@ def closed_menus(filters: AnomalyFilter) -> list[Menu]:
     return [
         Menu(
             name=name,
+            url=_url(name),
             label=facet.label,
             options=[],
             hidden=0,
@@ -87,6 +91,7 @@ def menu_of(filters: AnomalyFilter, name: str, counted: Counts | None = None) ->
     found = [word for word in words if search.casefold() in facet.label_of(word).casefold()]
     return Menu(
         name=name,
+        url=_url(name),
         label=facet.label,
         options=[
             Option(word, facet.label_of(word), counted.said(facet.field_name, facet.column_value(word)), word in chosen)
@@ -99,3 +104,7 @@ def menu_of(filters: AnomalyFilter, name: str, counted: Counts | None = None) ->
         search=search,
         more=facet.more,
     )
+
+
+def _url(name: str) -> str:
+    return reverse("filter_options", args=[name])

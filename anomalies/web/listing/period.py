@@ -9,6 +9,8 @@ from django import forms
 from django.db.models import QuerySet
 from django.utils import timezone
 
+from anomalies.web.zone import clock_time
+
 UNITS = ("hours", "days", "months")
 EXAMPLES = {"hours": 24, "days": 7, "months": 3}  # beside each unit
 MOST = 9999
@@ -85,7 +87,7 @@ class PeriodField(forms.Field):
         if start and end and start >= end:
             self.complaints.append("The start is after the end." if start > end else "The start is the end.")
         query = {name: value[name] for name in moments} | ({"utc": "1"} if value["utc"] else {})
-        said = {name: f"{moment.astimezone(zone):%-d %b %Y %H:%M}" for name, moment in moments.items()}
+        said = {name: clock_time(moment.astimezone(zone)) for name, moment in moments.items()}
         if len(said) == 2:
             words = f"{said['from']} to {said['to']}"
         else:

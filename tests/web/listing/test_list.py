@@ -325,14 +325,14 @@ def test_the_list_asks_the_database_as_often_for_50_rows_as_for_5(
     many(count)
     as_ana.get("/")
     # session, user with permissions; rows, their bookmarks and series, newest id; counts of the filters, between
-    # two limits of time in a transaction; assignees; six views, those that were saved; scan, sources,
+    # two limits of time in a transaction; assignees; six views, those that were saved; sources with the last scan,
     # the other reviewers, notices
-    with django_assert_num_queries(23):  # type: ignore[operator]
+    with django_assert_num_queries(22):  # type: ignore[operator]
         as_ana.get("/")
     as_ana.cookies["local_zone"] = "Europe%2FBerlin"
     # session, user with permissions; rows, their bookmarks and series, newest id; views that were saved;
-    # scan, sources, the other reviewers, notices: nothing is counted before
-    with django_assert_num_queries(11):  # type: ignore[operator]
+    # sources with the last scan, the other reviewers, notices: nothing is counted before
+    with django_assert_num_queries(10):  # type: ignore[operator]
         as_ana.get("/")
     # session, user with permissions; six views; what matches, between two limits of time in a transaction
     with django_assert_num_queries(13):  # type: ignore[operator]
@@ -384,7 +384,7 @@ def test_counts_follow_the_rows(as_vic: Client, as_zoe: Client) -> None:
     make.anomaly(severity=Severity.HIGH)
     make.anomaly(severity=Severity.LOW)
     counts = as_vic.get("/anomalies/counts/?severity=low").text
-    assert '<span id="matching" hx-swap-oob="true">1 match</span>' in counts
+    assert '<span id="matching" hx-swap-oob="true">, 1 match</span>' in counts
     assert '<p id="counts" hx-swap-oob="true">2 open, 1 high</p>' in counts
     assert '<small id="count-5" hx-swap-oob="innerHTML">2</small>' in counts
     assert "1 anomalies match." in counts

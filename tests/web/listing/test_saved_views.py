@@ -5,10 +5,13 @@ from contextlib import AbstractContextManager
 
 import pytest
 from django.contrib.auth.models import User
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.utils.html import escape
 
 from anomalies.models import SavedView, Severity
+from anomalies.services import saved_views
 from tests import make
 
 pytestmark = pytest.mark.django_db
@@ -129,6 +132,28 @@ def test_without_scripts_a_link_leads_to_the_form(as_ana: Client) -> None:
     assert 'name="query" value="severity=high"' in page
 
 
+def test_the_list_names_who_shares_a_view_and_takes_no_more_queries_for_ten(
+    as_ana: Client,
+    as_vic: Client,
+    vic: User,
+    django_assert_num_queries: Callable[[int], AbstractContextManager[object]],
+) -> None:
+    save(as_vic, "Own")
+    save(as_ana, "Ours", shared="1")
+    save(as_ana, "Hers")
+    assert list(links(as_vic)) == [str(view) for view in saved_views.seen_by(vic)] == ["Ours", "Own"]
+    page = as_vic.get("/").text
+    assert page.count('title="Shared by ana"><bdi>Ours</bdi>') == 1
+    assert page.count("Shared by") == 1
+    with CaptureQueriesContext(connection) as of_one:
+        as_vic.get("/")
+    queries = len(of_one)
+    for number in range(9):
+        save(as_ana, f"Ours {number}", shared="1")
+    with django_assert_num_queries(queries):
+        assert as_vic.get("/").text.count('title="Shared by ana"') == 10
+
+
 def test_more_views_take_no_more_queries(
     as_ana: Client, django_assert_num_queries: Callable[[int], AbstractContextManager[object]]
 ) -> None:
@@ -137,7 +162,7 @@ def test_more_views_take_no_more_queries(
     save(as_ana, "First", query)
     for number in range(10):
         save(as_ana, f"View {number}", f"{query}&q={number}")
-    with django_assert_num_queries(10):
+    with django_assert_num_queries(9):
         page = as_ana.get("/views/").text
     assert page.count("Assignee: <bdi>Me, Nobody</bdi>") == 11
 
