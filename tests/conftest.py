@@ -1,6 +1,7 @@
 """How the tests run, and three people: ana reviews, vic looks, zoe has no access."""
 
 import fcntl
+import gc
 import os
 import sys
 from collections import Counter
@@ -40,6 +41,17 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     """A worker for each core where all tests run; none for those that are named, which its start would slow down."""
     return os.cpu_count() or 1 if config.args_source is pytest.Config.ArgsSource.TESTPATHS else 0
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Leave what was imported and collected out of every search for garbage: it was a tenth of the tests' time."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 @pytest.hookimpl(trylast=True)

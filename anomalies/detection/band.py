@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import stats
 
 Floats = NDArray[np.float64]
 
@@ -27,7 +27,7 @@ class Band:
         high = counts > self.mean
         if high.any():
             size, q = _parameters(self.mean[high], self.variance[high])
-            p[high] = stats.nbinom.sf(counts[high] - 1, size, q)
+            p[high] = scipy.stats.nbinom.sf(counts[high] - 1, size, q)
         return p
 
     def lower_tail(self, counts: NDArray[np.int32]) -> Floats:
@@ -36,13 +36,13 @@ class Band:
         low = counts < self.mean
         if low.any():
             size, q = _parameters(self.mean[low], self.variance[low])
-            p[low] = stats.nbinom.cdf(counts[low], size, q)
+            p[low] = scipy.stats.nbinom.cdf(counts[low], size, q)
         return p
 
     def quantile(self, probability: float) -> Floats:
         """Return the count that is not exceeded with that probability, (n, b)."""
         size, q = _parameters(self.mean, self.variance)
-        return np.asarray(stats.nbinom.ppf(probability, size, q), dtype=np.float64)
+        return np.asarray(scipy.stats.nbinom.ppf(probability, size, q), dtype=np.float64)
 
     def part(self, rows: slice, buckets: slice) -> Self:
         """Return the band of these rows and buckets alone."""

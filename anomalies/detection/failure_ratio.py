@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import stats
 
 from anomalies.detection.history import DAY, History
 from anomalies.detection.lateness import SETTLED_DAYS
@@ -52,12 +52,12 @@ class Limits:
 
 def tail(n: Counted, k: Counted, ratio: Floats, kappa: Floats) -> Floats:
     """Return P(failures >= k) of n requests under a beta-binomial; all (n,), or alike."""
-    return np.asarray(stats.betabinom.sf(k - 1, n, ratio * kappa, (1 - ratio) * kappa))
+    return np.asarray(scipy.stats.betabinom.sf(k - 1, n, ratio * kappa, (1 - ratio) * kappa))
 
 
 def quantile(probability: float, n: Counted | int, ratio: Floats | float, kappa: Floats | float) -> Floats:
     """Return the number of failures of n requests that is not exceeded with that probability."""
-    return np.asarray(stats.betabinom.ppf(probability, n, ratio * kappa, (1 - ratio) * kappa))
+    return np.asarray(scipy.stats.betabinom.ppf(probability, n, ratio * kappa, (1 - ratio) * kappa))
 
 
 def usual(history: History, rows: NDArray[np.intp], day: float, limits: Limits) -> tuple[Floats, Floats]:

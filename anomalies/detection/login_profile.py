@@ -8,8 +8,8 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import stats
 
 from anomalies.detection import travel
 from anomalies.detection.history import HOUR, Login, Origin, Past
@@ -40,7 +40,7 @@ class Usual:
         dispersion = (max(excess, 0.0) + SHRINKAGE * self.dispersion) / (days * mean**2 + SHRINKAGE)
         shape = 1 / (dispersion + 1 / (days + SHRINKAGE))
         p = shape / (shape + mean)
-        return float(stats.nbinom.sf(k - 1, shape, p)), mean, float(stats.nbinom.isf(alpha, shape, p))
+        return float(scipy.stats.nbinom.sf(k - 1, shape, p)), mean, float(scipy.stats.nbinom.isf(alpha, shape, p))
 
 
 FURTHER_NETWORKS = Usual(mean=0.5, dispersion=0.5)  # beyond the first

@@ -3,9 +3,11 @@
 import asyncio
 import ipaddress
 import socket
+import ssl
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
+from functools import cache
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -155,7 +157,9 @@ async def _exchange(call: Call, policy: Policy, told: dict[str, Any]) -> None:
     told["address"] = str(address)
     headers = {"User-Agent": USER_AGENT, **call.headers, "Host": url.netloc.decode("ascii"), "Connection": "close"}
     async with (
-        httpx.AsyncClient(trust_env=False, follow_redirects=False, timeout=call.timeout_seconds) as client,
+        httpx.AsyncClient(
+            verify=_trusted(), trust_env=False, follow_redirects=False, timeout=call.timeout_seconds
+        ) as client,
         client.stream(
             call.method,
             url.copy_with(host=str(address)),
@@ -176,6 +180,12 @@ async def _exchange(call: Call, policy: Policy, told: dict[str, Any]) -> None:
             "response_body": bytes(body[:MOST_ANSWER_BYTES]).decode("utf-8", "replace").replace("\x00", "�"),
             "cut": len(body) > MOST_ANSWER_BYTES,
         }
+
+
+@cache
+def _trusted() -> ssl.SSLContext:
+    """Whose certificates are believed; to read them takes longer than a call."""
+    return httpx.create_ssl_context(trust_env=False)
 
 
 async def _resolved(host: str, port: int, policy: Policy) -> Address:

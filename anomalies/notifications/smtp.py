@@ -34,7 +34,7 @@ def hand_over(mail: EmailMessage, *, to: MailServer, timeout_seconds: float) -> 
         error = f"the mail server answered {refusal.smtp_code}: {_words(refusal.smtp_error)}"
         final = refusal.smtp_code >= 500
     except (smtplib.SMTPException, OSError, ValueError) as failure:
-        error = f"could not be handed over: {str(failure) or type(failure).__name__}"
+        error = f"could not be handed over: {_why(failure)}"
     exchange = Exchange(
         method="SMTP",
         url=f"smtp{'s' if to.tls else ''}://{to.host}:{to.port}",
@@ -76,6 +76,11 @@ def _handed_over(mail: EmailMessage, server: MailServer, timeout_seconds: float)
 def _cut(smtp: smtplib.SMTP) -> None:
     with contextlib.suppress(OSError, AttributeError):  # it was closed meanwhile
         smtp.sock.shutdown(socket.SHUT_RDWR)  # type: ignore[union-attr]
+
+
+def _why(failure: Exception) -> str:
+    """What people read: without the number that the system gives it."""
+    return getattr(failure, "strerror", None) or str(failure) or type(failure).__name__
 
 
 def _listed(refused: Refused) -> str:

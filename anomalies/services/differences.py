@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from scipy import stats
+import scipy
 
 from anomalies.detection.finding import Finding, plain
 from anomalies.models import Anomaly, Severity
@@ -143,7 +143,7 @@ def reviewed(raised: Sequence[Raised], decided: Decided, days: float) -> dict[st
     verdicts = Counter(anomaly.verdict for anomaly in anomalies if anomaly)
     statuses = Counter(anomaly.status for anomaly in anomalies if anomaly and not anomaly.verdict)
     true, false = verdicts[Anomaly.Verdict.TRUE_POSITIVE], sum(verdicts[verdict] for verdict in FALSE)
-    interval = stats.binomtest(true, true + false).proportion_ci(method="wilson") if true + false else None
+    interval = scipy.stats.binomtest(true, true + false).proportion_ci(method="wilson") if true + false else None
     return {
         "raised": len(raised),
         "raised_a_day": round(len(raised) / days, 3),

@@ -113,6 +113,14 @@ def test_a_window_may_have_begun_before_the_rule_was_in_force() -> None:
     assert _spans(_rule([0, 1, 2], since=TODAY + 2)) == [(0, 3)]
 
 
+def test_fewer_in_all_than_a_window_holds_are_not_told() -> None:
+    [new] = _found(_rule(range(10), since=TODAY + 9))
+    assert (new.evidence["observed"], new.evidence["event_count"]) == (10, 3)
+    assert "ag_0 had 10 within 5 minutes. A person" in new.evidence["why"]
+    [old] = _found(_rule(range(10)))
+    assert "ag_0 had 10 within 5 minutes, 10 in all. A person" in old.evidence["why"]
+
+
 def test_what_ended_before_it_is_to_be_judged_is_left() -> None:
     assert _spans(_rule([-10, -9, -8, 1000, 1001, 1002])) == [(1000, 1003)]
     assert _spans(_rule([-2, -1, 0])) == [(-2, 1)]

@@ -10,6 +10,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
@@ -98,12 +99,9 @@ class Up:
         return self.program.returncode
 
 
-@pytest.fixture(params=["embedded", "server"])
-def environment(request: pytest.FixtureRequest) -> Iterator[dict[str, str]]:
-    """An installation of its own, on the embedded default and on the server that DATABASE_URL names, if any."""
-    url = settings.DATABASE_URL if request.param == "server" else ""
-    if request.param == "server" and not url:
-        pytest.skip("DATABASE_URL is not set")
+@contextmanager
+def _installation(url: str = "") -> Iterator[dict[str, str]]:
+    """The environment of one on which nothing was started yet: on a server, or on the embedded default."""
     name = f"anomalies_up_{secrets.token_hex(4)}"
     with tempfile.TemporaryDirectory(prefix="anomalies-test-", dir="/tmp") as folder:
         Path(folder).chmod(0o755)
@@ -119,6 +117,24 @@ def environment(request: pytest.FixtureRequest) -> Iterator[dict[str, str]]:
             server.execute(f"CREATE DATABASE {name}")
             yield {**environment, "DATABASE_URL": urlunsplit(urlsplit(url)._replace(path=f"/{name}"))}
             server.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture(scope="module", params=["embedded", "server"])
+def environment(request: pytest.FixtureRequest) -> Iterator[dict[str, str]]:
+    """An installation of these tests, on the embedded default and on the server that DATABASE_URL names, if any.
+
+    They share it, as the starts of a day do; what needs one on which nothing was started makes its own.
+    """
+    if request.param == "server" and not settings.DATABASE_URL:
+        pytest.skip("DATABASE_URL is not set")
+    with _installation(settings.DATABASE_URL if request.param == "server" else "") as made:
+        yield made
+
+
+@pytest.fixture
+def fresh() -> Iterator[dict[str, str]]:
+    with _installation() as made:
+        yield made
 
 
 @pytest.fixture
@@ -198,14 +214,15 @@ def _count(environment: dict[str, str], table: str) -> int:
 
 
 @pytest.mark.once
-def test_the_demonstration_shows_anomalies_and_lives(start: Callable[..., Up], environment: dict[str, str]) -> None:
-    up = start("--demo")
+@pytest.mark.parametrize("environment", ["embedded"], indirect=True)
+def test_the_demonstration_shows_anomalies_and_lives(fresh: dict[str, str], start: Callable[..., Up]) -> None:
+    up = start("--demo", **fresh)
     up.until_it_says("Ctrl-C stops it")
 
-    assert _count(environment, "anomalies_anomaly") > 0
-    events = _count(environment, "anomalies_event")
+    assert _count(fresh, "anomalies_anomaly") > 0
+    events = _count(fresh, "anomalies_event")
     assert events > 100_000
-    _until(lambda: _count(environment, "anomalies_event") > events)
+    _until(lambda: _count(fresh, "anomalies_event") > events)
 
 
 @pytest.mark.parametrize("environment", ["embedded"], indirect=True)

@@ -9,12 +9,15 @@ from typing import Any
 import pytest
 from django.db import connection, transaction
 from django.db.models import QuerySet
+from pytest_django import DjangoDbBlocker
 
 from anomalies.models import Anomaly, OutboxMessage
 from anomalies.services import channels, deliveries, partitions
 from anomalies.services.stream import Position
 from tests.services.days import MONDAY, SPIKE_SEEN, burst, run, store, usual
 from tests.services.servers import until
+
+pytest.register_assert_rewrite("tests.services.backtesting")
 
 
 @pytest.fixture
@@ -71,6 +74,14 @@ def _waiting() -> int:
             "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
         )
         return int(cursor.fetchone()[0])
+
+
+@pytest.fixture(scope="module")
+def whole_file(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[None]:
+    """A transaction around all tests of a file: what is made in it is there for each of them, as it was made."""
+    with django_db_blocker.unblock(), transaction.atomic():
+        yield
+        transaction.set_rollback(True)
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 import random
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -30,12 +31,17 @@ def record(time: datetime, number: int = 0, **fields: Any) -> EventRecord:
 
 def usual(days: int, per_hour: int = 8) -> list[EventRecord]:
     """An agent that does the same each hour, with a little noise; so little that its silence is no drop."""
+    return list(_usual(days, per_hour))
+
+
+@cache
+def _usual(days: int, per_hour: int) -> tuple[EventRecord, ...]:
     rng = np.random.default_rng(7)
-    return [
+    return tuple(
         record(MONDAY + timedelta(hours=hour, seconds=3600 * n / max(count, 1)), n)
         for hour, count in enumerate(rng.poisson(per_hour, 24 * days))
         for n in range(count)
-    ]
+    )
 
 
 def burst(start: datetime, count: int, *, seconds: float = 1.0, **fields: Any) -> list[EventRecord]:

@@ -73,6 +73,7 @@ def test_the_last_event_says_the_status(types: str, status: str) -> None:
     assert (row.ended_at is None) == (status in ("pending", "active"))
 
 
+@pytest.mark.once
 @settings(max_examples=25, deadline=None)
 @given(order=st.permutations(range(8)), cuts=st.lists(st.integers(0, 8), max_size=4), twice=st.booleans())
 def test_any_order_batching_and_repetition_gives_the_same_row(order: list[int], cuts: list[int], twice: bool) -> None:

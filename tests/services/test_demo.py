@@ -8,7 +8,7 @@ from anomalies.models import Agent, Anomaly, Batch, Event, Scan, Source
 from anomalies.services import demo, scans
 from tests import make
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.once]
 
 NOW, MINUTE, HOUR = make.NOW, timedelta(minutes=1), timedelta(hours=1)
 

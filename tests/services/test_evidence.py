@@ -10,7 +10,7 @@ from anomalies.services import evidence, metrics
 from tests import make
 from tests.services.days import MONDAY, SPIKE_SEEN, burst, record, run, store, usual
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.once]
 
 
 def test_its_series_is_shown_with_its_band(spike: Anomaly) -> None:

@@ -23,7 +23,7 @@ from anomalies.services.actor import Actor
 from anomalies.services.detectors import Judges
 from tests.services.days import MONDAY, SPIKE_SEEN, burst, record, run, store, usual
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.once]
 
 ANA = Actor(name="ana")
 GUESSER = {"agent_id": "sshd", "ip": "192.0.2.9", "action": "ssh.login", "principal_id": "root"}

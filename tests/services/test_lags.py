@@ -13,7 +13,7 @@ from anomalies.services import counts, events, histories, lags
 from tests.make import NOW
 from tests.services.days import record, run
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.once]
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 

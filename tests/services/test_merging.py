@@ -16,7 +16,7 @@ from tests.make import NOW
 from tests.services.access_requests import told, unit
 from tests.services.days import MONDAY, burst, record, run, store, usual
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.once]
 
 HOUR = timedelta(hours=1)
 START = MONDAY + timedelta(days=20, hours=10)

@@ -12,7 +12,7 @@ from anomalies.services.actor import Actor
 from anomalies.services.recompute import recompute
 from tests.services.days import MONDAY, SPIKE_SEEN, burst, record, run, store
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.once]
 
 ANA = Actor(name="ana")
 

@@ -15,7 +15,7 @@ from anomalies.services.actor import Actor
 from tests import make
 from tests.services.days import MONDAY, burst, record, run, store
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.once]
 
 ANA = Actor(name="ana")
 NOON = MONDAY + timedelta(days=3, hours=12)

@@ -12,7 +12,7 @@ from anomalies.models import Anomaly, Batch, BucketBlock, Event, Scan
 from anomalies.services import events
 from tests.services.servers import Worker, is_waited_for, until
 
-EVENTS = 100_000
+EVENTS = 30_000
 START = datetime(2026, 10, 5, tzinfo=UTC)
 
 

@@ -52,6 +52,7 @@ def _known() -> dict[str, list[Any]]:
     }
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("count", [2, 5])
 def test_any_number_of_shares_in_any_order_finds_what_one_scan_finds(count: int) -> None:
     _store_a_month_with_incidents()

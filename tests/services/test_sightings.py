@@ -93,6 +93,7 @@ def test_a_crash_while_counting_keeps_nothing_and_the_next_run_all(monkeypatch: 
     assert Sighting.objects.get().logins == 1
 
 
+@pytest.mark.once
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     told=st.lists(st.tuples(st.integers(0, 3 * 86400), st.integers(0, len(ORIGINS) - 1)), min_size=1, max_size=12),

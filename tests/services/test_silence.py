@@ -8,7 +8,7 @@ from anomalies.models import Anomaly
 from anomalies.services import scans
 from tests.services.days import MONDAY, forget, record, run, store, usual
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.once]
 
 SILENT_FROM = MONDAY + timedelta(days=20, hours=10)
 HOUR = timedelta(hours=1)

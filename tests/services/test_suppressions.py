@@ -15,7 +15,7 @@ from anomalies.services.suppressions import Conditions, SuppressionError
 from tests import make
 from tests.services.days import MONDAY, SPIKE_SEEN, burst, record, run, store, usual
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.once]
 
 ANA = Actor(name="ana")
 START = MONDAY + timedelta(hours=3)

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import stats
 
 from anomalies.detection import scoring, screening, wording
 from anomalies.detection.access_finding import Observation, access_finding
@@ -232,7 +232,7 @@ def _finding(
         severity = HIGH
     before = sum(start - config.usual_days * DAY <= request.time < start for request in requests)
     expected = (before + 0.5) * config.window_minutes * 60 / (config.usual_days * DAY)
-    p = float(stats.poisson.sf(run.most - 1, expected))
+    p = float(scipy.stats.poisson.sf(run.most - 1, expected))
     who, span = history.entities[row], wording.span(config.window_minutes * 60)
     where = " ".join(filter(None, group)) or "one integration"
     limit = config.min_requests - 1

@@ -102,8 +102,10 @@ def _finding(history: History, row: int, rule: Rule, times: Times, run: NDArray[
             "scopes": list(rule.scopes),
             "detector_version": VERSION,
             "why": f"Rule “{rule.name}” calls {wording.plural(rule.threshold, 'event')} or more within {span} an "
-            f"anomaly{_about(rule)}. {agent} had {wording.number(observed)} within {span}, "
-            f"{wording.number(event_count)} in all. A person set this limit; it was not learned.",
+            f"anomaly{_about(rule)}. {agent} had {wording.number(observed)} within {span}"
+            # Of those within the span some may lie before the rule was in force, and are none of its events.
+            + (f", {wording.number(event_count)} in all" if event_count >= observed else "")
+            + ". A person set this limit; it was not learned.",
         }
     )
     intervals = (

@@ -4,8 +4,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import stats
 
 from anomalies.detection import brute_force, failure_ratio, interval, last_attempts, scoring, wording
 from anomalies.detection.chart import BAND, Chart, judged_buckets
@@ -424,7 +424,7 @@ def _guessing(
     days = max(0.0, (start - float(history.first_time[row])) / DAY)
     # How improbable: that many failures in an hour where one is expected, Gamma(1/2).
     most = max(spell.most_in_an_hour for spell in spells)
-    p = min([float(stats.nbinom.sf(most - 1, 0.5, 1 / 3)), *(rate.p for rate in rates)])
+    p = min([float(scipy.stats.nbinom.sf(most - 1, 0.5, 1 / 3)), *(rate.p for rate in rates)])
     sprayed = any(spell.sprayed for spell in spells)
     by_rule = scoring.severity(scoring.surprise(p)) if sprayed else MEDIUM
     severity = HIGH if success else max([MEDIUM, by_rule, *(_severity(rate, config) for rate in rates)])

@@ -7,8 +7,8 @@ from datetime import datetime
 from zoneinfo import ZoneInfo
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import stats
 
 from anomalies.detection import interval, scoring, wording
 from anomalies.detection.chart import Chart, of_requests
@@ -258,7 +258,7 @@ def _learned(history: History, rows: Rows, past: slice, config: Config) -> tuple
     # Sums of quarters: exact, so that equal hours stay equal whoever is looked at together.
     own = np.minimum(counts, _usual_burst(counts)[:, None]) @ np.eye(WEEK_HOURS)[hour_of_week]
     even = config.prior_events / WEEK_HOURS
-    entropy = stats.entropy(own + even, axis=1) / np.log(WEEK_HOURS)
+    entropy = scipy.stats.entropy(own + even, axis=1) / np.log(WEEK_HOURS)
     own = (own + 0.5 * np.roll(own, 1, axis=1) + 0.5 * np.roll(own, -1, axis=1)) / 2 + even
     week[old] = own / own.sum(axis=1, keepdims=True)
     learned = old.copy()
@@ -315,7 +315,7 @@ def _test(
     config: Config,
 ) -> _Night | None:
     k, n = np.cumsum(np.where(off, slots[hours], 0)), np.cumsum(slots[hours])
-    p = np.where(k >= config.min_slots, stats.binom.sf(k - 1, n, mass), 1.0)
+    p = np.where(k >= config.min_slots, scipy.stats.binom.sf(k - 1, n, mass), 1.0)
     active = off & (slots[hours] > 0)
     hot = np.flatnonzero((p < config.alpha) & active)
     if not len(hot):
@@ -360,7 +360,7 @@ def _finding(history: History, row: int, night: _Night, config: Config) -> Findi
             open=is_open,
             peak=float(night.slots),
             expected=expected,
-            upper=float(stats.binom.ppf(0.9999, night.all_slots, night.mass)),
+            upper=float(scipy.stats.binom.ppf(0.9999, night.all_slots, night.mass)),
             score=score,
         ),
     )
@@ -369,7 +369,7 @@ def _finding(history: History, row: int, night: _Night, config: Config) -> Findi
             "observed": night.slots,
             "expected": expected,
             "lower": 0,
-            "upper": float(stats.binom.ppf(0.9999, night.all_slots, night.mass)),
+            "upper": float(scipy.stats.binom.ppf(0.9999, night.all_slots, night.mass)),
             "p": night.p,
             "unit": "slots of 5 minutes",
             "resolution_seconds": HOUR,

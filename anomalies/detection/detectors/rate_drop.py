@@ -3,7 +3,7 @@
 from dataclasses import asdict, dataclass
 
 import numpy as np
-from scipy import stats
+import scipy
 
 from anomalies.detection import baseline, deviation, scoring, wording
 from anomalies.detection.baseline import Rows
@@ -143,7 +143,7 @@ def _worth_a_baseline(history: History, config: Config) -> Rows:
         guess, seen = past.mean(axis=0), counts[totals, hour : hour + 24]
         for usual, now in ((guess, seen), (guess.sum(axis=1, keepdims=True), seen.sum(axis=1, keepdims=True))):
             far = (usual >= config.min_expected / 2) & (now + 1 <= GUESS_RATIO * (usual + 1))
-            far[far] = stats.poisson.cdf(now[far], GUESS_GROWTH * usual[far]) < GUESS_P
+            far[far] = scipy.stats.poisson.cdf(now[far], GUESS_GROWTH * usual[far]) < GUESS_P
             worth |= far.any(axis=1)
     return totals[worth]
 

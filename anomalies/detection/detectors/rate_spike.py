@@ -66,7 +66,12 @@ class Config:
         help="Younger than this, severity is medium at most",
     )
     full_days: float = parameter(
-        14.0, label="Judged in full after", unit="days", low=0, high=90, help="Younger than this, alpha is a tenth"
+        14.0,
+        label="Judged in full after",
+        unit="days",
+        low=0,
+        high=90,
+        help="Younger than this, a tenth as many false alarms",
     )
     fit_days: float = parameter(
         baseline.FIT_DAYS,
@@ -86,11 +91,11 @@ class Config:
     )
     prior_shape: float = parameter(
         PRIOR.shape,
-        label="How sure that is",
+        label="Certainty about a newcomer",
         unit="",
         low=0.01,
         high=100,
-        help="How sure that is: shape of the Gamma prior, smaller is less sure",
+        help="Shape of the Gamma prior; smaller is less sure",
     )
     prior_dispersion: float = parameter(
         PRIOR.dispersion,

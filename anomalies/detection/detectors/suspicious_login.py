@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-from scipy import stats
+import scipy
 
 from anomalies.detection import scoring, screening, travel, wording
 from anomalies.detection.chart import BAND, Chart, judged_buckets
@@ -171,8 +171,8 @@ def chart(history: History, _: Config, width: int) -> Chart:
         starts=starts,
         observed=observed,
         expected=expected,
-        lower=np.asarray(stats.poisson.ppf(1 - BAND, expected)).clip(min=0),
-        upper=np.asarray(stats.poisson.ppf(BAND, expected)).clip(min=0),
+        lower=np.asarray(scipy.stats.poisson.ppf(1 - BAND, expected)).clip(min=0),
+        upper=np.asarray(scipy.stats.poisson.ppf(BAND, expected)).clip(min=0),
     )
 
 

@@ -17,7 +17,6 @@ from anomalies.services import reviews
 from anomalies.services.actor import Actor
 from tests import make
 from tests.api.cloudlock_v2.expected import CREATED, CSV_HEADER, USER, of_the_seed
-from tests.api.cloudlock_v2.many import copies
 from tests.api.conftest import Call
 
 PATH = "/api/v2/threats.csv"
@@ -83,7 +82,7 @@ def test_a_cell_that_a_spreadsheet_would_run_is_guarded(call: Call, start: str) 
 
 @pytest.mark.django_db
 def test_parameters_are_those_of_the_list_and_without_a_limit_all_come(call: Call) -> None:
-    copies(make.anomaly(id=1, created_at=CREATED), [CREATED + timedelta(seconds=n) for n in range(1, 60)], first=2)
+    make.copies(make.anomaly(id=1, created_at=CREATED), [CREATED + timedelta(seconds=n) for n in range(1, 60)], first=2)
     reviews.resolve(of_the_seed(), verdict="benign", by=Actor(name="ana"), at=make.NOW)
     assert len(_rows(call("GET", PATH))) == 61
     assert [row["Id"] for row in _rows(call("GET", f"{PATH}?limit=2&offset=3&order=id"))] == ["4", "5"]
@@ -96,10 +95,10 @@ def test_it_takes_no_more_memory_for_five_times_as_many(call: Call, monkeypatch:
     for module in (table, threat):
         monkeypatch.setattr(module, "ROWS_AT_ONCE", 200)
     one = make.anomaly(id=1, principal_ids=[make.principal(f"user_{n}").public_id for n in range(5)])
-    copies(one, [CREATED] * 999, first=2)
+    make.copies(one, [CREATED] * 999, first=2)
     peaks = []
     for more in (0, 4_000):
-        copies(one, [CREATED] * more, first=10_000)
+        make.copies(one, [CREATED] * more, first=10_000)
         answer = call("GET", PATH)
         rows = 0
         tracemalloc.start()
@@ -135,7 +134,7 @@ def test_what_matched_at_first_and_does_when_it_is_read_is_in_it_once_and_nothin
 @pytest.mark.alone
 def test_the_server_streams_it_and_keeps_nothing_of_a_client_that_leaves(server: str, key: str) -> None:
     one = make.anomaly(id=1)
-    copies(one, [CREATED] * 5_999, first=2)
+    make.copies(one, [CREATED] * 5_999, first=2)
     headers = {"authorization": f"Bearer {key}", "accept-encoding": "gzip"}
     with httpx.stream("GET", f"{server}{PATH}", headers=headers, timeout=60) as answer:
         assert answer.headers["transfer-encoding"] == "chunked"

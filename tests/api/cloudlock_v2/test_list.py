@@ -16,7 +16,6 @@ from anomalies.services import reviews
 from anomalies.services.actor import Actor
 from tests import make
 from tests.api.cloudlock_v2.expected import CREATED, SEED, error, of_the_seed
-from tests.api.cloudlock_v2.many import copies
 from tests.api.conftest import Call
 
 pytestmark = pytest.mark.django_db
@@ -225,7 +224,9 @@ def test_more_than_come_at_once_are_read_by_their_numbers(
     call: Call, monkeypatch: pytest.MonkeyPatch, limit: int, short: bool
 ) -> None:
     monkeypatch.setattr(threat, "ROWS_AT_ONCE", 2)
-    copies(make.anomaly(id=1, created_at=CREATED), [CREATED + timedelta(seconds=n // 2) for n in range(1, 6)], first=2)
+    make.copies(
+        make.anomaly(id=1, created_at=CREATED), [CREATED + timedelta(seconds=n // 2) for n in range(1, 6)], first=2
+    )
     with CaptureQueriesContext(connection) as made:
         items = call("GET", f"/api/v2/threats?limit={limit}&offset=1&order=-description").json()["items"]
     assert [item["id"] for item in items] == [5, 4, 3][:limit]

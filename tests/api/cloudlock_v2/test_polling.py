@@ -14,7 +14,6 @@ from anomalies.services import reviews
 from anomalies.services.actor import Actor
 from tests import make
 from tests.api.cloudlock_v2.expected import CREATED
-from tests.api.cloudlock_v2.many import copies
 from tests.api.conftest import Call
 
 pytestmark = pytest.mark.django_db
@@ -50,14 +49,14 @@ def test_a_poller_sees_each_of_10000_exactly_once_while_new_ones_arrive(call: Ca
     one = make.anomaly(id=1, created_at=CREATED)
     times = [CREATED + number * MICROSECOND for number in range(1, 9000)]
     times[4000:4000] = [times[4000]] * 1000  # in the middle, each at the same time
-    copies(one, times, first=2)
+    make.copies(one, times, first=2)
     poller, seen = Poller(call, limit), Counter[int]()
     arrived = 10_000
     latest = times[-1]
     for number, items in enumerate(poller.pages()):
         seen.update(item["id"] for item in items)
         if number < 12:  # two at one time, and one at the time of the last
-            copies(one, [latest, latest + MICROSECOND, latest + MICROSECOND], first=arrived + 1)
+            make.copies(one, [latest, latest + MICROSECOND, latest + MICROSECOND], first=arrived + 1)
             arrived, latest = arrived + 3, latest + MICROSECOND
         reviews.resolve(
             Anomaly.objects.get(pk=items[-1]["id"]), verdict="benign", by=Actor(name="ana"), at=make.NOW
