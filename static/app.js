@@ -260,6 +260,29 @@ document.addEventListener("htmx:oobBeforeSwap", ({ detail }) => {
   }
 });
 
+// What it is at is seen again where the bar came anew, or has less room.
+document.addEventListener("htmx:oobAfterSwap", ({ detail }) => detail.target.id === "views" && showCurrent());
+document.addEventListener("htmx:afterSwap", ({ detail }) => detail.target.id === "news" && showCurrent());
+
+// Back, forward and a reload bring a list again as far down as it was, whatever is open beside it; a visit begins at its top.
+const scrolled = (at = location.href) => {
+  const list = new URL(at);
+  list.searchParams.delete("open");
+  return `scrolled ${list.pathname}${list.search}`;
+};
+const places = (() => {
+  try {
+    return sessionStorage;
+  } catch {
+    return null; // a browser that keeps nothing refuses even to be asked
+  }
+})();
+document.addEventListener("scroll", ({ target }) => {
+  if (target === $(".scroll")) places?.setItem(scrolled(), target.scrollTop);
+}, true);
+if (performance.getEntriesByType("navigation")[0]?.type === "navigate") places?.removeItem(scrolled());
+else if ($(".scroll")) $(".scroll").scrollTop = places?.getItem(scrolled());
+
 let wasIn = null;
 let place = {};
 document.addEventListener("htmx:beforeSwap", () => {
@@ -281,7 +304,10 @@ document.addEventListener("htmx:afterSettle", ({ detail }) => {
     const address = new URL(detail.xhr.getResponseHeader("HX-Push-Url") ?? location.href, location.href);
     // A table that is only refreshed stays where it was scrolled to.
     if (address.href === place.at && $(".scroll")) $(".scroll").scrollTop = place.top;
-    if (address.href !== place.at) showCurrent();
+    if (address.href !== place.at) {
+      showCurrent();
+      places?.removeItem(scrolled(address));
+    }
     $("#search").value = address.searchParams.get("q") ?? "";
     markOpened();
   }

@@ -85,7 +85,7 @@ def errors_of(conditions: Conditions) -> dict[str, str]:
     if severity not in Severity.values:
         errors["highest_severity"] = f"{severity!r:.80} is none of {', '.join(map(str, Severity.values))}."
     if not any(given.values()):
-        errors["conditions"] = f"one of {', '.join(given)} is needed; without, each anomaly would be hidden."
+        errors["conditions"] = "at least one is needed; without, each anomaly would be hidden."
     return errors
 
 

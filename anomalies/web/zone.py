@@ -45,8 +45,13 @@ def this_year() -> str:
 def told_time(at: datetime) -> str:
     """`21 Nov 09:00 CET`, with the year where it is another than this one."""
     local = timezone.localtime(at)
+    return f"{clock_time(local)} {local:%Z}"
+
+
+def clock_time(local: datetime) -> str:
+    """The same without its zone, of a time that is in the one meant."""
     day = f"{local.day} {local:%b}" if f"{local:%Y}" == this_year() else f"{local.day} {local:%b %Y}"
-    return f"{day} {local:%H:%M %Z}"
+    return f"{day} {local:%H:%M}"
 
 
 def in_own_zone(view: View[P]) -> View[P]:

@@ -93,7 +93,7 @@ def test_nor_out_of_deciding(open_context: Callable[..., BrowserContext], three:
     page.wait_for_url("**/bulk/**")
     wrong += found(page, axe)
     confirmation = page.url
-    page.get_by_role("button", name="Confirm").click()
+    page.get_by_role("button", name="Acknowledge 3 anomalies").click()
     expect(page.locator(".toast")).to_contain_text("3 acknowledged.")
     wrong += found(page, axe)
     page.goto(confirmation)

@@ -176,9 +176,7 @@ def test_absolute_time(page: Page, utc: bool) -> None:
     page.get_by_label("Use UTC").set_checked(utc)
     page.get_by_role("button", name="Apply").click()
     expect(chip(page, "time")).to_have_class("chip on")
-    expect(chip(page, "time")).to_contain_text(
-        f"{start:%-d %b %Y %H:%M} to {end:%-d %b %Y %H:%M}{' UTC' if utc else ''}"
-    )
+    expect(chip(page, "time")).to_have_text(f"{start:%-d %b %H:%M} to {end:%-d %b %H:%M}{' UTC' if utc else ''}")
     wanted = Anomaly.objects.standing().filter(detected_at__gte=newest.replace(second=0)).count()
     expect(page.locator(".list tbody tr")).to_have_count(wanted)
 

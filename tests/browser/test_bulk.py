@@ -65,10 +65,10 @@ def test_all_matching_are_confirmed_on_a_page_of_their_own(page: Page) -> None:
     page.keyboard.press("x")
     page.get_by_label("All 61 matching").check()
     page.keyboard.press("a")
-    expect(page.get_by_role("heading", name="Acknowledge: 61 anomalies?")).to_be_visible()
+    expect(page.get_by_role("heading", name="Acknowledge 61 anomalies?")).to_be_visible()
     assert set(statuses()) == {"open"}
     page.get_by_label("Note, for all of them").fill("month end")
-    page.get_by_role("button", name="Confirm").click()
+    page.get_by_role("button", name="Acknowledge 61 anomalies").click()
     expect(page.locator(".toast")).to_contain_text("61 acknowledged.")
     assert page.url.endswith("/?severity=high")
     page.locator(".toast").get_by_role("link", name="Results").click()
@@ -93,7 +93,7 @@ def test_without_javascript_many_at_once_and_back(
     page.get_by_label("Select: high was").check()
     page.get_by_label("All 3 matching").check()
     page.locator("#bulk").get_by_role("button", name="Acknowledge").click()
-    page.get_by_role("button", name="Confirm").click()
+    page.get_by_role("button", name="Acknowledge 3 anomalies").click()
     expect(page.locator(".toast")).to_contain_text("3 acknowledged.")
     assert BulkReview.objects.count() == 2
 
@@ -132,9 +132,9 @@ def test_ten_thousand_of_a_hundred_thousand_and_back(
     page.keyboard.press("x")
     page.get_by_label("All 10,000 matching").check()
     page.keyboard.press("a")
-    expect(page.get_by_role("heading", name="Acknowledge: 10,000 anomalies?")).to_be_visible(timeout=60_000)
+    expect(page.get_by_role("heading", name="Acknowledge 10,000 anomalies?")).to_be_visible(timeout=60_000)
     later = make.anomaly()
-    page.get_by_role("button", name="Confirm").click()
+    page.get_by_role("button", name="Acknowledge 10,000 anomalies").click()
     expect(page.locator(".toast")).to_contain_text("10,000 acknowledged.", timeout=60_000)
     later.refresh_from_db()
     assert later.status == "open"

@@ -208,7 +208,7 @@ def test_without_javascript_each_decision_and_its_undo(
     page = log_in(open_context(java_script_enabled=False))
     page.goto(f"/anomalies/{three[0].public_id}/")
     for opens, chooses, sends, told in (
-        ("Resolve…", "Duplicate", "Resolve", "Resolved: duplicate"),
+        ("Resolve", "Duplicate", "Resolve", "Resolved: duplicate"),
         ("Snooze", "4 hours", "Snooze", "Snoozed until"),
         ("Assign", "", "Assign to me", "Assigned to ana"),
     ):

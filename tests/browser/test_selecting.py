@@ -70,3 +70,11 @@ def test_on_a_phone_all_that_are_shown_are_selected_once_one_is(
     expect(page.locator("#picked")).to_have_text("3 selected")
     page.get_by_role("button", name="Clear").click()
     expect(page.locator("#picked")).to_be_hidden()
+
+
+def test_the_forms_of_a_selection_open_on_the_screen(open_context: Callable[..., BrowserContext]) -> None:
+    page = log_in(open_context(viewport={"width": 820, "height": 900}))
+    page.get_by_label("Select: low was").check()
+    for name in ("Resolve", "Snooze", "Assign"):
+        page.locator("#bulk summary", has_text=name).click()
+        expect(page.locator("#bulk [open] > .pop.up")).to_be_in_viewport(ratio=1)

@@ -26,6 +26,7 @@ def in_2026(monkeypatch: pytest.MonkeyPatch) -> None:
     """Dates of 2026, in which all that tests make happens, are written without their year."""
     monkeypatch.setattr("anomalies.web.frame.this_year", lambda: "2026")
     monkeypatch.setattr("anomalies.web.charts.this_year", lambda: "2026")
+    monkeypatch.setattr("anomalies.web.zone.this_year", lambda: "2026")
 
 
 @pytest.fixture(autouse=True)

@@ -66,7 +66,7 @@ class AgentForm(forms.Form):
         for day, name in enumerate(WEEKDAYS):
             if text := self.cleaned_data.get(name):
                 try:
-                    hours[str(day)] = working_hours.hours_of(day, text)
+                    hours[str(day)] = working_hours.hours_of(text)
                 except WorkingHoursError as error:
                     self.add_error(name, str(error))
         self.cleaned_data["hours_by_day"] = hours or None

@@ -102,19 +102,20 @@ def undo_many(request: Request, public_id: str) -> HttpResponse:
     return answer(request, _shown(request, review), Toast("success", text, bulk=public_id))
 
 
-def said(review: BulkReview) -> str:
-    """What it does, such as `Resolve: benign (expected)`."""
-    given = review.arguments
+def asked(review: BulkReview) -> str:
+    """What is to be done to how many, such as `Resolve 25 anomalies as benign (expected)`."""
+    given, count = review.arguments, len(review.anomaly_ids)
+    them = "1 anomaly" if count == 1 else f"{count:,} anomalies"
     match review.action:
         case "resolve":
-            return f"Resolve: {Anomaly.Verdict(given['verdict']).label}"
+            return f"Resolve {them} as {Anomaly.Verdict(given['verdict']).label}"
         case "snooze":
-            return f"Snooze until {told_time(datetime.fromisoformat(given['until']))}"
+            return f"Snooze {them} until {told_time(datetime.fromisoformat(given['until']))}"
         case "assign":
-            return f"Assign to {given['assignee'] or 'nobody'}"
+            return f"Assign {them} to {given['assignee'] or 'nobody'}"
         case "note":
-            return "Add a note"
-    return review.action.capitalize()
+            return f"Add a note to {them}"
+    return f"{review.action.capitalize()} {them}"
 
 
 def _review(public_id: str) -> BulkReview:
@@ -194,7 +195,7 @@ def _confirm(request: Request, review: BulkReview, *, note: str | None = None, c
     by_holder = anomalies.order_by().values_list("assignee__username").annotate(n=Count("*")).order_by("-n")
     context = {
         "review": review,
-        "said": said(review),
+        "asked": asked(review),
         "total": len(review.anomaly_ids),
         "severities": [(one.label, by_severity[one.value]) for one in reversed(Severity) if one.value in by_severity],
         "statuses": list(by_status),
@@ -221,7 +222,7 @@ def _results(request: Request, review: BulkReview) -> HttpResponse:
     young = timezone.now() - review.done_at <= UNDO_WITHIN
     context = {
         "review": review,
-        "said": said(review),
+        "asked": asked(review),
         "done": DONE[review.action],
         "outcome": outcome,
         "total": len(review.anomaly_ids),

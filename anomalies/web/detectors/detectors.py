@@ -1,5 +1,6 @@
 """The pages of detectors: what each finds, by what it judges, and what a change of that would have done."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -193,21 +194,22 @@ def override_page(request: Request, type_: str, public_id: str = "") -> HttpResp
     form, enabled = typed(type_, posted), "enabled" in posted
     if lost:
         return _override_page(
-            request, detector, agent, known, form, enabled, wanted=wanted, complaints=[UNSENT], posted=lost
+            request, detector, agent, known, form, enabled, wanted=wanted, complaint=UNSENT, posted=lost
         )
-    complaints = [] if agent else [f"Agent: there is no agent “{wanted[:40]}”." if wanted else "Agent: name one."]
+    errors = {} if agent else {"agent": f"There is no agent “{wanted[:40]}”." if wanted else "Name the agent."}
     if agent and "try" in request.POST and (answer := _tried(request, detector, agent, form, enabled)):
         return answer
     if "try" not in request.POST and not request.user.has_perm(CHANGE):
         raise PermissionDenied
     reason = request.POST.get("reason", "").replace("\x00", "").strip()
     if "try" not in request.POST and not reason:
-        complaints.append("Reason: say why this agent is judged otherwise.")
+        errors["reason"] = "Say why this agent is judged otherwise."
     if len(reason) > 10_000:
-        complaints.append(f"Reason: {len(reason):,} characters, at most 10,000 are kept.")
-    if agent is None or complaints or not form.is_valid:
+        errors["reason"] = f"{len(reason):,} characters, at most 10,000 are kept."
+    if agent is None or errors or not form.is_valid:
+        said = "Nothing was saved: what is wrong stands beside its field."
         return _override_page(
-            request, detector, agent, known, form, enabled, wanted=wanted, complaints=complaints, status=422
+            request, detector, agent, known, form, enabled, wanted=wanted, errors=errors, complaint=said, status=422
         )
     try:
         detectors.override(
@@ -223,7 +225,7 @@ def override_page(request: Request, type_: str, public_id: str = "") -> HttpResp
     except (AgentGoneError, detectors.StaleOverrideError) as error:
         known = DetectorOverride.objects.filter(type=type_, agent=agent).first()
         return _override_page(
-            request, detector, agent, known, form, enabled, wanted=wanted, complaints=[str(error)], status=409
+            request, detector, agent, known, form, enabled, wanted=wanted, complaint=str(error), status=409
         )
     keep(request, Toast("success", f"Saved: {agent.public_id} is judged by its own parameters."))
     return redirect("detector_page", type_)
@@ -238,7 +240,8 @@ def _override_page(
     enabled: bool,
     *,
     wanted: str,
-    complaints: list[str] | None = None,
+    complaint: str = "",
+    errors: Mapping[str, str] | None = None,
     posted: QueryDict | None = None,
     status: int = 200,
 ) -> HttpResponse:
@@ -253,7 +256,8 @@ def _override_page(
         "reason": posted.get("reason", known.reason if known else ""),
         # Who was told that somebody was faster has seen what is there now.
         "seen_at": _made_at(known) if status == 409 else posted.get("seen_at", _made_at(known)),
-        "complaints": complaints or [],
+        "complaint": complaint,
+        "errors": errors or {},
         "spans": SPANS,
         "span": request.POST.get("span", DEFAULT_SPAN),
         "can_change": request.user.has_perm(CHANGE),

@@ -85,7 +85,8 @@ def typed(type_: str, posted: Mapping[str, Any]) -> Typed:
         except (ValueError, OverflowError, ParameterError) as error:
             kind = "whole number" if isinstance(parameter.default, int) else "number"
             said = str(error).partition(": ")[2] if parameter.is_words else ""
-            wrong = said or f"“{text[:40]}” is not a {kind} from {field.bounds}."
+            given = f"“{text[:40]}” is not a" if text else "enter a"
+            wrong = said or f"{given} {kind} from {field.bounds}."
             field = ParameterField(parameter, text, f"{field.label}: {wrong}")
         else:
             values[parameter.name] = value

@@ -61,7 +61,7 @@ class ChannelForm(forms.Form):
         label="Quiet from", required=False, widget=_TIME, help_text="What comes then waits until they end"
     )
     quiet_to = forms.CharField(
-        label="Quiet to", required=False, widget=_TIME, help_text="Where it is not later: of the next day"
+        label="Quiet to", required=False, widget=_TIME, help_text="Not later than they begin: on the next day"
     )
     quiet_days = forms.TypedMultipleChoiceField(
         label="Quiet hours begin on",

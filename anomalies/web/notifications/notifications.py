@@ -16,7 +16,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from anomalies.models import Channel, Delivery, DeliveryAttempt
 from anomalies.notifications.registry import KINDS
 from anomalies.notifications.setting import Setting
-from anomalies.services import channels, deliveries, digests, pacing
+from anomalies.services import channels, deliveries, digests, pacing, routing
 from anomalies.services.channels import ChannelError, UnfitChannelError
 from anomalies.services.deliveries import NotReplayableError
 from anomalies.web.access import requires
@@ -96,7 +96,7 @@ def channel_list(request: Request) -> HttpResponse:
     shown = page_of(rows, ("-id",), size=PAGE_SIZE, after=at.get("older"), before=at.get("newer"))
     context = {
         "lines": _lines(timezone.now()),
-        "deliveries": shown.rows,
+        "deliveries": [(row, _named(row.message.type)) for row in shown.rows],
         "older": shown.next_from,
         "newer": shown.previous_from,
         "kept": urlencode({name: wanted[name] for name in ("status", "channel", "digest") if wanted[name]}),
@@ -203,6 +203,7 @@ def delivery_page(request: Request, public_id: str) -> HttpResponse:
     delivery = _delivery_called(public_id)
     context = {
         "delivery": delivery,
+        "message": _named(delivery.message.type),
         "tries": DeliveryAttempt.objects.filter(delivery__in=digests.together(delivery)).order_by("-id"),
         "with_it": digests.together(delivery).count() - 1,
         "turn": _turn(delivery.channel),
@@ -237,6 +238,11 @@ def _delivery_called(public_id: str) -> Delivery:
     if found is None:
         raise Http404
     return found
+
+
+def _named(message_type: str) -> str:
+    """What people call a message; of a type that is no more, the type."""
+    return routing.MESSAGE_TYPES.get(message_type, message_type)
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,6 +281,7 @@ def _form_page(request: Request, channel: Channel | None, form: ChannelForm, *, 
         "form": form,
         "kind": form.kind,
         "settings": _settings_of(channel) if channel else [],
+        "messages": [_named(one) for one in channel.message_types] if channel else [],
         "test": channel.test_outcome if channel else None,
         "turn": _turn(channel) if channel else None,
         "can_change": request.user.has_perm(CHANGE if channel else ADD),

@@ -1,5 +1,6 @@
 """web/agents: the page of one agent, and what reviewers set on it."""
 
+import re
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from datetime import timedelta
@@ -29,7 +30,7 @@ from tests.web.conftest import after_login
 
 pytestmark = pytest.mark.django_db
 URL, CHANGE, EVENTS = "/agents/ag_billing/", "/change/agents/ag_billing/", "/events/agents/ag_billing/"
-QUERIES = 24
+QUERIES = 23
 COUNTS_OF_MORE = 4  # anomalies, what became of them, grants, of which are being revoked: if any, or more than shown
 
 
@@ -79,7 +80,7 @@ def test_an_agent_without_anything_reads_well(as_vic: Client) -> None:
     make.agent()
     response = as_vic.get(URL)
     for sentence in (
-        "No event so far",
+        "No event counted yet",
         "known from its events only",
         "Nothing was counted yet",
         "None so far",
@@ -119,7 +120,7 @@ def test_it_says_how_it_is_judged(as_vic: Client) -> None:
     ResponsePolicy.objects.create(pk=1, mode="revoke_agent_grants")
     response = as_vic.get(URL)
     assertContains(response, "learned hours need 14 days")
-    assertContains(response, "Rate spike, off: Load tests (<bdi>ana</bdi>)")
+    assertContains(response, 'Rate spike</a>: off<span class="meta"> “<bdi>Load tests</bdi>” (<bdi>ana</bdi>)')
     assertContains(response, "revokes its active grants unasked")
     assertContains(response, "<code>token:issue</code>")
 
@@ -150,13 +151,7 @@ def test_ten_thousand_anomalies_and_many_events_take_no_more_queries(
     busy(days=1)
     with django_assert_num_queries(QUERIES):
         as_vic.get(URL)
-    whole = make.anomaly()
-    fields = {name: getattr(whole, name) for name in ("type", "severity", "score", "description", "kind", "entity")}
-    times = dict.fromkeys(("started_at", "active_until", "detected_at", "updated_at"), make.NOW)
-    Anomaly.objects.bulk_create(
-        Anomaly(fingerprint=f"more-{n}", agent_id="ag_billing", evidence={}, scan=whole.scan, **fields, **times)
-        for n in range(10_001)
-    )
+    make.copies(make.anomaly(), [make.NOW] * 10_001, first=1_000_000)
     for number in range(30):
         make.grant(f"grnt_{number}")
     with django_assert_num_queries(QUERIES + COUNTS_OF_MORE):
@@ -201,11 +196,11 @@ def test_empty_days_leave_the_hours_to_be_learned(as_ana: Client) -> None:
 @pytest.mark.parametrize(
     ("field", "value", "sentence"),
     [
-        ("time_zone", "Mars/Base", "Time zone: &#x27;Mars/Base&#x27; is no time zone"),
+        ("time_zone", "Mars/Base", "Time zone: “Mars/Base” is no time zone"),
         ("time_zone", "", "Time zone: This field is required."),
-        ("tuesday", "nine to five", "Tuesday: &#x27;nine to five&#x27; is no span of hours such as 9-17."),
-        ("sunday", "17-9", "Sunday: weekday 6: from an hour to a later one"),
-        ("holidays", "Christmas", "Holidays: &#x27;Christmas&#x27; is no date such as 2026-12-25."),
+        ("tuesday", "nine to five", "Tuesday: “nine to five” is no span of hours such as 9-17."),
+        ("sunday", "17-9", "Sunday: from an hour to a later one"),
+        ("holidays", "Christmas", "Holidays: “Christmas” is no date such as 2026-12-25."),
         ("group", "x" * 101, "Group: Ensure this value has at most 100 characters"),
     ],
 )
@@ -218,6 +213,13 @@ def test_what_cannot_be_saved_is_named_and_shown_again(as_ana: Client, field: st
     assertContains(response, value if field != "holidays" else "Christmas</textarea>", status_code=422)
     agent.refresh_from_db()
     assert (agent.group, agent.working_hours) == ("before", None)
+
+
+def test_all_that_is_wrong_with_a_field_stands_in_one_place(as_ana: Client) -> None:
+    wrong = typed(make.agent(), group="x" * 101 + "\x00")
+    page = as_ana.post(CHANGE, wrong).text
+    [said] = re.findall(r'<span class="error" id="error_group">(.*?)</span>', page)
+    assert said.count("<bdi>") == 2
 
 
 def test_a_page_that_is_older_than_the_last_change_saves_nothing(as_ana: Client) -> None:

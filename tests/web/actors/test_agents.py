@@ -22,7 +22,7 @@ def test_the_list_says_what_is_open_about_each(as_vic: Client) -> None:
     assert 'href="/agents/ag_billing/"' in text
 
 
-@pytest.mark.parametrize(("path", "most"), [("/agents/", 14), ("/principals/", 9)])
+@pytest.mark.parametrize(("path", "most"), [("/agents/", 13), ("/principals/", 8)])
 def test_a_longer_list_takes_no_more_queries(
     as_vic: Client, django_assert_num_queries: Callable[[int], AbstractContextManager[object]], path: str, most: int
 ) -> None:

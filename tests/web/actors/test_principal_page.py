@@ -45,6 +45,11 @@ def test_from_where_and_on_what_they_logged_in(as_vic: Client) -> None:
     assertContains(response, "and 6 more, last seen before these")
 
 
+def test_of_whom_nothing_but_the_id_is_known_no_line_is_empty(as_vic: Client) -> None:
+    make.principal("user_1")
+    assertNotContains(as_vic.get(URL), '<p class="meta"></p>')
+
+
 def test_their_last_access_requests(as_vic: Client) -> None:
     make.principal("user_1")
     for number in range(22):
@@ -75,7 +80,12 @@ def test_through_which_agents_they_act(as_vic: Client) -> None:
 def test_a_user_without_anything_reads_well(as_vic: Client) -> None:
     make.principal("user_1")
     response = as_vic.get(URL)
-    for sentence in ("No event so far", "No login of theirs is known", "No agent has acted for them", "None is known"):
+    for sentence in (
+        "No event counted yet",
+        "No login of theirs is known",
+        "No agent has acted for them",
+        "None is known",
+    ):
         assertContains(response, sentence)
 
 

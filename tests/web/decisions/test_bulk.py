@@ -92,7 +92,7 @@ def test_all_matching_are_fixed_shown_and_confirmed(as_ana: Client) -> None:
     page = decide(as_ana, high[:1], all="1", query="severity=high&sort=-severity")
     review = BulkReview.objects.get()
     assert (review.done_at, review.query) == (None, "severity=high&sort=-severity")
-    for words in ("Acknowledge: 3 anomalies?", "3 high", "3 open", "Nothing is done yet."):
+    for words in ("Acknowledge 3 anomalies?", "3 high", "3 open", "Nothing is done yet."):
         assert words in page
     make.anomaly()  # what comes since is not among them
     assert statuses() == ["open"] * 5

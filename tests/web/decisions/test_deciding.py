@@ -43,7 +43,7 @@ def test_htmx_gets_the_row_the_panel_and_the_counts_that_changed(as_ana: Client)
     assert f'<template><tr id="{row}" class="high done" data-whose="ana" hx-swap-oob="true">' in answer
     assert f'id="{panel}"' in answer
     assert '<p id="counts" hx-swap-oob="true">0 open, 0 high</p>' in answer
-    assert '<span id="matching" hx-swap-oob="true">1 match</span>' in answer
+    assert '<span id="matching" hx-swap-oob="true">, 1 match</span>' in answer
     assert "?severity=high" in answer
     assert "open=x" not in answer.replace(f"open={anomaly.public_id}", "").replace("next", "").split("toast")[0]
     assert "<html" not in answer

@@ -54,7 +54,7 @@ def test_the_list_takes_no_more_queries_with_more_anomalies_and_agents(
     for number in range(20):
         agent = make.agent(f"ag_{number}", last_seen=timezone.now())
         make.anomaly(agent=agent, detected_at=timezone.now())
-    with django_assert_num_queries(15):
+    with django_assert_num_queries(14):
         as_vic.get("/detectors/")
 
 
@@ -87,7 +87,7 @@ def test_a_change_is_saved_recorded_and_shown(as_admin: Client) -> None:
         ("-1", "Above the expected, at least: “-1” is not a number from 0 to 1,000,000 events."),
         ("nan", "Above the expected, at least: “nan” is not a number"),
         ("1e999", "Above the expected, at least: “1e999” is not a number"),
-        ("", "Above the expected, at least: “” is not a number"),
+        ("", "Above the expected, at least: enter a number from 0 to 1,000,000 events."),
     ],
 )
 def test_what_is_wrong_names_field_range_and_unit_and_stays_typed(as_admin: Client, typed: str, said: str) -> None:
@@ -217,11 +217,11 @@ def test_an_agent_is_judged_otherwise_and_as_everybody_again(as_admin: Client) -
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"agent": "ag_x"}, "Agent: there is no agent “ag_x”."),
-        ({"agent": ""}, "Agent: name one."),
-        ({"reason": " "}, "Reason: say why"),
-        ({"reason": "x" * 10_001}, "Reason: 10,001 characters"),
-        ({"min_excess": "x"}, "Above the expected, at least: “x” is not a number"),
+        ({"agent": "ag_x"}, 'id="agent-error"><bdi>There is no agent “ag_x”.'),
+        ({"agent": ""}, 'id="agent-error"><bdi>Name the agent.'),
+        ({"reason": " "}, 'id="reason-error">Say why this agent'),
+        ({"reason": "x" * 10_001}, 'id="reason-error">10,001 characters, at most 10,000 are kept.'),
+        ({"min_excess": "x"}, 'id="e-min_excess">Above the expected, at least: “x” is not a number'),
     ],
 )
 def test_an_override_without_sense_is_not_saved(as_admin: Client, changes: dict[str, str], said: str) -> None:
@@ -229,6 +229,8 @@ def test_an_override_without_sense_is_not_saved(as_admin: Client, changes: dict[
     response = as_admin.post("/detectors/rate_spike/override/", posted(agent="ag_1", reason="why") | changes)
     assert response.status_code == 422
     assert said in response.text
+    assert response.text.count('class="error"') == 1
+    assert 'role="alert"><bdi>Nothing was saved' in response.text
     assert not DetectorOverride.objects.exists()
 
 

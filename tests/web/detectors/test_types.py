@@ -56,14 +56,16 @@ def test_each_published_sentence_stands_with_its_type(as_vic: Client, label: str
 def test_what_is_configured_stands_beside_the_default(as_vic: Client) -> None:
     DetectorSettings.objects.create(type="rate_spike", enabled=False, parameters={"min_excess": 9.0})
     response = as_vic.get("/types/")
-    assertContains(response, "<td><b>9</b></td><td>3</td><td>events</td><td>0 to 1,000,000</td>")
+    assertContains(
+        response, '<td data-is="now"><b>9</b></td><td data-is="default">3</td><td data-is="unit">events</td>'
+    )
     assertContains(response, "switched off, 1 changed")
 
 
 def test_the_reference_asks_little(
     as_vic: Client, django_assert_num_queries: Callable[[int], AbstractContextManager[object]]
 ) -> None:
-    with django_assert_num_queries(5):
+    with django_assert_num_queries(4):
         as_vic.get("/types/")
 
 
