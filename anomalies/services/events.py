@@ -12,6 +12,7 @@ from psycopg.errors import UniqueViolation
 from anomalies.ingest.record import EventRecord, Rejection, SourceError
 from anomalies.models import Agent, Batch, Grant, Principal, Source
 from anomalies.services import lags, partitions
+from anomalies.services.copying import copying
 from anomalies.services.rows import COLUMNS, Rows
 
 EVENTS_A_BATCH = 50_000  # of a file
@@ -246,7 +247,7 @@ def _write(cursor: CursorWrapper, rows: Rows, batch: Batch) -> None:
     Agent.objects.bulk_create((Agent(public_id=name) for name in unknown["agent"]), ignore_conflicts=True)
     Principal.objects.bulk_create((Principal(public_id=name) for name in unknown["principal"]), ignore_conflicts=True)
     partitions.prepare(cursor, rows.days, today=batch.received_at.date())
-    if not _copied(cursor, rows, batch):
+    if not _copied(rows, batch):
         batch.accepted = _inserted(cursor, rows, batch)
         batch.duplicate = rows.given - batch.accepted
         batch.save(update_fields=["accepted", "duplicate"])
@@ -273,12 +274,14 @@ def _unknown(cursor: CursorWrapper, rows: Rows) -> dict[str, list[str]]:
     return {kind: sorted(ids) for kind, ids in unknown.items()}
 
 
-def _copied(cursor: CursorWrapper, rows: Rows, batch: Batch) -> bool:
+def _copied(rows: Rows, batch: Batch) -> bool:
     """Copy the events into their table, or nothing and return False if any of them was stored before."""
     try:
         with transaction.atomic():
-            _copy(cursor, _COPY, rows, batch)
-    except UniqueViolation:  # Django leaves the errors of COPY as they are
+            _copy(_COPY, rows, batch)
+    except IntegrityError as error:
+        if not isinstance(error.__cause__, UniqueViolation):
+            raise
         return False
     return True
 
@@ -286,12 +289,12 @@ def _copied(cursor: CursorWrapper, rows: Rows, batch: Batch) -> bool:
 def _inserted(cursor: CursorWrapper, rows: Rows, batch: Batch) -> int:
     """Insert the events that were not stored before, and return how many."""
     cursor.execute(_STAGE)
-    _copy(cursor, _COPY.replace("anomalies_event", "staged_event"), rows, batch)
+    _copy(_COPY.replace("anomalies_event", "staged_event"), rows, batch)
     cursor.execute(_INSERT)
     return int(cursor.rowcount)
 
 
-def _copy(cursor: CursorWrapper, statement: str, rows: Rows, batch: Batch) -> None:
-    with cursor.copy(statement) as copy:
+def _copy(statement: str, rows: Rows, batch: Batch) -> None:
+    with copying(statement) as copy:
         for block in rows.blocks(f"{batch.source_id}\t{batch.pk}\t"):
             copy.write(block)

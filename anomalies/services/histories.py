@@ -18,6 +18,7 @@ from anomalies.detection.lateness import SETTLED_DAYS
 from anomalies.detection.prior import MOST_YOUNG_DAYS, TENANT_DAYS
 from anomalies.models import Agent, Series
 from anomalies.services import access_requests, logins, rules
+from anomalies.services.copying import copying
 from anomalies.services.counts import BLOCK_SECONDS
 from anomalies.services.lags import LATE_HORIZON, LEAST_LAG, slow
 
@@ -277,14 +278,11 @@ def counts_of(
     matrices = {
         metric: np.zeros((len(rows.actions), blocks_known, a_block), dtype=np.int32) for metric in Series.Metric.values
     }
-    with connection.cursor() as cursor:
-        wanted = [one for one, (_, metric) in rows.row_of.items() if failures or metric == Series.Metric.REQUESTS]
-        first = start if since is None else max(start, since - timedelta(seconds=block_seconds - 1))
-        parameters = [wanted, width, first, start + timedelta(days=days)]
-        # Django's cursor for debugging copies without parameters only.
-        with cursor.cursor.copy(_BLOCKS, parameters) as copy:
-            copy.set_types(["bytea"])
-            blocks = np.frombuffer(b"".join(content for (content,) in copy.rows()), dtype=record)
+    wanted = [one for one, (_, metric) in rows.row_of.items() if failures or metric == Series.Metric.REQUESTS]
+    first = start if since is None else max(start, since - timedelta(seconds=block_seconds - 1))
+    with copying(_BLOCKS, [wanted, width, first, start + timedelta(days=days)]) as copy:
+        copy.set_types(["bytea"])
+        blocks = np.frombuffer(b"".join(content for (content,) in copy.rows()), dtype=record)
     ids, inverse = np.unique(blocks["id"], return_inverse=True)
     place = [rows.row_of[int(series_id)] for series_id in ids]
     row = np.array([row for row, _ in place], dtype=np.intp)[inverse]

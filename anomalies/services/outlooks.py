@@ -15,6 +15,7 @@ from anomalies.detection.screening import Outlook, Records
 from anomalies.models import Agent, Series
 from anomalies.models import Outlook as Kept
 from anomalies.services import histories
+from anomalies.services.copying import copying
 from anomalies.services.detectors import Judges
 
 _KNOWN = """
@@ -47,10 +48,7 @@ def known(
     found, complete = {}, np.ones(len(rows.entity), dtype=np.bool_)
     for outlook in judges.outlooks:
         record = np.dtype([("id", ">i8"), ("calendar", ">i8"), ("content", outlook.dtype)])
-        with (
-            connection.cursor() as cursor,
-            cursor.cursor.copy(_KNOWN, [list(row_of), _name(outlook, judges), day]) as copy,
-        ):
+        with copying(_KNOWN, [list(row_of), _name(outlook, judges), day]) as copy:
             copy.set_types(["bytea"])
             kept = np.frombuffer(b"".join(content for (content,) in copy.rows()), dtype=record)
         place = np.array([row_of[series_id] for series_id in kept["id"].tolist()], dtype=np.intp)

@@ -73,7 +73,7 @@ class Installation:
         )  # fmt: skip
         self.cluster = Cluster(folder)
         self.cluster.ensure()
-        self.lines: list[str] = []
+        self._lines: list[str] = []
         self.worker = self._start(WORKER)
         self.stream = self._start(["-c", PROGRAM], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self._reader = threading.Thread(target=self._read, daemon=True)
@@ -87,7 +87,13 @@ class Installation:
         )
 
     def _read(self) -> None:
-        self.lines.extend(line.strip() for line in self.stream.stdout or ())
+        self._lines.extend(line.strip() for line in self.stream.stdout or ())
+
+    @property
+    def lines(self) -> list[str]:
+        """What the stream said so far. It must outlive whatever dies."""
+        assert self.stream.poll() is None, (self.folder / "crash.log").read_text()
+        return self._lines
 
     def send(self, number: int) -> None:
         assert self.stream.stdin
