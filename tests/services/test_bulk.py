@@ -260,7 +260,7 @@ def test_the_cost_in_queries_does_not_grow_with_the_set(by: Actor, django_assert
         anomalies = [make.anomaly() for _ in range(size)]
         reviews.acknowledge(anomalies[0], by=by, at=make.NOW)
         review = _prepared(by, anomalies)
-        with django_assert_num_queries(9):
+        with django_assert_num_queries(11):
             bulk.carry_out(review, by=by, at=make.NOW)
         with django_assert_num_queries(11):
             bulk.undo(review, by=by, at=make.NOW)
