@@ -267,7 +267,6 @@ class Anomaly(models.Model):
             models.Index(fields=["kind", "entity", "started_at"], name="anomaly_entity"),
             models.Index(fields=["ip", "started_at"], condition=models.Q(ip__isnull=False), name="anomaly_address"),
             models.Index(fields=["active_until"], name="anomaly_active_until"),
-            models.Index(fields=["updated_at"], name="anomaly_updated_at"),
             models.Index(fields=["created_at", "id"], name="anomaly_created_at"),
             models.Index(fields=["id"], condition=models.Q(state="open"), name="anomaly_state_open"),
             models.Index(  # with all that deviations are filtered by: they are counted without reading their rows

@@ -153,7 +153,7 @@ def detect(request: HttpRequest) -> HttpResponse:
         | Q(detected_at__gte=recently)
         | Q(ended_at__gte=recently)
         | Q(scan=scan)
-        | Q(updated_at__gte=scan.now)
+        | Q(last_scan=scan)
     )
     rows = encoded(_told(holding))
     return json_answer(
