@@ -27,13 +27,15 @@ _SAID = (
     *("started_at", "detected_at", "acknowledged_at", "evidence"),
     *("title", "verdict", "reason", "resolved_at", "snoozed_until", "assignee"),
 )
+# Of an anomaly's messages those alone are looked for that go with a later transaction than this: there are hardly any.
 _ANNOUNCE = f"""
 INSERT INTO anomalies_outboxmessage (transaction, type, anomaly_id, payload)
 SELECT greatest(pg_current_xact_id()::text::bigint, told.last),
        %(type)s, a.id, jsonb_build_object({", ".join(f"'{name}', {_SPELLED.get(name, f'a.{name}')}" for name in _SAID)})
 FROM anomalies_anomaly a LEFT JOIN auth_user u ON u.id = a.assignee_id
 LEFT JOIN (
-    SELECT anomaly_id, max(transaction) AS last FROM anomalies_outboxmessage WHERE anomaly_id = ANY(%(ids)s) GROUP BY 1
+    SELECT anomaly_id, max(transaction) AS last FROM anomalies_outboxmessage
+    WHERE anomaly_id = ANY(%(ids)s) AND transaction > pg_current_xact_id()::text::bigint GROUP BY 1
 ) AS told ON told.anomaly_id = a.id
 WHERE a.id = ANY(%(ids)s) ORDER BY a.id
 """  # noqa: S608  names of our own
