@@ -37,6 +37,11 @@ def tell_who_snoozed(woken: Collection[int]) -> None:
         cursor.execute(_WHO_SNOOZED, [list(woken)])
 
 
+def has_unseen(user: "User") -> bool:
+    """Whether there may be any that they were not shown yet; each page asks, and hardly ever is there one."""
+    return Notice.objects.filter(user=user, seen_at=None).exists()
+
+
 def unseen(user: "User") -> QuerySet[Notice]:
     """Return what somebody was not shown yet and still holds, newest first, with the entries and their anomalies.
 

@@ -34,7 +34,7 @@ class Unseen:
 
 def unseen_by(user: User | AnonymousUser) -> Unseen | None:
     """Return what they were not shown, or None if there is nothing. That of a bulk review stands for all of it."""
-    if not isinstance(user, User) or not user.has_perm(REVIEW):
+    if not isinstance(user, User) or not user.has_perm(REVIEW) or not notices.has_unseen(user):
         return None
     found = list(notices.unseen(user).values_list("pk", "entry__action", "entry__bulk")[: MOST_TOLD + 1])
     if not found:

@@ -28,7 +28,7 @@ class Choosing:
     @cached_property
     def reviewers(self) -> list[str]:
         """Who else can have it, by name."""
-        return list(reviewers().exclude(pk=self.user.pk).values_list("username", flat=True))
+        return [name for name in reviewers() if name != self.user.get_username()]
 
     @property
     def reviewers_are_many(self) -> bool:
