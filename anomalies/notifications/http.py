@@ -4,10 +4,10 @@ import asyncio
 import ipaddress
 import socket
 import ssl
+import threading
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
-from functools import cache
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -19,6 +19,7 @@ MOST_ANSWER_BYTES = 16 * 1024  # of an answer's body that are read; the rest is 
 HIDDEN = "•••"  # in records, in place of a secret
 RETRIED = frozenset({408, 425, 429})  # of the answers that refuse, those that may change
 USER_AGENT = "anomalies/1"
+_of_thread = threading.local()
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -182,10 +183,15 @@ async def _exchange(call: Call, policy: Policy, told: dict[str, Any]) -> None:
         }
 
 
-@cache
 def _trusted() -> ssl.SSLContext:
-    """Whose certificates are believed; to read them takes longer than a call."""
-    return httpx.create_ssl_context(trust_env=False)
+    """Whose certificates are believed, read once by each thread: that takes longer than a call.
+
+    Each call sets its context up anew, which while another thread uses it is no safe thing to do.
+    """
+    if not hasattr(_of_thread, "trusted"):
+        _of_thread.trusted = httpx.create_ssl_context(trust_env=False)
+    trusted: ssl.SSLContext = _of_thread.trusted
+    return trusted
 
 
 async def _resolved(host: str, port: int, policy: Policy) -> Address:
