@@ -99,13 +99,24 @@ class Decision:
             return AlreadyDecidedError(anomaly, last)
         if self.asked_only and (why := set_aside(anomaly)):
             return RefusedError(anomaly, f"{why}: nobody is asked about it")
-        if _has(anomaly, self.sets):
+        if _has(vars(anomaly), self.sets):
             return RefusedError(anomaly, self.unchanged) if self.unchanged else AlreadyDecidedError(anomaly, last)
-        return None if _has(anomaly, self.seen) else OvertakenError(anomaly, last)
+        return None if _has(vars(anomaly), self.seen) else OvertakenError(anomaly, last)
+
+    @property
+    def looks_at(self) -> list[str]:
+        """The names of the columns that `refusal` looks at."""
+        names = ("status", "state", "suppression", "merged_into", *self.sets, *self.seen)
+        return list(dict.fromkeys(Anomaly.field(name).attname for name in names))
+
+    def kind(self, columns: Mapping[str, Any]) -> tuple[Any, ...]:
+        """What `refusal` makes of the columns that it looks at: anomalies of one kind are refused alike."""
+        own = (columns["status"], columns["state"], columns["suppression_id"], columns["merged_into_id"])
+        return (*own, _has(columns, self.sets), _has(columns, self.seen))
 
 
-def _has(anomaly: Anomaly, values: Mapping[str, Any]) -> bool:
-    return all(getattr(anomaly, Anomaly.field(name).attname) == value for name, value in values.items())
+def _has(columns: Mapping[str, Any], values: Mapping[str, Any]) -> bool:
+    return all(columns[Anomaly.field(name).attname] == value for name, value in values.items())
 
 
 def set_aside(anomaly: Anomaly) -> str:

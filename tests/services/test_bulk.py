@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import User
 
-from anomalies.models import Anomaly, BulkReview, Notice, OutboxMessage, ReviewEntry
+from anomalies.models import Anomaly, BulkReview, Notice, OutboxMessage, ReviewEntry, Suppression
 from anomalies.services import bulk, deciding, merging, reviews, undoing
 from anomalies.services.actor import Actor
 from tests import make
@@ -94,6 +94,24 @@ def test_each_action_is_carried_out_and_undone(
     else:
         assert bulk.undo(review, by=by, at=LATER) == bulk.Outcome(2, {})
         assert list(Anomaly.objects.values(*expected)) == before
+
+
+@pytest.mark.parametrize("first_is_left", [True, False])
+@pytest.mark.parametrize("otherwise", ["suppressed", "withdrawn", "merged", "decided", "snoozed until then"])
+def test_of_two_that_differ_in_one_thing_one_is_done(by: Actor, otherwise: str, first_is_left: bool) -> None:
+    first, second = (make.anomaly(state="closed", ended_at=make.NOW) for _ in range(2))
+    left, done = (first, second) if first_is_left else (second, first)
+    other: dict[str, Any] = {
+        "suppressed": {"suppression": Suppression.objects.create(reason="known", owner="ana")},
+        "withdrawn": {"state": "withdrawn"},
+        "merged": {"merged_into": done},
+        "decided": {"status": "acknowledged", "acknowledged_at": make.NOW},
+        "snoozed until then": {"snoozed_until": LATER},
+    }[otherwise]
+    Anomaly.objects.filter(pk=left.pk).update(**other)
+    review = _prepared(by, [left, done], "snooze", arguments={"until": LATER})
+    assert bulk.carry_out(review, by=by, at=make.NOW).done == 1
+    assert list(review.refused) == [left.public_id]
 
 
 def test_reopened_are_those_that_were_decided_in_whatever_way(by: Actor) -> None:
