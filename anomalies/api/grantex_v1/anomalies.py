@@ -153,7 +153,7 @@ def detect(request: HttpRequest) -> HttpResponse:
         | Q(detected_at__gte=recently)
         | Q(ended_at__gte=recently)
         | Q(scan=scan)
-        | Q(last_scan=scan)
+        | Q(last_scan__gte=scan)  # or one that came since and changed it again
     )
     rows = encoded(_told(holding))
     return json_answer(

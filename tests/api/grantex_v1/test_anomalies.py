@@ -225,6 +225,22 @@ def test_detect_answers_what_holds_newest_first(call: Call) -> None:
     assert over.public_id not in listed
 
 
+def test_detect_answers_what_it_changed_though_another_scan_did_so_since(
+    call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = timezone.now() - timedelta(days=9)
+    over = make.anomaly(detected_at=old, started_at=old, updated_at=old, state="closed", ended_at=old)
+    scan = scans.run
+
+    def run(**arguments: Any) -> Scan:
+        done = scan(**arguments)
+        Anomaly.objects.filter(pk=over.pk).update(last_scan=make.scan())
+        return done
+
+    monkeypatch.setattr(scans, "run", run)
+    assert [each["id"] for each in call("POST", "/v1/anomalies/detect").json()["anomalies"]] == [over.public_id]
+
+
 def test_revoke_mode_revokes_and_counts(call: Call, scan_raises: None) -> None:
     assert call("PATCH", "/v1/irregularities/response-policy", {"mode": "revoke_agent_grants"}).status_code == 200
     answers = [call("POST", "/v1/anomalies/detect", {}).json() for _ in range(2)]
