@@ -163,6 +163,11 @@ def outcome(bulk: BulkReview) -> Outcome:
     return Outcome(done_by(bulk).count(), _counted(bulk.refused.values()), _taken_from(bulk))
 
 
+def undone(bulk: BulkReview) -> int:
+    """Return how many of those that it changed were taken back since, with the others or alone."""
+    return done_by(bulk).exclude(undone_by=None).count()
+
+
 def results(bulk: BulkReview) -> "QuerySet[Anomaly]":
     """Return the set, newest first, each with the `entry_id` of what was done to it and `undone_id` of what undid that.
 

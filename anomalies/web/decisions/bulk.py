@@ -225,6 +225,7 @@ def _results(request: Request, review: BulkReview) -> HttpResponse:
         "asked": asked(review),
         "done": DONE[review.action],
         "outcome": outcome,
+        "undone": bulks.undone(review),
         "total": len(review.anomaly_ids),
         "left": sum(outcome.refused.values()),
         "left_only": left_only,

@@ -7,7 +7,7 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.utils import timezone
 
-from anomalies.models import Anomaly, BulkReview, Severity
+from anomalies.models import Anomaly, BulkReview, ReviewEntry, Severity
 from anomalies.services import hiding, reviews
 from anomalies.services.actor import Actor
 from anomalies.services.suppressions import Conditions
@@ -40,6 +40,35 @@ def test_those_picked_are_decided_at_once_and_those_decided_before_are_told(as_a
     assert statuses() == ["open", "open", "acknowledged"]
     again = as_ana.post(f"/bulk/{review.public_id}/undo/", {"next": "/"}, follow=True).text
     assert "undone already" in again
+
+
+@pytest.mark.parametrize(
+    ("others_resolve", "heading"),
+    [
+        (0, "3 acknowledged and undone"),
+        (2, "3 acknowledged, 1 of them undone"),
+        (3, "3 acknowledged, none undone"),
+    ],
+)
+def test_the_heading_counts_what_was_undone_and_not_what_others_changed_since(
+    as_ana: Client, others_resolve: int, heading: str
+) -> None:
+    three = [make.anomaly() for _ in range(3)]
+    decide(as_ana, three)
+    path = f"/bulk/{BulkReview.objects.get().public_id}/"
+    assert "<h1>3 acknowledged</h1>" in as_ana.get(path).text
+    for one in three[:others_resolve]:
+        reviews.resolve(one, verdict="benign", by=Actor("bob"), at=timezone.now())
+    as_ana.post(f"{path}undo/", {"next": "/"})
+    assert f"<h1>{heading}</h1>" in as_ana.get(path).text
+
+
+def test_the_heading_counts_what_was_undone_alone(as_ana: Client, ana: User) -> None:
+    two = [make.anomaly() for _ in range(2)]
+    decide(as_ana, two)
+    reviews.undo(ReviewEntry.objects.get(anomaly=two[0]), by=Actor("ana", ana), at=timezone.now())
+    page = as_ana.get(f"/bulk/{BulkReview.objects.get().public_id}/").text
+    assert "<h1>2 acknowledged, 1 of them undone</h1>" in page
 
 
 @pytest.mark.parametrize(
