@@ -262,7 +262,10 @@ document.addEventListener("htmx:oobBeforeSwap", ({ detail }) => {
 
 // What it is at is seen again where the bar came anew, or has less room.
 document.addEventListener("htmx:oobAfterSwap", ({ detail }) => detail.target.id === "views" && showCurrent());
-document.addEventListener("htmx:afterSwap", ({ detail }) => detail.target.id === "news" && showCurrent());
+// News are asked for again and again, and take room when there first are any; the target is what was there before.
+document.addEventListener("htmx:afterSwap", ({ detail: { target } }) => {
+  if (target.id === "news" && !target.firstElementChild && $("#news a")) showCurrent();
+});
 
 // Back, forward and a reload bring a list again as far down as it was, whatever is open beside it; a visit begins at its top.
 const scrolled = (at = location.href) => {

@@ -251,17 +251,45 @@ def test_an_expired_session_leads_to_the_login_and_back(page: Page) -> None:
     expect(page.locator(".list tbody tr")).to_have_count(3)
 
 
+def ask_for_news(page: Page) -> None:
+    """As happens by itself every 20 seconds; what is there then is another element."""
+    page.evaluate(
+        """() => {
+        const news = document.getElementById('news')
+        news.className = 'before'
+        htmx.ajax('GET', news.getAttribute('hx-get'), {target: '#news', swap: 'outerHTML'})
+    }"""
+    )
+    expect(page.locator("#news")).not_to_have_class("before")
+
+
 def test_news_are_offered_and_move_nothing(page: Page) -> None:
     make.anomaly(description="brand new", severity=Severity.HIGH)
-    page.evaluate(
-        "htmx.trigger('#news', 'poll'); htmx.ajax('GET', document.getElementById('news')"
-        ".getAttribute('hx-get'), {target: '#news', swap: 'outerHTML'})"
-    )
+    ask_for_news(page)
     expect(page.locator("#news")).to_have_text("1 new, show")
     assert len(rows(page)) == 3
     page.locator("#news a").click()
     expect(page.locator(".list tbody tr")).to_have_count(4)
     expect(page.locator("#news")).to_have_text("")
+
+
+def test_the_bar_of_views_stays_where_it_was_scrolled_to_until_the_news_take_its_room(
+    open_context: Callable[..., BrowserContext],
+) -> None:
+    page = log_in(open_context(viewport={"width": 390, "height": 844}))
+    current = page.locator("#views [aria-current]")
+    expect(current).to_be_in_viewport(ratio=0.9)
+    page.locator("#views").evaluate("bar => { bar.scrollLeft = 0 }")
+    expect(current).not_to_be_in_viewport(ratio=0.9)
+    ask_for_news(page)
+    expect(current).not_to_be_in_viewport(ratio=0.9)
+    make.anomaly()
+    ask_for_news(page)
+    expect(current).to_be_in_viewport(ratio=0.9)
+    page.locator("#views").evaluate("bar => { bar.scrollLeft = 0 }")
+    ask_for_news(page)
+    expect(page.locator("#news")).to_have_text("1 new, show")
+    expect(current).not_to_be_in_viewport(ratio=0.9)
 
 
 def test_themes(open_context: Callable[..., BrowserContext]) -> None:
