@@ -38,6 +38,13 @@ def test_the_newest_detection_comes_first(as_ana: Client) -> None:
     assert ids(as_ana.get("/")) == [new.public_id, old.public_id]
 
 
+def test_a_bookmark_is_seen_by_who_set_it_alone(as_ana: Client, as_vic: Client) -> None:
+    anomaly, _ = make.anomaly(), make.anomaly()
+    as_vic.post(f"/anomalies/{anomaly.public_id}/bookmark/", {"marked": "yes"})
+    assert as_vic.get("/").text.count('<svg class="marked">') == 1
+    assert '<svg class="marked">' not in as_ana.get("/").text
+
+
 def test_a_row_says_all_that_the_contract_lists(as_ana: Client) -> None:
     anomaly = make.anomaly(
         resource="customers", integration="postgres-prod", agent=make.agent("ag_x"), principal=make.principal("user_7")
