@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from django.utils.timezone import make_naive
+
 from anomalies.detection.wording import chance, number, span
 from anomalies.models import Anomaly, Interval, Metric, Series
 from anomalies.services import metrics
@@ -61,8 +63,9 @@ class Stretch:
 
     @property
     def is_within_a_day(self) -> bool:
-        """Whether its end needs no date: the clock had not gone round."""
-        return self.interval.ended_at - self.interval.started_at < timedelta(days=1)
+        """Whether its end needs no date: the reviewer's clock, which may have changed within it, had not gone round."""
+        start, end = make_naive(self.interval.started_at), make_naive(self.interval.ended_at)
+        return end - start < timedelta(days=1)
 
     @property
     def lasting(self) -> bool:

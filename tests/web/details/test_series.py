@@ -1,6 +1,6 @@
 """web/series: which series deviate in an anomaly, and the one that is drawn."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 from django.test import Client
@@ -55,6 +55,24 @@ def test_a_row_of_the_table_is_short_where_nothing_is_expected_over_midnight(as_
     page = words(as_ana.get(path(anomaly)).text)
     assert "&lt; 0.01 (0 to 4) 19 Nov 23:00 to 12:00" in page
     assert "0.5 (&lt; 0.01 to &lt; 0.01)" in page
+
+
+@pytest.mark.parametrize(
+    ("start", "hours", "told"),
+    [
+        ("2026-03-28T12:00+01:00", 23.5, "28 Mar 12:00 to 29 Mar 12:30"),
+        ("2026-03-28T12:00+01:00", 22.5, "28 Mar 12:00 to 11:30"),
+        ("2026-10-24T12:00+02:00", 24.5, "24 Oct 12:00 to 11:30"),
+    ],
+)
+def test_the_day_of_an_end_is_told_by_the_clock_which_changes_twice_a_year(
+    as_ana: Client, start: str, hours: float, told: str
+) -> None:
+    anomaly = with_series()
+    began = datetime.fromisoformat(start)
+    make.interval(make.metric(anomaly, action="x"), started_at=began, ended_at=began + timedelta(hours=hours))
+    as_ana.cookies["local_zone"] = "Europe%2FBerlin"
+    assert told in words(as_ana.get(path(anomaly)).text)
 
 
 def test_one_series_with_one_interval_is_told_by_its_sentence_alone(as_ana: Client) -> None:
