@@ -12,7 +12,7 @@ from django.db import connection
 from anomalies.models import Batch, Scan, Series
 from anomalies.services import counts, histories, scans
 from tests.benchmarks import rows
-from tests.benchmarks.turns import Seconds, alone, compared, seconds
+from tests.benchmarks.turns import Seconds, alone, compared, of_turns, seconds
 
 TICK = timedelta(minutes=5)
 
@@ -111,16 +111,16 @@ def from_scratch(*, events: int = 10_000_000, agents: int = 500, days: int = 30,
             cursor.execute(_BARE_COUNT)
 
     try:
-        taken = []
+        turns = []
         for turn in range(rounds):
             rows.empty(["anomalies_series", "anomalies_agentprincipal"])
             with connection.cursor() as cursor:
                 cursor.execute("SELECT count(metadata) FROM anomalies_event")
             Batch.objects.update(counted_at=None)
             both = (ours, bare) if turn % 2 else (bare, ours)
-            taken.append({work: seconds(work) for work in both})
-        mine, theirs = (sorted(turn[work] for turn in taken)[rounds // 2] for work in (ours, bare))
-        return Seconds(mine, theirs, mine / theirs)
+            took = {work: seconds(work) for work in both}
+            turns.append((took[ours], took[bare]))
+        return of_turns(turns)
     finally:
         with connection.cursor() as cursor:
             cursor.execute("DROP TABLE IF EXISTS bare_counted")

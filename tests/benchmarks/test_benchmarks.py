@@ -3,7 +3,7 @@
 import pytest
 from django.test import override_settings
 
-from tests.benchmarks import budgets, deviations, ingest, pages, peer, quality, reviewing, scanning, threats
+from tests.benchmarks import budgets, deviations, ingest, pages, peer, quality, reviewing, scanning, threats, turns
 
 pytestmark = pytest.mark.django_db
 
@@ -24,6 +24,10 @@ def test_counting_is_measured_beside_a_bare_group_by() -> None:
     ratio = scanning.from_scratch(events=500, agents=5, days=3, rounds=1).ratio
     assert ratio is not None
     assert ratio > 0
+
+
+def test_the_ratio_of_turns_is_the_median_of_their_own() -> None:
+    assert turns.of_turns([(2.0, 1.0), (20.0, 10.0), (3.0, 4.0)]) == (3.0, 4.0, 2.0)
 
 
 def test_histories_reach_numpy() -> None:

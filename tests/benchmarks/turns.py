@@ -9,7 +9,7 @@ one before it, over about a chunk.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from statistics import median
 from typing import NamedTuple
 
@@ -36,8 +36,13 @@ def compared(ours: Work, bare: Work, *, rounds: int, before: Work = lambda: None
         both = (ours, bare) if turn % 2 else (bare, ours)  # who comes second finds the pages in memory
         taken = {work: seconds(work, deeper=_deeper(turn, rounds)) for work in both}
         turns.append((taken[ours], taken[bare]))
-    mine, theirs = zip(*turns[1:], strict=True)
-    return Seconds(median(mine), median(theirs), median(my / their for my, their in turns[1:]))
+    return of_turns(turns[1:])
+
+
+def of_turns(turns: Sequence[tuple[float, float]]) -> Seconds:
+    """Return what turns come to of which each is how long ours took and the bare reference, in seconds."""
+    mine, theirs = zip(*turns, strict=True)
+    return Seconds(median(mine), median(theirs), median(my / their for my, their in turns))
 
 
 def alone(ours: Work, *, rounds: int) -> Seconds:
