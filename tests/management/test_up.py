@@ -279,21 +279,23 @@ def test_all_but_the_database_end_with_an_up_that_is_killed(start: Callable[...,
         ({"ANOMALIES_POSTGRES_BIN": "/nowhere"}, "CommandError: ANOMALIES_POSTGRES_BIN: .* is not in /nowhere"),
     ],
 )
-def test_what_is_missing_is_one_sentence(start: Callable[..., Up], variables: dict[str, str], sentence: str) -> None:
-    up = start(**variables)
+def test_what_is_missing_is_one_sentence(
+    fresh: dict[str, str], start: Callable[..., Up], variables: dict[str, str], sentence: str
+) -> None:
+    up = start(**fresh | variables)
 
     assert up.end() == 1
     assert re.fullmatch(f"{sentence}.*\n", up.output), up.output
 
 
 @pytest.mark.parametrize("environment", ["embedded"], indirect=True)
-def test_a_port_in_use_is_one_sentence(start: Callable[..., Up]) -> None:
+def test_a_port_in_use_is_one_sentence(fresh: dict[str, str], start: Callable[..., Up]) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
 
-        up = start(port=port)
+        up = start(port=port, **fresh)
 
         assert up.end() == 1
         expected = (
