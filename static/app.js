@@ -273,18 +273,24 @@ const scrolled = (at = location.href) => {
   list.searchParams.delete("open");
   return `scrolled ${list.pathname}${list.search}`;
 };
-const places = (() => {
+const reached = new Map();
+const stored = (work) => {
   try {
-    return sessionStorage;
+    return work(sessionStorage);
   } catch {
-    return null; // a browser that keeps nothing refuses even to be asked
+    return null; // a browser that keeps nothing refuses even to be asked, one without room to keep more
   }
-})();
+};
+const forget = (list) => {
+  reached.delete(list);
+  stored((places) => places.removeItem(list));
+};
 document.addEventListener("scroll", ({ target }) => {
-  if (target === $(".scroll")) places?.setItem(scrolled(), target.scrollTop);
+  if (target === $(".scroll")) reached.set(scrolled(), target.scrollTop);
 }, true);
-if (performance.getEntriesByType("navigation")[0]?.type === "navigate") places?.removeItem(scrolled());
-else if ($(".scroll")) $(".scroll").scrollTop = places?.getItem(scrolled());
+addEventListener("pagehide", () => stored((places) => reached.forEach((top, list) => places.setItem(list, top))));
+if (performance.getEntriesByType("navigation")[0]?.type === "navigate") forget(scrolled());
+else if ($(".scroll")) $(".scroll").scrollTop = stored((places) => places.getItem(scrolled()));
 
 let wasIn = null;
 let place = {};
@@ -309,7 +315,7 @@ document.addEventListener("htmx:afterSettle", ({ detail }) => {
     if (address.href === place.at && $(".scroll")) $(".scroll").scrollTop = place.top;
     if (address.href !== place.at) {
       showCurrent();
-      places?.removeItem(scrolled(address));
+      forget(scrolled(address));
     }
     $("#search").value = address.searchParams.get("q") ?? "";
     markOpened();

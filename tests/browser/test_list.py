@@ -146,6 +146,23 @@ def test_keys_work_where_the_browser_keeps_nothing(page: Page) -> None:
     expect(page.locator(".list th.sev")).to_have_attribute("aria-sort", "descending")
 
 
+def test_nothing_goes_wrong_where_the_browser_has_no_room_to_keep_more(page: Page) -> None:
+    page.add_init_script(
+        "Storage.prototype.setItem = () => { throw new DOMException('no room', 'QuotaExceededError') }"
+    )
+    for _ in range(45):
+        make.anomaly()
+    page.reload()
+    page.locator(".scroll").evaluate(
+        "list => new Promise(done => { list.addEventListener('scroll', () => done()); list.scrollTop = 500 })"
+    )
+    page.reload()
+    expect(page.locator(".list tbody tr")).to_have_count(48)
+    expect(page.locator(".scroll")).to_have_js_property("scrollTop", 0)
+    page.locator("th.sev a").click()
+    expect(page.locator(".list th.sev")).to_have_attribute("aria-sort", "descending")
+
+
 def test_keys_move_open_acknowledge_undo_and_close(page: Page, three: list[Anomaly]) -> None:
     page.keyboard.press("j")
     page.keyboard.press("j")
