@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
-import scipy
+import scipy  # not scipy.stats, which it loads at first use: each program would take half as long again to start
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
