@@ -70,12 +70,12 @@ def test_an_anomaly_is_suppressed_once_it_was_seen_what_that_hides(
     expect(page.get_by_role("heading", name="Would have hidden 3 in the last 30 days")).to_be_visible()
     page.get_by_label("Up to severity").select_option("Medium")
     if not scripted:
-        page.get_by_role("button", name="Look what it would hide").click()
+        page.get_by_role("button", name="See what it would hide").click()
     expect(page.get_by_role("heading", name="Would have hidden 2 in the last 30 days")).to_be_visible()
     expect(page.get_by_text("does not meet these conditions: it stays up for review")).to_be_visible()
     page.get_by_label("Up to severity").select_option("High")
     if not scripted:
-        page.get_by_role("button", name="Look what it would hide").click()
+        page.get_by_role("button", name="See what it would hide").click()
     expect(page.get_by_role("heading", name="Would have hidden 3 in the last 30 days")).to_be_visible()
     page.get_by_label("Reason").fill("Nightly sync.")
     page.get_by_label("Hide the other 2 that are up for review now, too").check()
