@@ -245,9 +245,11 @@ class GrantAdmin(ReadOnlyAdmin):
 @admin.register(ResponsePolicy)
 class ResponsePolicyAdmin(ToldChangesAdmin):
     list_display = ("mode", "updated_at", "updated_by")
-    fields = ("mode", "updated_at", "updated_by")
     readonly_fields = ("updated_at", "updated_by")
     actions = None
+
+    def get_fields(self, request: HttpRequest, obj: ResponsePolicy | None = None) -> Any:
+        return ("mode", *self.readonly_fields) if obj else ("mode",)  # a new one was changed by nobody yet
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return super().has_add_permission(request) and not ResponsePolicy.objects.exists()

@@ -85,6 +85,9 @@ class ConnectionAdmin(admin.ModelAdmin):
     )
     readonly_fields = ("has_secret", "tested_at", "tested", "exchange", "updated_at", "updated_by")
 
+    def get_fieldsets(self, request: HttpRequest, obj: Connection | None = None) -> Any:
+        return self.fieldsets if obj else self.fieldsets[:-1]  # a new one was changed by nobody yet
+
     def has_delete_permission(self, request: HttpRequest, obj: Connection | None = None) -> bool:
         return False  # it is switched off; what it was asked names it
 
