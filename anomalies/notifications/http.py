@@ -108,9 +108,9 @@ class Exchange:
 
     @property
     def outcome(self) -> str:
-        """`answered 200`, or why it did not."""
+        """`answered 200`, or why it did not: part of a sentence."""
         if self.status is None:
-            return self.error
+            return self.error.removeprefix("url: ").rstrip(".")
         if 300 <= self.status < 400:
             return f"answered {self.status}, a redirect, which is not followed"
         return f"answered {self.status}"

@@ -78,7 +78,7 @@ def test_a_test_into_a_private_network_says_that_it_was_not_made(
     settings.ANOMALIES_ALLOW_HTTP_WEBHOOKS = True
     as_boss.post(ADD, {**VALUES, "url": there.url})
     page = as_boss.post(change_url(), {**VALUES, "url": there.url, "_test": "1"}, follow=True)
-    assert "inside a private network" in page.text
+    assert "Saved, and tested: 127.0.0.1 leads to 127.0.0.1, which is inside a private network.<" in page.text
     assert there.received == []
 
 

@@ -118,6 +118,7 @@ def test_a_private_network_is_not_called_unless_it_is_allowed() -> None:
     with receiving() as there:
         exchange = send(call(there.url), policy=Policy(allow_http=True))
         assert exchange.error == "url: 127.0.0.1 leads to 127.0.0.1, which is inside a private network."
+        assert exchange.outcome == "127.0.0.1 leads to 127.0.0.1, which is inside a private network"  # for a sentence
         assert exchange.refused
         assert there.received == []
         for allowed in ("*", "127.0.0.1", "127.0.0.0/8"):
