@@ -3,6 +3,7 @@
 import csv
 import json
 import re
+from calendar import day_abbr
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -40,12 +41,18 @@ COLUMNS = ("at", "actor", "action", "subject_type", "subject_id", "subject_name"
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?[+-]\d\d:\d\d$")
 # What the action says itself, with who did it, when and why.
 _TOLD = {"status", "acknowledged_at", "acknowledged_by", "resolved_at", "resolved_by", "reason", "suppression"}
-_FIELDS = {"window_seconds": "within", "threshold": "events, at least", "highest_severity": "up to severity"}
+_FIELDS = {
+    "window_seconds": "within",
+    "threshold": "events, at least",
+    "highest_severity": "up to severity",
+    "grant_duration_seconds": "grant duration",
+}
 _WORDS: Mapping[str, Callable[[Any], str]] = {
     "type": type_label,
     "severity": lambda value: dict(Severity.choices).get(value, str(value)),
     "highest_severity": lambda value: dict(Severity.choices).get(value, str(value)),
     "window_seconds": lambda value: span(value) if isinstance(value, int) else value,
+    "grant_duration_seconds": lambda value: span(value) if isinstance(value, int) else value,
 }
 _PAGES = {
     "suppression": "suppression_page",
@@ -143,8 +150,8 @@ class Line:
                 continue
             if name == "assignee":
                 before, after = self.people.get(before, before), self.people.get(after, after)
-            was = "" if before in (None, "") else _said(before, name)
-            found.append((self._field(name), was, _said(after, name)))
+            was = "" if before in (None, "") else said(before, name)
+            found.append((self._field(name), was, said(after, name)))
         return found
 
     def _field(self, name: str) -> str:
@@ -153,7 +160,7 @@ class Line:
         type_ = one.subject_id.partition(" ")[0]
         if one.subject_type in ("detector", "detector_override") and type_ in DETECTORS:
             return DETECTORS[type_].label_of(name)
-        return _FIELDS.get(name, name.removesuffix("_id").replace("_", " "))
+        return called(name)
 
 
 def _people(happenings: list[Happening]) -> dict[int, str]:
@@ -161,14 +168,29 @@ def _people(happenings: list[Happening]) -> dict[int, str]:
     return dict(User.objects.filter(pk__in=ids).values_list("pk", "username")) if ids else {}
 
 
-def _said(value: Any, name: str = "") -> str:
+def called(name: str) -> str:
+    """What people call a field."""
+    return _FIELDS.get(name, name.removesuffix("_id").replace("_", " "))
+
+
+def in_words(changes: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    """Each field that changed, before and after, as people read it."""
+    return [(called(name), said(before, name), said(after, name)) for name, (before, after) in changes.items()]
+
+
+def said(value: Any, name: str = "") -> str:
+    """A value of this field as people read it."""
     if name in _WORDS and isinstance(value, str | int) and value != "":
         return _WORDS[name](value)
     if isinstance(value, bool):
         return "yes" if value else "no"
-    if isinstance(value, dict | list):
-        text = ", ".join(map(str, value)) if isinstance(value, list) else json.dumps(value, ensure_ascii=False)
-        return text[:200] or "nothing"
+    if isinstance(value, dict):
+        given = {key: one for key, one in value.items() if one not in (None, "", [], {})}
+        return ", ".join(f"{called(key)} {said(one, key)}" for key, one in given.items())[:200] or "nothing"
+    if isinstance(value, list):
+        if name == "days":
+            return ", ".join(day_abbr[day] for day in value)
+        return ("; " if any(isinstance(one, dict) for one in value) else ", ").join(map(said, value))[:200] or "nothing"
     if isinstance(value, str) and _TIME.match(value):
         return f"{timezone.localtime(datetime.fromisoformat(value)):%-d %b %Y %H:%M}"
     if value in Anomaly.Verdict.values:

@@ -17,6 +17,7 @@ from anomalies.web.access_requests.flow_form import FlowForm
 from anomalies.web.access_requests.listing import SEARCH_LENGTH
 from anomalies.web.access_requests.missing import missing
 from anomalies.web.answer import actor_of
+from anomalies.web.audit_log import in_words
 from anomalies.web.frame import page
 from anomalies.web.paging import page_of
 from anomalies.web.request import Request
@@ -82,13 +83,23 @@ def _save(request: Request, flow: AccessFlow, form: FlowForm) -> HttpResponse:
     return redirect(reverse("flow_page", args=[flow.public_id]))
 
 
-def _show(request: Request, flow: AccessFlow, form: FlowForm, *, status: int = 200, **more: Any) -> HttpResponse:
+def _show(
+    request: Request,
+    flow: AccessFlow,
+    form: FlowForm,
+    *,
+    stale: flows.StaleError | None = None,
+    status: int = 200,
+    **more: Any,
+) -> HttpResponse:
     context = {
         "flow": flow,
         "form": form,
         "typed": form.is_bound,
         "seen_at": flow.updated_at.isoformat(),
-        "changes": flows.history_of(flow, most=LAST_CHANGES),
+        "changes": [(change, in_words(change.changes)) for change in flows.history_of(flow, most=LAST_CHANGES)],
+        "meanwhile": in_words(stale.change.changes) if stale and stale.change else [],
+        "stale": stale,
         **more,
     }
     return page(request, "anomalies/flow_page.html", context, status=status)

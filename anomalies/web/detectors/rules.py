@@ -6,7 +6,7 @@ from typing import Any
 
 from django import forms
 from django.core.exceptions import PermissionDenied
-from django.db.models import Count, Max, OuterRef, Subquery
+from django.db.models import Count, Max, OuterRef, QuerySet, Subquery
 from django.http import Http404, HttpResponse, QueryDict
 from django.shortcuts import redirect
 from django.utils import timezone
@@ -21,6 +21,7 @@ from anomalies.services import rules
 from anomalies.services.rule_previews import preview
 from anomalies.web.access import requires
 from anomalies.web.answer import actor_of
+from anomalies.web.audit_log import in_words
 from anomalies.web.frame import page
 from anomalies.web.request import Request
 from anomalies.web.toast import Toast, keep
@@ -226,9 +227,7 @@ def _rule_page(
         else [],
         "anomalies_type": counting("rule_events")[0],
         "told": told_of([rule]).get(rule.public_id, []) if rule else [],
-        "changes": Change.objects.filter(subject_type="rule", subject_id=rule.public_id).order_by("-id")[:10]
-        if rule
-        else [],
+        "changes": [(one, in_words(one.changes)) for one in _changes_of(rule)] if rule else [],
         "can_save": request.user.has_perm(CHANGE if rule else MAKE),
         "can_delete": rule is not None and request.user.has_perm(DELETE),
     }
@@ -264,6 +263,10 @@ def rule_delete(request: Request, public_id: str) -> HttpResponse:
     else:
         keep(request, Toast("success", f"Rule {rule.name} is deleted; what it raised stays."))
     return redirect("rule_list")
+
+
+def _changes_of(rule: Rule) -> QuerySet[Change]:
+    return Change.objects.filter(subject_type="rule", subject_id=rule.public_id).order_by("-id")[:10]
 
 
 def _living(public_id: str) -> Rule:

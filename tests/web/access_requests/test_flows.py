@@ -71,6 +71,12 @@ def test_a_reviewer_edits_all_of_a_flow_and_that_is_recorded(as_ana: Client) -> 
     assert change.changes["grant_duration_seconds"] == [None, 14400]
     for said in ("Saved.", "Changed by <bdi>ana</bdi>", 'value="09:00"', "oncall\nana\nben", "read, write"):
         assertContains(page, said)
+    for said in (
+        "Grant duration: <bdi>nothing</bdi> → <bdi>4 hours</bdi>",
+        "Approver policy: <bdi>nothing</bdi> → <bdi>mode any, approvers leads</bdi>",
+        "<bdi>days Mon, Fri, from 09:00, until 17:30, time zone Europe/Berlin</bdi>",
+    ):
+        assertContains(page, said)
 
 
 def test_the_days_of_a_flow_are_boxes_to_check(as_ana: Client) -> None:
@@ -129,7 +135,7 @@ def test_a_stale_form_is_told_who_changed_what_and_can_be_saved_again(as_ana: Cl
     as_ana.post(URL, typed(one, name="Theirs"))
     response = as_ana.post(URL, old)
     assert response.status_code == 409
-    for said in ("ana changed name", "<bdi>Databases</bdi> → <bdi>Theirs</bdi>", 'value="Mine"'):
+    for said in ("ana changed name", "Name: <bdi>Databases</bdi> → <bdi>Theirs</bdi>", 'value="Mine"'):
         assertContains(response, said, status_code=409)
     one.refresh_from_db()
     assert one.name == "Theirs"

@@ -80,7 +80,7 @@ def test_a_rule_is_made_changed_switched_and_recorded(as_ana: Client) -> None:
     made.refresh_from_db()
     assert (made.threshold, made.enabled) == (9, False)
     assert [one.action for one in Change.objects.order_by("id")] == ["created", "changed", "changed"]
-    assertContains(as_ana.get(path), "threshold 5 → 9")
+    assertContains(as_ana.get(path), "events, at least <bdi>5</bdi> → <bdi>9</bdi>")
 
 
 def test_a_form_that_somebody_overtook_saves_nothing_and_says_so(as_ana: Client) -> None:
