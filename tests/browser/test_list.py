@@ -483,3 +483,14 @@ def test_on_a_phone_bars_that_scroll_show_what_is_current(open_context: Callable
     expect(page.locator("#views [aria-current]")).to_be_in_viewport(ratio=1)
     page.goto("/types/")
     expect(page.locator(".rail [aria-current]")).to_be_in_viewport(ratio=1)
+
+
+def test_on_a_phone_filters_are_cleared_without_looking_for_it(
+    open_context: Callable[..., BrowserContext], three: list[Anomaly]
+) -> None:
+    page = log_in(open_context(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True))
+    page.goto("/?severity=high")
+    clear = page.locator("#clear a")
+    expect(clear).to_be_in_viewport(ratio=1)
+    clear.tap()
+    expect(page.locator(".list tbody tr")).to_have_count(len(three))
