@@ -82,13 +82,13 @@ def field_of(parameter: Parameter) -> forms.Field:
         )
     kind: Callable[..., forms.Field] = forms.IntegerField if isinstance(parameter.default, int) else forms.FloatField
     label = f"{parameter.label} ({parameter.unit})" if parameter.unit else parameter.label
-    range_ = f"{parameter.low:g} to {parameter.high:g}"
+    range_ = f"{parameter.low:,.12g} to {parameter.high:,.12g}"
     bounds = f"{label}: it must be from {range_}."
     return kind(
         label=label,
         min_value=parameter.low,
         max_value=parameter.high,
-        help_text=f"{parameter.help.rstrip('.')}. {range_}, default {parameter.default:g}.",
+        help_text=f"{parameter.help.rstrip('.')}. {range_}, default {parameter.default:,.12g}.",
         error_messages={
             "required": f"{label}: a number is needed.",
             "invalid": f"{label}: it must be a {'whole ' if isinstance(parameter.default, int) else ''}number.",

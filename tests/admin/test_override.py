@@ -51,7 +51,7 @@ def test_the_form_starts_from_the_settings(as_boss: Client) -> None:
 @pytest.mark.parametrize(
     ("field", "value", "sentence"),
     [
-        ("min_excess", "-1", "Above the expected, at least (events): it must be from 0 to 1e+06."),
+        ("min_excess", "-1", "Above the expected, at least (events): it must be from 0 to 1,000,000."),
         ("agent_id", "ag_nobody", "There is no agent &#x27;ag_nobody&#x27;."),
         ("reason", "", "This field is required."),
     ],

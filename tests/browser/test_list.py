@@ -304,7 +304,9 @@ def test_the_bar_of_views_stays_where_it_was_scrolled_to_until_the_news_take_its
     ask_for_news(page)
     expect(current).to_be_in_viewport(ratio=0.9)
     view, news = current.bounding_box(), page.locator("#news").bounding_box()
-    assert view and news and view["x"] + view["width"] <= news["x"]
+    assert view
+    assert news
+    assert view["x"] + view["width"] <= news["x"]
     page.locator(".bar").evaluate("bar => { bar.scrollLeft = 0 }")
     ask_for_news(page)
     expect(page.locator("#news")).to_have_text("1 new, show")
